@@ -1,0 +1,59 @@
+"""The one place that picks the device and its number format. A device counts only after a real operation ran on it."""
+
+import torch
+
+from dogsgan.errors import DogsganError
+from dogsgan.progress import say
+
+
+def works(device: torch.device) -> bool:
+    """Return whether a convolution and its gradient really run on `device`.
+
+    `torch.cuda.is_available()` is not enough: a GPU whose kernels this build of torch lacks is "available", and the
+    first operation fails.
+    """
+    try:
+        x = torch.randn(2, 3, 8, 8, device=device, requires_grad=True)
+        weight = torch.randn(4, 3, 3, 3, device=device)
+        torch.nn.functional.conv2d(x, weight).square().sum().backward()
+        return x.grad is not None and bool(torch.isfinite(x.grad).all().item())
+    except (RuntimeError, AssertionError, NotImplementedError):
+        return False
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device to work on: `auto` takes a GPU if one works, else the CPU.
+
+    Raises:
+        DogsganError: a device was named and no operation runs on it.
+    """
+    if name != "auto":
+        try:
+            device = torch.device(name)
+        except RuntimeError as error:
+            raise DogsganError(f"no such device: {name!r}; use auto, cpu, cuda or cuda:0") from error
+        if not works(device):
+            raise DogsganError(f"no operation runs on device {name!r} with this build of torch; use --device cpu")
+        return device
+    for candidate in _accelerators():
+        if works(candidate):
+            return candidate
+        say(f"device {candidate} is listed but no operation runs on it; not used")
+    return torch.device("cpu")
+
+
+def _accelerators() -> list[torch.device]:
+    found = []
+    if torch.cuda.is_available():
+        found.append(torch.device("cuda", 0))
+    if torch.backends.mps.is_available():
+        found.append(torch.device("mps"))
+    return found
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until everything queued on `device` is done, so that a clock can be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

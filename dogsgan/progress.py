@@ -1,0 +1,35 @@
+"""What people see while something runs: bars and lines, always on stderr, so that stdout stays data."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+
+def progress_bar(
+    iterable: Iterable[Any] | None = None,
+    *,
+    description: str,
+    total: int | None = None,
+    initial: int = 0,
+    unit: str = "images",
+) -> Any:
+    """Return a `tqdm` bar on stderr; on something that is no terminal it prints a line every ten seconds at most."""
+    interactive = sys.stderr.isatty()
+    return tqdm(
+        iterable,
+        desc=description,
+        total=total,
+        initial=initial,
+        unit=f" {unit}",
+        file=sys.stderr,
+        dynamic_ncols=interactive,
+        mininterval=0.2 if interactive else 10.0,
+        maxinterval=10.0,
+    )
+
+
+def say(text: str) -> None:
+    """Print a line for people to stderr without breaking a bar that is being drawn."""
+    tqdm.write(text, file=sys.stderr)

@@ -1,0 +1,256 @@
+"""Would the competition take this images.zip? Everything that is wrong with it, without unpacking it anywhere.
+
+The competition's scorer takes one zip of exactly 10,000 PNGs, 64×64, RGB with 8 bits, under any names, and refuses
+anything else. Pictures that repeat another or show one colour only it does take; they tell of a collapsed generator,
+so they are problems here too. `Problem.refused` tells the two apart; `CheckReport.ok` needs both kinds to be absent.
+"""
+
+import hashlib
+import zipfile
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dogsgan.errors import DogsganError
+from dogsgan.progress import progress_bar
+from dogsgan.submission.archive import (
+    Archive,
+    DamagedZip,
+    MiB,
+    TooLarge,
+    is_encrypted,
+    is_link,
+    is_unsafe_name,
+)
+from dogsgan.submission.png import DamagedPng, Png, parse_png, picture_format
+
+PICTURE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
+READABLE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+ACCEPTED_BUT_WRONG = frozenset(("same-bytes", "same-pixels", "one-colour"))
+MESSAGES = {  # kind of problem: what it means, and what to do. The order is that of the report
+    "not-a-zip": "the file cannot be read as a zip: write it again",
+    "bomb": "unpacks to far more than such a picture needs: leave it out",
+    "unsafe-name": "the name leads out of the folder it is unpacked to: rename it",
+    "encrypted": "needs a password: pack it without",
+    "packing": "packed in a way that not every program reads: store or deflate it",
+    "damaged-entry": "the zip is damaged here: write it again",
+    "folder": "lies in a folder or is one: put every picture at the top of the zip",
+    "stray": "is no picture: leave it out",
+    "duplicate-name": "the name occurs before, so unpacking keeps one of the two: give each its own",
+    "count": "wrong number of pictures",
+    "format": "is a picture but no PNG, whatever its name says: save it as PNG",
+    "unreadable": "cannot be read as PNG: write it again",
+    "trailing": "more bytes follow the end of the PNG: write it again",
+    "size": "wrong size",
+    "mode": "wrong kind of pixels: save it as RGB with 8 bits",
+    "same-bytes": "is byte for byte the same file as an earlier one",
+    "same-pixels": "has the same pixels as an earlier one, in another file",
+    "one-colour": "shows a single colour",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One kind of problem: how many entries have it, the first one's name and particulars, and what to do.
+
+    `refused` says whether the competition's scorer would refuse the zip for it.
+    """
+
+    kind: str
+    count: int
+    example: str
+    message: str
+    refused: bool
+
+    def summary(self) -> str:
+        """Return one line for people."""
+        example = f", e.g. {self.example}" if self.count > 1 else f": {self.example}"
+        note = "" if self.refused else " (the competition would take it)"
+        return f"{self.kind}: {self.message}{note}; {self.count}{example}"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What `check_submission` found: `ok` if nothing at all, how many pictures there are, and the problems."""
+
+    path: Path
+    ok: bool
+    count: int
+    problems: tuple[Problem, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        problems = [asdict(problem) for problem in self.problems]
+        return {"path": str(self.path), "ok": self.ok, "count": self.count, "problems": problems}
+
+    def summary(self) -> str:
+        """Return one line if all is well, else one line per kind of problem."""
+        if self.ok:
+            return f"{self.path}: ok, {self.count} pictures that the competition would take"
+        return "\n".join(f"{self.path}: {problem.summary()}" for problem in self.problems)
+
+
+def check_submission(path: Path, *, count: int = 10000, size_px: int = 64) -> CheckReport:
+    """Check that `path` is a zip of `count` RGB PNGs with 8 bits, `size_px`×`size_px`, each different.
+
+    Nothing is written, and no more is unpacked than `count` such pictures can take several times over: a zip bomb is
+    a problem like any other. The pixels are read of pictures of the right size only.
+
+    Raises:
+        DogsganError: there is no such file, or it may not be read.
+    """
+    path = Path(path)
+    if count < 1 or size_px < 1:
+        raise DogsganError(
+            f"cannot check {path} for {count} pictures of {size_px} px: both must be at least 1"
+        )
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "not there"
+        raise DogsganError(f"{path} is {what}: give the path of an images.zip")
+    examination = _Examination(count, size_px)
+    picture_bytes = size_px * (3 * size_px + 1)
+    try:
+        with Archive(
+            path,
+            directory_limit=MiB + 256 * count,
+            entry_limit=MiB + 8 * picture_bytes,
+            total_limit=64 * MiB + 8 * count * picture_bytes,
+        ) as archive:
+            examination.examine(archive)
+    except DamagedZip as problem:
+        examination.add("not-a-zip", path.name, str(problem))
+    except TooLarge as problem:
+        examination.add("bomb", path.name, str(problem))
+    except OSError as error:
+        raise DogsganError(
+            f"cannot read {path} ({error.strerror}): check its permissions and its disk"
+        ) from error
+    return examination.report(path)
+
+
+class _Examination:
+    """Collects what is found, entry by entry."""
+
+    def __init__(self, count: int, size_px: int) -> None:
+        self.wanted = count
+        self.size_px = size_px
+        self.pictures = 0
+        self.found: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.names: set[str] = set()
+        self.files: dict[bytes, str] = {}  # hash of an entry's bytes -> name of the first that has it
+        self.pixels: dict[bytes, str] = {}  # the same for its pixels
+
+    def add(self, kind: str, name: str, detail: str = "") -> None:
+        self.found[kind] += 1
+        self.examples.setdefault(kind, f"{_printable(name)} ({detail})" if detail else _printable(name))
+
+    def report(self, path: Path) -> CheckReport:
+        problems = tuple(
+            Problem(kind, self.found[kind], self.examples[kind], message, kind not in ACCEPTED_BUT_WRONG)
+            for kind, message in MESSAGES.items()
+            if self.found[kind]
+        )
+        return CheckReport(path, not problems, self.pictures, problems)
+
+    def examine(self, archive: Archive) -> None:
+        overlapping = archive.overlapping()
+        if overlapping:
+            self.add("bomb", overlapping.orig_filename, "its bytes are part of another entry too")
+        most = 2 * self.wanted + 1000  # any more make no difference to the verdict, only to the time it takes
+        for entry in progress_bar(archive.entries[:most], description="checking"):
+            try:
+                self.examine_entry(archive, entry)
+            except TooLarge as problem:
+                self.add("bomb", entry.orig_filename, str(problem))
+                if archive.total > archive.total_limit:
+                    break
+        skipped = len(archive.entries) - most
+        self.pictures += max(0, skipped)
+        if self.pictures != self.wanted:
+            self.add("count", f"{self.pictures} instead of {self.wanted}")
+
+    def examine_entry(self, archive: Archive, entry: zipfile.ZipInfo) -> None:
+        name = entry.orig_filename  # as it stands in the file: `filename` is already mended in part
+        if is_unsafe_name(name):
+            self.add("unsafe-name", name)
+        if name in self.names:
+            self.add("duplicate-name", name)
+        self.names.add(name)
+        if entry.is_dir():
+            self.add("folder", name)
+            return
+        if "/" in name:
+            self.add("folder", name)
+        if is_link(entry):
+            self.add("stray", name, "a symbolic link")
+            return
+        contents = self.contents(archive, entry)
+        if contents is not None:
+            self.examine_contents(name, contents)
+
+    def contents(self, archive: Archive, entry: zipfile.ZipInfo) -> bytes | None:
+        """Return an entry's bytes, or None with the reason noted. By its name it counts as a picture then, or not."""
+        name = entry.orig_filename
+        try:
+            if is_encrypted(entry):
+                self.add("encrypted", name)
+            elif entry.compress_type not in READABLE_METHODS:
+                self.add("packing", name, f"method {entry.compress_type}")
+            else:
+                return archive.read(entry)
+        except DamagedZip as problem:
+            self.add("damaged-entry", name, str(problem))
+        except TooLarge:
+            self.pictures += _has_picture_name(name)
+            raise
+        self.pictures += _has_picture_name(name)
+        return None
+
+    def examine_contents(self, name: str, contents: bytes) -> None:
+        format_name = picture_format(contents)
+        if format_name is None and not _has_picture_name(name):
+            self.add("stray", name)
+            return
+        self.pictures += 1
+        first = self.files.setdefault(hashlib.sha256(contents).digest(), name)
+        repeated = first is not name
+        if repeated:
+            self.add("same-bytes", name, f"as {_printable(first)}")
+        if format_name is None:
+            self.add("unreadable", name, "no picture format" if contents else "empty")
+        elif format_name != "PNG":
+            self.add("format", name, f"{format_name} by content")
+        else:
+            try:
+                self.examine_png(name, parse_png(contents), repeated=repeated)
+            except DamagedPng as problem:
+                self.add("unreadable", name, str(problem))
+
+    def examine_png(self, name: str, png: Png, *, repeated: bool) -> None:
+        if png.trailing:
+            self.add("trailing", name, f"{png.trailing:,} bytes")
+        if png.mode != "8-bit RGB":
+            self.add("mode", name, png.mode)
+        if (png.width, png.height) != (self.size_px, self.size_px):
+            self.add("size", name, f"{png.width}×{png.height} instead of {self.size_px}×{self.size_px}")
+            return  # its pixels stay packed: they may be a bomb
+        pixels = png.pixels()
+        if pixels == pixels[:3] * (self.size_px * self.size_px):
+            self.add("one-colour", name)
+        first = self.pixels.setdefault(hashlib.sha256(pixels).digest(), name)
+        if first is not name and not repeated:
+            self.add("same-pixels", name, f"as {_printable(first)}")
+
+
+def _has_picture_name(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def _printable(name: str) -> str:
+    """Return a name that fits on a line: control characters escaped, the middle of a long one left out."""
+    shown = "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name
+    )
+    return shown if len(shown) <= 80 else f"{shown[:40]}…{shown[-39:]}"

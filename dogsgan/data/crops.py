@@ -1,0 +1,141 @@
+"""Crop policies: small pure functions from a picture's size and a dog's box to the rectangle that is cut out."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dogsgan.data.annotations import Box
+from dogsgan.errors import DogsganError
+
+Size = tuple[int, int]  # width and height in px
+CONTEXT = 1.3  # how much wider than the box's square the `context` crop is
+
+
+class Rectangle(NamedTuple):
+    """What is cut out of a picture, in px, half open; always inside the picture and never empty."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def clamp(size: Size, box: Box) -> Box:
+    """Return the part of a box inside the picture; it is empty (width or height < 1) where there is none."""
+    width, height = size
+    return Box(max(box.xmin, 0), max(box.ymin, 0), min(box.xmax, width), min(box.ymax, height))
+
+
+def square(size: Size, box: Box) -> Rectangle:
+    """Widen the box to a square around it, shifted rather than cut at the border, as big as fits the picture."""
+    return _square_around(size, box, 1.0)
+
+
+def context(size: Size, box: Box) -> Rectangle:
+    """Take a square 1.3 times as wide as `square`, so that the dog has surroundings."""
+    return _square_around(size, box, CONTEXT)
+
+
+def squash(size: Size, box: Box) -> Rectangle:
+    """Take the box itself; the resize then squashes it to a square."""
+    inside = _inside(size, box)
+    return Rectangle(inside.xmin, inside.ymin, inside.xmax, inside.ymax)
+
+
+def whole(size: Size, box: Box | None = None) -> Rectangle:
+    """Take the whole picture, which the resize squashes; it is how the competition's scorer sees real pictures."""
+    return Rectangle(0, 0, *size)
+
+
+def center(size: Size, box: Box | None = None) -> Rectangle:
+    """Take the largest square in the middle of the picture."""
+    side = min(size)
+    left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    return Rectangle(left, top, left + side, top + side)
+
+
+def _inside(size: Size, box: Box) -> Box:
+    inside = clamp(size, box)
+    if inside.width < 1 or inside.height < 1:
+        raise ValueError(f"{box} has no pixel inside a picture of {size[0]}×{size[1]} px")
+    return inside
+
+
+def _square_around(size: Size, box: Box, factor: float) -> Rectangle:
+    inside = _inside(size, box)
+    side = min(round(factor * max(inside.width, inside.height)), *size)
+    left = _shifted((inside.xmin + inside.xmax - side) // 2, side, size[0])
+    top = _shifted((inside.ymin + inside.ymax - side) // 2, side, size[1])
+    return Rectangle(left, top, left + side, top + side)
+
+
+def _shifted(start: int, side: int, limit: int) -> int:
+    return min(max(start, 0), limit - side)
+
+
+CROPS: dict[str, Callable[[Size, Box], Rectangle]] = {
+    "square": square,
+    "context": context,
+    "squash": squash,
+    "whole": whole,
+    "center": center,
+}
+WITHOUT_BOX = frozenset(("whole", "center"))
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A weighted mixture of named crops; which one a box gets depends on nothing but its name, index and seed."""
+
+    parts: tuple[tuple[str, float], ...]  # (name, weight), weights sum to 1
+
+    def __str__(self) -> str:
+        if len(self.parts) == 1:
+            return self.parts[0][0]
+        return ",".join(f"{name}:{weight:g}" for name, weight in self.parts)
+
+    @property
+    def needs_boxes(self) -> bool:
+        """Whether any part looks at the box."""
+        return any(name not in WITHOUT_BOX for name, _ in self.parts)
+
+    def choose(self, image: str, box_index: int, *, seed: int = 0) -> str:
+        """Return the name of the crop for one box of one image; the same for any order and number of workers."""
+        digest = hashlib.sha256(f"{seed}\0{box_index}\0{image}".encode(errors="surrogateescape")).digest()
+        draw = int.from_bytes(digest[:7], "big") / 2**56  # uniform in [0, 1)
+        for name, weight in self.parts[:-1]:
+            if draw < weight:
+                return name
+            draw -= weight
+        return self.parts[-1][0]
+
+
+def parse_policy(text: str) -> Policy:
+    """Read `square`, or a mixture such as `whole:0.5,context:0.5`; the weights are scaled to sum to 1.
+
+    Raises:
+        DogsganError: an unknown name, a name twice, or a weight that is no positive number.
+    """
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, colon, weight_text = part.strip().partition(":")
+        if name not in CROPS:
+            raise DogsganError(f"no crop policy {name!r} in {text!r}: choose from {', '.join(CROPS)}")
+        if name in weights:
+            raise DogsganError(f"the crop policy {text!r} names {name} twice: give it one weight")
+        weights[name] = _weight(weight_text if colon else "1", text)
+    total = sum(weights.values())
+    return Policy(tuple((name, weight / total) for name, weight in weights.items()))
+
+
+def _weight(text: str, policy: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = 0.0
+    if not 0.0 < weight <= 1e6:
+        raise DogsganError(
+            f"the weight {text!r} in crop policy {policy!r} is not a positive number: write name:0.5"
+        )
+    return weight

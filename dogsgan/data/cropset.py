@@ -1,0 +1,331 @@
+"""The prepared set: square uint8 crops with labels, memory-mapped, in a folder that appears only when complete.
+
+A set's folder holds `pictures.npy` (N×H×W×3), `labels.npy`, `origins.npy` and `set.json`; `prepare` adds
+`skipped.json` and `contact-sheet.png`. Everything to the right of the data room reads pictures from here.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from dogsgan.data.annotations import Box
+from dogsgan.data.crops import Rectangle
+from dogsgan.errors import DogsganError
+from dogsgan.files import atomic_path, read_json
+
+FORMAT = 1
+UNLABELLED = -1
+MANIFEST = "set.json"
+
+
+class Origin(NamedTuple):
+    """Where a crop comes from. Coordinates are px of the upright picture; the box is None where there was none."""
+
+    image: str
+    box: Box | None
+    rectangle: Rectangle
+    policy: str  # the crop's name: square, context, …
+
+
+@dataclass(frozen=True)
+class CropSet:
+    """A prepared set, opened. `pictures[i]`, `labels[i]` and `origins[i]` belong together.
+
+    `labels` are int64, −1 throughout where the set has no classes, and `class_names` is then empty. `origins` is a
+    structured array with the fields image, box (4 int32, xmin ymin xmax ymax, all −1 where there is no box),
+    rectangle (4 int32, left top right bottom) and policy; `origin(i)` gives one as a value.
+    """
+
+    path: Path
+    pictures: np.memmap  # N×H×W×3 uint8
+    labels: np.ndarray  # N int64
+    class_names: tuple[str, ...]
+    fingerprint: str  # sha256 of pictures, labels and class names
+    provenance: dict[str, Any]
+    origins: np.ndarray = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> "CropSet":
+        """Open a set in milliseconds: its arrays are mapped, not read.
+
+        Raises:
+            DogsganError: there is no set, or it is broken, incomplete or of another version.
+        """
+        path = Path(path)
+        manifest = _read_manifest(path)
+        try:
+            arrays = [
+                np.load(path / f"{name}.npy", mmap_mode="r") for name in ("pictures", "labels", "origins")
+            ]
+            crop_set = cls(
+                path=path,
+                pictures=arrays[0],
+                labels=np.asarray(arrays[1]),
+                origins=arrays[2],
+                class_names=tuple(manifest["class_names"]),
+                fingerprint=manifest["fingerprint"],
+                provenance=manifest["provenance"],
+            )
+            _check_arrays(crop_set, manifest)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError) as error:
+            raise DogsganError(
+                f"the prepared set {path} is broken ({error}): remove it and prepare again"
+            ) from error
+        return crop_set
+
+    @property
+    def size_px(self) -> int:
+        """Height and width of every crop."""
+        return int(self.pictures.shape[1])
+
+    def __len__(self) -> int:
+        return int(self.pictures.shape[0])
+
+    def origin(self, index: int) -> Origin:
+        """Return where crop `index` comes from."""
+        row = self.origins[index]
+        box = [int(value) for value in row["box"]]
+        return Origin(
+            image=str(row["image"]),
+            box=None if box == [-1] * 4 else Box(*box),
+            rectangle=Rectangle(*(int(value) for value in row["rectangle"])),
+            policy=str(row["policy"]),
+        )
+
+    def verify(self) -> None:
+        """Read everything and compare it with the fingerprint.
+
+        Raises:
+            DogsganError: the contents changed since the set was written.
+        """
+        digest = _Fingerprint()
+        for start in range(0, len(self), 1024):
+            digest.pictures(self.pictures[start : start + 1024])
+        if digest.finish(self.labels, self.class_names, self.size_px) != self.fingerprint:
+            raise DogsganError(f"the prepared set {self.path} changed since it was written: prepare it again")
+
+
+class CropSetWriter:
+    """Writes a set crop by crop, so that it never has to fit in memory. Made by `crop_set_writer`."""
+
+    def __init__(self, folder: Path, *, size_px: int) -> None:
+        self.folder = folder
+        self._size_px = size_px
+        self._labels: list[int] = []
+        self._origins: list[Origin] = []
+        self._digest = _Fingerprint()
+        self._file: BinaryIO = (folder / "pictures.npy").open("w+b")
+        self._write_header()
+
+    def add(self, picture: np.ndarray, *, label: int, origin: Origin) -> None:
+        """Append one H×W×3 uint8 picture."""
+        expected = (self._size_px, self._size_px, 3)
+        if picture.shape != expected or picture.dtype != np.uint8:
+            raise ValueError(f"a crop is {expected} uint8, not {picture.shape} {picture.dtype}")
+        contiguous = np.ascontiguousarray(picture)
+        self._file.write(contiguous.data)
+        self._digest.pictures(contiguous)
+        self._labels.append(label)
+        self._origins.append(origin)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def finish(self, *, class_names: Sequence[str], provenance: dict[str, Any]) -> None:
+        """Write everything but the pictures.
+
+        Raises:
+            DogsganError: there are no pictures, or a label has no class name.
+        """
+        labels = np.asarray(self._labels, dtype=np.int64)
+        _check_labels(labels, class_names)
+        self._write_header()
+        self._file.close()
+        np.save(self.folder / "labels.npy", labels)
+        np.save(self.folder / "origins.npy", _origin_array(self._origins))
+        manifest = {
+            "format": FORMAT,
+            "crops": len(labels),
+            "size_px": self._size_px,
+            "fingerprint": self._digest.finish(labels, class_names, self._size_px),
+            "class_names": list(class_names),
+            "provenance": provenance,
+        }
+        (self.folder / MANIFEST).write_text(
+            json.dumps(manifest, indent=2, allow_nan=False) + "\n", encoding="utf-8"
+        )
+
+    def close(self) -> None:
+        """Let go of the file, finished or not."""
+        self._file.close()
+
+    def _write_header(self) -> None:
+        """Write the .npy header, which NumPy pads so that it keeps its length while the first axis grows."""
+        shape = (len(self._labels), self._size_px, self._size_px, 3)
+        self._file.seek(0)
+        np.lib.format.write_array_header_1_0(
+            self._file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+        )
+
+
+@contextmanager
+def crop_set_writer(path: Path, *, size_px: int) -> Iterator[CropSetWriter]:
+    """Yield a writer whose set appears at `path` when the block ends without an exception; see `finish`.
+
+    A prepared set at `path` is replaced.
+
+    Raises:
+        DogsganError: something that is no prepared set is at `path`, or it cannot be written.
+    """
+    path = Path(path)
+    refuse_occupied(path)
+    with atomic_path(path) as partial:
+        partial.mkdir()
+        writer = CropSetWriter(partial, size_px=size_px)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+def write_crop_set(
+    path: Path,
+    pictures: np.ndarray | Iterable[np.ndarray],
+    labels: Sequence[int] | np.ndarray | None = None,
+    *,
+    class_names: Sequence[str] = (),
+    provenance: dict[str, Any] | None = None,
+) -> CropSet:
+    """Write a set from N×H×W×3 (or H×W grey) uint8 pictures that are at hand, and open it.
+
+    `labels` are indices into `class_names`; both are left out for a set without classes.
+
+    Raises:
+        DogsganError: no pictures, labels and pictures differ in number, or a label has no class name.
+    """
+    items = [_as_colour(np.asarray(picture)) for picture in pictures]
+    if not items:
+        raise DogsganError(f"no pictures to write to {path}: a prepared set holds at least one")
+    given = [UNLABELLED] * len(items) if labels is None else [int(label) for label in labels]
+    if len(given) != len(items):
+        raise DogsganError(
+            f"{len(items)} pictures but {len(given)} labels for {path}: give one label per picture"
+        )
+    size_px = items[0].shape[0]
+    with crop_set_writer(path, size_px=size_px) as writer:
+        for index, (picture, label) in enumerate(zip(items, given, strict=True)):
+            rectangle = Rectangle(0, 0, picture.shape[1], picture.shape[0])
+            writer.add(picture, label=label, origin=Origin(f"{index:06d}", None, rectangle, "whole"))
+        writer.finish(class_names=class_names, provenance=provenance or {})
+    return CropSet.open(path)
+
+
+def is_crop_set(path: Path) -> bool:
+    """Return whether `path` is a folder that claims to be a prepared set, broken or not."""
+    return (Path(path) / MANIFEST).is_file() and (Path(path) / "pictures.npy").is_file()
+
+
+def refuse_occupied(path: Path) -> None:
+    """Raise a DogsganError when something else than a prepared set or an empty folder is at `path`."""
+    if is_crop_set(path) or not path.exists():
+        return
+    if not path.is_dir() or any(path.iterdir()):
+        raise DogsganError(
+            f"{path} exists and is no prepared set: choose another place for --out, or remove it"
+        )
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise DogsganError(f"no prepared set at {path}: make one with dogsgan prepare SOURCE --out {path}")
+    if not (path / MANIFEST).is_file():
+        raise DogsganError(f"{path} is no prepared set, it has no {MANIFEST}: make one with dogsgan prepare")
+    manifest = read_json(path / MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise DogsganError(
+            f"the prepared set {path} was written by another version of dogsgan: prepare it again"
+        )
+    return manifest
+
+
+def _check_arrays(crop_set: CropSet, manifest: dict[str, Any]) -> None:
+    count, size_px = manifest["crops"], manifest["size_px"]
+    if (
+        crop_set.pictures.dtype != np.uint8
+        or crop_set.pictures.shape != (count, size_px, size_px, 3)
+        or count < 1
+    ):
+        raise ValueError(f"pictures.npy is {crop_set.pictures.shape}, set.json says {count} of {size_px} px")
+    if crop_set.labels.dtype != np.int64 or crop_set.labels.shape != (count,):
+        raise ValueError("labels.npy does not have one label per picture")
+    if crop_set.origins.shape != (count,) or crop_set.origins.dtype.names != (
+        "image",
+        "box",
+        "rectangle",
+        "policy",
+    ):
+        raise ValueError("origins.npy does not have one origin per picture")
+    if not isinstance(crop_set.fingerprint, str) or not isinstance(crop_set.provenance, dict):
+        raise ValueError("set.json lacks its fingerprint")
+    _check_labels(crop_set.labels, crop_set.class_names)
+
+
+def _check_labels(labels: np.ndarray, class_names: Sequence[str]) -> None:
+    if len(labels) == 0:
+        raise DogsganError("no crop is left to write: see what was left out, and why")
+    lowest, highest = int(labels.min()), int(labels.max())
+    if class_names and not 0 <= lowest <= highest < len(class_names):
+        raise DogsganError(
+            f"labels run from {lowest} to {highest} but there are {len(class_names)} class names"
+        )
+    if not class_names and not lowest == highest == UNLABELLED:
+        raise DogsganError("there are labels but no class names: give one name per class")
+
+
+def _origin_array(origins: Sequence[Origin]) -> np.ndarray:
+    """Return the origins as a structured array; its text fields are as wide as the longest name."""
+    widths = [
+        max(len(text) for text in texts) or 1
+        for texts in zip(*((o.image, o.policy) for o in origins), strict=True)
+    ]
+    fields = [
+        ("image", f"U{widths[0]}"),
+        ("box", "<i4", (4,)),
+        ("rectangle", "<i4", (4,)),
+        ("policy", f"U{widths[1]}"),
+    ]
+    rows = np.zeros(len(origins), dtype=np.dtype(fields))
+    for row, origin in zip(rows, origins, strict=True):
+        box = origin.box
+        row["image"], row["policy"] = origin.image, origin.policy
+        row["box"] = (-1, -1, -1, -1) if box is None else (box.xmin, box.ymin, box.xmax, box.ymax)
+        row["rectangle"] = origin.rectangle
+    return rows
+
+
+def _as_colour(picture: np.ndarray) -> np.ndarray:
+    """Return an H×W or H×W×1 picture as H×W×3."""
+    if picture.ndim == 2:
+        picture = picture[:, :, None]
+    return np.repeat(picture, 3, axis=2) if picture.ndim == 3 and picture.shape[2] == 1 else picture
+
+
+class _Fingerprint:
+    """The id of a set's contents, computed while it is written."""
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256()
+
+    def pictures(self, pictures: np.ndarray) -> None:
+        self._sha.update(np.ascontiguousarray(pictures).data)
+
+    def finish(self, labels: np.ndarray, class_names: Sequence[str], size_px: int) -> str:
+        self._sha.update(np.ascontiguousarray(labels, dtype="<i8").data)
+        self._sha.update(json.dumps([list(class_names), size_px]).encode())
+        return self._sha.hexdigest()

@@ -1,0 +1,160 @@
+"""The one place that opens pictures: any common format to RGB, upright, with limits. The content is untrusted.
+
+A JPEG can be decoded at a half, a quarter or an eighth of its size for a fraction of the work; `decode` does so where
+the caller needs no more pixels than that.
+"""
+
+import io
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from dogsgan.errors import DogsganError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # never EPS, which would run Ghostscript
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+)
+MAX_PIXELS = 89_478_485  # Pillow's own default: 256 MiB of RGB
+MAX_PICTURE_BYTES = 64 * 1024 * 1024
+
+_UPRIGHT = 1
+_TURNS = {  # EXIF orientation to what makes the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow warns at a size that is refused here anyway, with a message of our own.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def has_picture_suffix(name: str) -> bool:
+    """Return whether a file of that name claims to be a picture."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+@dataclass(frozen=True)
+class OpenPicture:
+    """A picture whose header has been read and whose pixels have not."""
+
+    name: str
+    stored_size: tuple[int, int]  # width and height in px, before EXIF's rotation
+    orientation: int  # EXIF's 1..8; 1 is upright as stored
+    _image: Image.Image
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in px, upright."""
+        return self.stored_size if self.orientation < 5 else self.stored_size[::-1]
+
+    def decode(self, *, min_size: tuple[int, int] | None = None) -> tuple[Image.Image, int]:
+        """Decode once to upright RGB; return the picture and by how much it was reduced: 1, 2, 4 or 8.
+
+        With `min_size` (width, height in px) a JPEG is decoded at the smallest scale that is still at least that
+        big. A column x of the full picture is then at x / reduction.
+
+        Raises:
+            DogsganError: the pixels cannot be decoded.
+        """
+        reduction = 1
+        try:
+            # A rotated picture is never reduced: its padded last column would become the first.
+            if (
+                min_size is not None
+                and self.orientation == _UPRIGHT
+                and self._image.format in ("JPEG", "MPO")
+            ):
+                drafted = self._image.draft(None, min_size)  # type: ignore[arg-type]
+                if drafted is not None:
+                    reduction = round(self.size[0] / drafted[1][2])
+            rgb = _as_rgb(self._image)
+            if self.orientation != _UPRIGHT:
+                rgb = rgb.transpose(_TURNS[self.orientation])
+            return rgb, reduction
+        except DogsganError:
+            raise
+        except Exception as error:  # decoders of hostile content raise anything
+            raise _undecodable(self.name, error) from error
+
+
+def open_picture(content: bytes, name: str) -> OpenPicture:
+    """Read a picture's header. `name` is only used in messages: the format is told from the content.
+
+    Raises:
+        DogsganError: no bytes, not a picture, or more than `MAX_PIXELS` pixels.
+    """
+    if not content:
+        raise DogsganError(f"picture {name} is empty (0 bytes): replace or remove it")
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        orientation = _orientation(image)
+    except Image.DecompressionBombError as error:
+        raise _too_large(name) from error
+    except Image.UnidentifiedImageError as error:
+        raise DogsganError(f"picture {name} is in no format known here: replace or remove it") from error
+    except Exception as error:  # decoders of hostile content raise anything
+        raise _undecodable(name, error) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(name)
+    return OpenPicture(name=name, stored_size=image.size, orientation=orientation, _image=image)
+
+
+def decode_picture(content: bytes, name: str, *, min_size: tuple[int, int] | None = None) -> Image.Image:
+    """Decode a picture of any common format to upright RGB.
+
+    Transparency is laid over white, 16 bits are scaled to 8, EXIF's rotation is applied. With `min_size` (width,
+    height in px) the result may be smaller than the original, but not smaller than that.
+
+    Raises:
+        DogsganError: the content is no picture, is cut short, or is too large; the message names the picture.
+    """
+    picture, _ = open_picture(content, name).decode(min_size=min_size)
+    return picture
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "TIFF" or "exif" not in image.info:  # Pillow turns TIFF by itself
+        return _UPRIGHT
+    try:
+        orientation = image.getexif().get(0x0112, _UPRIGHT)
+    except Exception:  # a broken EXIF block does not make the pixels unreadable
+        return _UPRIGHT
+    return orientation if orientation in _TURNS else _UPRIGHT
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    image.load()
+    if image.mode.startswith("I"):
+        return _from_deep_grey(image)
+    if image.mode == "F":
+        raise DogsganError("floating-point pixels")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _from_deep_grey(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey to 8 bits; Pillow's own `convert` would clip everything above 255 to white."""
+    deep = np.asarray(image).astype(np.int64).clip(0, 65535)
+    return Image.fromarray((deep >> 8).astype(np.uint8)).convert("RGB")
+
+
+def _too_large(name: str) -> DogsganError:
+    return DogsganError(
+        f"picture {name} has more than {math.floor(MAX_PIXELS / 1e6)} million pixels: scale it down"
+    )
+
+
+def _undecodable(name: str, error: Exception) -> DogsganError:
+    detail = str(error)[:120] or type(error).__name__
+    return DogsganError(f"picture {name} cannot be decoded ({detail}): replace or remove it")

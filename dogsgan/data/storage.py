@@ -1,0 +1,179 @@
+"""Files by name, alike for a folder and a zip; a zip is read in place and its names never become paths on disk."""
+
+import os
+import threading
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from dogsgan.errors import DogsganError
+
+MAX_FILES = 5_000_000
+
+
+class Storage(Protocol):
+    """Where a source's files are: a listing, and reading one of them. Usable from threads and worker processes."""
+
+    @property
+    def names(self) -> list[str]:
+        """Every file's name with `/` between folders, sorted; hidden files and `__MACOSX` are not among them."""
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """(name, reason) of the files that will not be read."""
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        """Return a file's bytes; a DogsganError names a file that is unreadable or larger than `limit` bytes."""
+
+    def stamp(self, name: str) -> str:
+        """Return a text that changes when the file does, without reading it."""
+
+
+def open_storage(path: Path) -> Storage:
+    """Open a folder or a zip file.
+
+    Raises:
+        DogsganError: there is nothing at `path`, or it is neither.
+    """
+    try:
+        if path.is_dir():
+            return FolderStorage(path)
+        if path.is_file():
+            return ZipStorage(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise DogsganError(f"cannot read {path} ({error}): check the path and its permissions") from error
+    raise DogsganError(f"no such file or folder: {path}; give a folder or zip of pictures")
+
+
+class FolderStorage:
+    """The files of a folder and of the folders in it; symbolic links are followed, loops are not."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.problems: list[tuple[str, str]] = []
+        self.names = sorted(self._walk())
+
+    def _walk(self) -> list[str]:
+        names: list[str] = []
+        visited: set[tuple[int, int]] = set()
+        for folder, subfolders, files in os.walk(self.root, followlinks=True, onerror=self._note_unreadable):
+            status = Path(folder).stat()
+            if (status.st_dev, status.st_ino) in visited:
+                subfolders.clear()
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
+            prefix = Path(folder).relative_to(self.root).as_posix()
+            start = "" if prefix == "." else prefix + "/"
+            names.extend(start + name for name in files if not is_hidden(name))
+            if len(names) > MAX_FILES:
+                raise DogsganError(
+                    f"{self.root} holds more than {MAX_FILES} files: give the folder with the pictures"
+                )
+        return names
+
+    def _note_unreadable(self, error: OSError) -> None:
+        if error.filename == str(self.root):
+            raise error
+        self.problems.append((str(error.filename), "folder cannot be read"))
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        try:
+            with (self.root / name).open("rb") as file:
+                content = file.read(limit + 1)
+        except OSError as error:
+            raise DogsganError(
+                f"cannot read {self.root / name} ({error.strerror}): check the file"
+            ) from error
+        return _within(content, name, limit)
+
+    def stamp(self, name: str) -> str:
+        try:
+            status = (self.root / name).stat()
+        except OSError:
+            return "unreadable"
+        return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+@dataclass
+class ZipStorage:
+    """The entries of a zip file. The handle is opened anew in every process, and guarded between threads."""
+
+    path: Path
+    names: list[str] = field(init=False)
+    problems: list[tuple[str, str]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._open()
+        self.names = sorted(self._entries)
+
+    def _open(self) -> None:
+        try:
+            self._zip = zipfile.ZipFile(self.path)
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise DogsganError(
+                f"{self.path} is not a readable zip file ({error}): download it again, or give a folder of pictures"
+            ) from error
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._entries: dict[str, zipfile.ZipInfo] = {}
+        self.problems = []
+        for entry in self._zip.infolist():
+            if entry.is_dir() or any(is_hidden(part) for part in PurePosixPath(entry.filename).parts):
+                continue
+            if entry.filename in self._entries:
+                self.problems.append((entry.filename, "same name twice in the zip"))
+            elif entry.flag_bits & 0x1:
+                self.problems.append((entry.filename, "encrypted in the zip"))
+            else:
+                self._entries[entry.filename] = entry
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        if self._process != os.getpid():  # a forked handle would share its place in the file with its parent
+            self._open()
+        entry = self._entries[name]
+        if entry.file_size > limit:
+            return _within(b"", name, -1)
+        try:
+            with self._lock, self._zip.open(entry) as file:
+                content = file.read(limit + 1)  # the size in the header may lie
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            OSError,
+            EOFError,
+            ValueError,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
+            raise DogsganError(
+                f"cannot read {name} in {self.path} ({error}): download the zip again"
+            ) from error
+        return _within(content, name, limit)
+
+    def stamp(self, name: str) -> str:
+        entry = self._entries[name]
+        return f"{entry.file_size}:{entry.CRC:08x}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is nobody's content: dotfiles and what desktops leave behind."""
+    return (name.startswith(".") and name not in ("..", ".")) or name in (
+        "__MACOSX",
+        "Thumbs.db",
+        "desktop.ini",
+    )
+
+
+def _within(content: bytes, name: str, limit: int) -> bytes:
+    if len(content) > limit:
+        raise DogsganError(f"{name} is larger than any genuine file of its kind: replace or remove it")
+    return content

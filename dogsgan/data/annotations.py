@@ -39,7 +39,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one annotation file says: the picture's size in pixels as it was annotated, and every dog's box."""
+    """What one annotation says: the size in px of the picture that was annotated, and every dog's box."""
 
     width: int
     height: int
@@ -49,11 +49,12 @@ class Annotation:
 def parse_annotation(content: bytes, name: str) -> Annotation:
     """Read one annotation. `name` is only used to name the file in messages.
 
-    The boxes are returned as written: they may be empty or leave the picture. `<folder>` and `<filename>` are not
-    read, because 624 of the genuine files say `%s` there.
+    The boxes are returned as written: they may be empty or leave the picture. `<folder>` and `<filename>`
+    are not read, because 624 of the genuine files say `%s` there.
 
     Raises:
-        DogsganError: not XML, a document type or entities inside, no size, no dog, or numbers that make no sense.
+        DogsganError: not XML, a document type or entities inside, no size, no dog, or numbers that make no
+        sense.
     """
     if len(content) > MAX_ANNOTATION_BYTES:
         raise DogsganError(
@@ -108,7 +109,7 @@ def _parse_xml(content: bytes, name: str) -> ElementTree.Element:
 
 
 def _refuse_document_type(content: bytes) -> None:
-    """Without a document type there can be no entities but XML's own five, so none that expand or read files."""
+    """Refuse what declares entities: without a document type there are none but XML's own five."""
 
     def refuse(*_: object) -> None:
         raise ValueError("document type declaration")

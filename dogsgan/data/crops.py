@@ -1,4 +1,4 @@
-"""Crop policies: small pure functions from a picture's size and a dog's box to the rectangle that is cut out."""
+"""Crop policies: small pure functions from a picture's size and a dog's box to the rectangle to cut out."""
 
 import hashlib
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def clamp(size: Size, box: Box) -> Box:
 
 
 def square(size: Size, box: Box) -> Rectangle:
-    """Widen the box to a square around it, shifted rather than cut at the border, as big as fits the picture."""
+    """Widen the box to a square, shifted rather than cut at the border, as big as fits the picture."""
     return _square_around(size, box, 1.0)
 
 
@@ -44,7 +44,7 @@ def squash(size: Size, box: Box) -> Rectangle:
 
 
 def whole(size: Size, box: Box | None = None) -> Rectangle:
-    """Take the whole picture, which the resize squashes; it is how the competition's scorer sees real pictures."""
+    """Take the whole picture, squashed by the resize, as the competition's scorer does with real pictures."""
     return Rectangle(0, 0, *size)
 
 
@@ -86,7 +86,7 @@ WITHOUT_BOX = frozenset(("whole", "center"))
 
 @dataclass(frozen=True)
 class Policy:
-    """A weighted mixture of named crops; which one a box gets depends on nothing but its name, index and seed."""
+    """A weighted mixture of named crops; which one a box gets depends only on image, box index and seed."""
 
     parts: tuple[tuple[str, float], ...]  # (name, weight), weights sum to 1
 
@@ -101,7 +101,7 @@ class Policy:
         return any(name not in WITHOUT_BOX for name, _ in self.parts)
 
     def choose(self, image: str, box_index: int, *, seed: int = 0) -> str:
-        """Return the name of the crop for one box of one image; the same for any order and number of workers."""
+        """Return the crop's name for one box of an image; the same for any order and number of workers."""
         digest = hashlib.sha256(f"{seed}\0{box_index}\0{image}".encode(errors="surrogateescape")).digest()
         draw = int.from_bytes(digest[:7], "big") / 2**56  # uniform in [0, 1)
         for name, weight in self.parts[:-1]:

@@ -1,10 +1,11 @@
-"""The prepared set: square uint8 crops with labels, memory-mapped, in a folder that appears only when complete.
+"""The prepared set: square uint8 crops with labels, memory-mapped, in a folder that is complete or not there.
 
 A set's folder holds `pictures.npy` (N×H×W×3), `labels.npy`, `origins.npy` and `set.json`; `prepare` adds
 `skipped.json` and `contact-sheet.png`. Everything to the right of the data room reads pictures from here.
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,10 +23,11 @@ from dogsgan.files import atomic_path, read_json
 FORMAT = 1
 UNLABELLED = -1
 MANIFEST = "set.json"
+_ARRAYS = ("pictures", "labels", "origins")
 
 
 class Origin(NamedTuple):
-    """Where a crop comes from. Coordinates are px of the upright picture; the box is None where there was none."""
+    """Where a crop comes from, in px of the upright picture; the box is None where there was none."""
 
     image: str
     box: Box | None
@@ -37,9 +39,9 @@ class Origin(NamedTuple):
 class CropSet:
     """A prepared set, opened. `pictures[i]`, `labels[i]` and `origins[i]` belong together.
 
-    `labels` are int64, −1 throughout where the set has no classes, and `class_names` is then empty. `origins` is a
-    structured array with the fields image, box (4 int32, xmin ymin xmax ymax, all −1 where there is no box),
-    rectangle (4 int32, left top right bottom) and policy; `origin(i)` gives one as a value.
+    `labels` are int64, −1 throughout where the set has no classes, and `class_names` is then empty.
+    `origins` is a structured array with the fields image, box (4 int32, xmin ymin xmax ymax, all −1 where
+    there is no box), rectangle (4 int32, left top right bottom) and policy; `origin(i)` gives one as a value.
     """
 
     path: Path
@@ -117,13 +119,12 @@ class CropSetWriter:
     def __init__(self, folder: Path, *, size_px: int) -> None:
         self.folder = folder
         self._size_px = size_px
-        self._labels: list[int] = []
         self._origins: list[Origin] = []
         self._digest = _Fingerprint()
         self._file: BinaryIO = (folder / "pictures.npy").open("w+b")
         self._write_header()
 
-    def add(self, picture: np.ndarray, *, label: int, origin: Origin) -> None:
+    def add(self, picture: np.ndarray, *, origin: Origin) -> None:
         """Append one H×W×3 uint8 picture."""
         expected = (self._size_px, self._size_px, 3)
         if picture.shape != expected or picture.dtype != np.uint8:
@@ -131,31 +132,38 @@ class CropSetWriter:
         contiguous = np.ascontiguousarray(picture)
         self._file.write(contiguous.data)
         self._digest.pictures(contiguous)
-        self._labels.append(label)
         self._origins.append(origin)
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._origins)
 
-    def finish(self, *, class_names: Sequence[str], provenance: dict[str, Any]) -> None:
-        """Write everything but the pictures.
+    def finish(
+        self,
+        labels: Sequence[int],
+        *,
+        class_names: Sequence[str] = (),
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        """Write everything but the pictures; `labels` has one index into `class_names` per picture, or −1.
 
         Raises:
-            DogsganError: there are no pictures, or a label has no class name.
+            DogsganError: there are no pictures, labels and pictures differ in number, or a label has no name.
         """
-        labels = np.asarray(self._labels, dtype=np.int64)
-        _check_labels(labels, class_names)
+        array = np.asarray(labels, dtype=np.int64)
+        if len(array) != len(self):
+            raise DogsganError(f"{len(self)} pictures but {len(array)} labels: give one label per picture")
+        _check_labels(array, class_names)
         self._write_header()
         self._file.close()
-        np.save(self.folder / "labels.npy", labels)
+        np.save(self.folder / "labels.npy", array)
         np.save(self.folder / "origins.npy", _origin_array(self._origins))
         manifest = {
             "format": FORMAT,
-            "crops": len(labels),
+            "crops": len(self),
             "size_px": self._size_px,
-            "fingerprint": self._digest.finish(labels, class_names, self._size_px),
+            "fingerprint": self._digest.finish(array, class_names, self._size_px),
             "class_names": list(class_names),
-            "provenance": provenance,
+            "provenance": provenance or {},
         }
         (self.folder / MANIFEST).write_text(
             json.dumps(manifest, indent=2, allow_nan=False) + "\n", encoding="utf-8"
@@ -167,7 +175,7 @@ class CropSetWriter:
 
     def _write_header(self) -> None:
         """Write the .npy header, which NumPy pads so that it keeps its length while the first axis grows."""
-        shape = (len(self._labels), self._size_px, self._size_px, 3)
+        shape = (len(self._origins), self._size_px, self._size_px, 3)
         self._file.seek(0)
         np.lib.format.write_array_header_1_0(
             self._file, {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -200,35 +208,36 @@ def write_crop_set(
     labels: Sequence[int] | np.ndarray | None = None,
     *,
     class_names: Sequence[str] = (),
+    origins: Sequence[Origin] | None = None,
     provenance: dict[str, Any] | None = None,
 ) -> CropSet:
-    """Write a set from N×H×W×3 (or H×W grey) uint8 pictures that are at hand, and open it.
+    """Write a set from square uint8 pictures, N×H×W×3 or grey N×H×W, and open it.
 
     `labels` are indices into `class_names`; both are left out for a set without classes.
 
     Raises:
         DogsganError: no pictures, labels and pictures differ in number, or a label has no class name.
     """
-    items = [_as_colour(np.asarray(picture)) for picture in pictures]
-    if not items:
+    items = (_as_colour(np.asarray(picture)) for picture in pictures)
+    first = next(items, None)
+    if first is None:
         raise DogsganError(f"no pictures to write to {path}: a prepared set holds at least one")
-    given = [UNLABELLED] * len(items) if labels is None else [int(label) for label in labels]
-    if len(given) != len(items):
-        raise DogsganError(
-            f"{len(items)} pictures but {len(given)} labels for {path}: give one label per picture"
-        )
-    size_px = items[0].shape[0]
-    with crop_set_writer(path, size_px=size_px) as writer:
-        for index, (picture, label) in enumerate(zip(items, given, strict=True)):
-            rectangle = Rectangle(0, 0, picture.shape[1], picture.shape[0])
-            writer.add(picture, label=label, origin=Origin(f"{index:06d}", None, rectangle, "whole"))
-        writer.finish(class_names=class_names, provenance=provenance or {})
+    with crop_set_writer(path, size_px=first.shape[0]) as writer:
+        for index, picture in enumerate(itertools.chain([first], items)):
+            origin = Origin(
+                f"{index:06d}", None, Rectangle(0, 0, picture.shape[1], picture.shape[0]), "whole"
+            )
+            writer.add(picture, origin=origin if origins is None else origins[index])
+        given = [UNLABELLED] * len(writer) if labels is None else labels
+        writer.finish([int(label) for label in given], class_names=class_names, provenance=provenance)
     return CropSet.open(path)
 
 
 def is_crop_set(path: Path) -> bool:
     """Return whether `path` is a folder that claims to be a prepared set, broken or not."""
-    return (Path(path) / MANIFEST).is_file() and (Path(path) / "pictures.npy").is_file()
+    return (Path(path) / MANIFEST).is_file() and any(
+        (Path(path) / f"{name}.npy").is_file() for name in _ARRAYS
+    )
 
 
 def refuse_occupied(path: Path) -> None:

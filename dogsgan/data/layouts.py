@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 from dogsgan.data.pictures import has_picture_suffix
 
 LOOKED_FOR = (
-    "looked for all-dogs/ with annotation/Annotation/ (the competition), Images/ with Annotation/ (Stanford Dogs), "
-    "or pictures (.jpg, .png, …)"
+    "looked for all-dogs/ with annotation/Annotation/ (the competition), "
+    "Images/ with Annotation/ (Stanford Dogs), or pictures (.jpg, .png, …)"
 )
 
 

@@ -1,7 +1,7 @@
-"""The one place that opens pictures: any common format to RGB, upright, with limits. The content is untrusted.
+"""The one place that opens pictures: any common format to upright RGB, with limits. The content is untrusted.
 
-A JPEG can be decoded at a half, a quarter or an eighth of its size for a fraction of the work; `decode` does so where
-the caller needs no more pixels than that.
+A JPEG can be decoded at a half, a quarter or an eighth of its size for a fraction of the work; `decode` does
+so where the caller needs no more pixels than that.
 """
 
 import io
@@ -59,8 +59,8 @@ class OpenPicture:
     def decode(self, *, min_size: tuple[int, int] | None = None) -> tuple[Image.Image, int]:
         """Decode once to upright RGB; return the picture and by how much it was reduced: 1, 2, 4 or 8.
 
-        With `min_size` (width, height in px) a JPEG is decoded at the smallest scale that is still at least that
-        big. A column x of the full picture is then at x / reduction.
+        With `min_size` (width, height in px) a JPEG is decoded at the smallest scale that is still at least
+        that big. A column x of the full picture is then at x / reduction.
 
         Raises:
             DogsganError: the pixels cannot be decoded.
@@ -73,7 +73,7 @@ class OpenPicture:
                 and self.orientation == _UPRIGHT
                 and self._image.format in ("JPEG", "MPO")
             ):
-                drafted = self._image.draft(None, min_size)  # type: ignore[arg-type]
+                drafted = self._image.draft(None, min_size)
                 if drafted is not None:
                     reduction = round(self.size[0] / drafted[1][2])
             rgb = _as_rgb(self._image)
@@ -111,8 +111,8 @@ def open_picture(content: bytes, name: str) -> OpenPicture:
 def decode_picture(content: bytes, name: str, *, min_size: tuple[int, int] | None = None) -> Image.Image:
     """Decode a picture of any common format to upright RGB.
 
-    Transparency is laid over white, 16 bits are scaled to 8, EXIF's rotation is applied. With `min_size` (width,
-    height in px) the result may be smaller than the original, but not smaller than that.
+    Transparency is laid over white, 16 bits are scaled to 8, EXIF's rotation is applied. With `min_size`
+    (width, height in px) the result may be smaller than the original, but not smaller than that.
 
     Raises:
         DogsganError: the content is no picture, is cut short, or is too large; the message names the picture.

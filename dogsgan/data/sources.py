@@ -1,7 +1,7 @@
 """Where pictures come from: a folder or zip in any known layout, told apart without being told which.
 
-The first value of the data room: names, boxes and breeds are known once a source is open; a picture's bytes are read
-when they are asked for, in place, from any thread or worker process.
+The first value of the data room: names, boxes and breeds are known once a source is open; a picture's bytes
+are read when they are asked for, in place, from any thread or worker process.
 """
 
 import hashlib
@@ -20,15 +20,16 @@ from dogsgan.data.storage import Storage, open_storage
 from dogsgan.errors import DogsganError
 
 MAX_NAME_LENGTH = 512
+UNREADABLE_ANNOTATION = "annotation cannot be read"
 _WNID = re.compile(r"n\d{8}(?=[-_])")
 
 
 @dataclass(frozen=True)
 class SourceImage:
-    """A picture of a source. `name` is its path below the folder of pictures, so it is the same in a zip."""
+    """A picture of a source. `name` is its path below the folder of pictures, the same in a zip."""
 
     name: str
-    class_name: str | None  # the breed's folder, such as n02085620-Chihuahua; None where breeds are not known
+    class_name: str | None  # the breed's folder, n02085620-Chihuahua; None where breeds are not known
     boxes: tuple[Box, ...] = ()  # as annotated, in px of a picture of `annotated_size`
     annotated_size: tuple[int, int] | None = None  # width and height in px; None without annotation
     problem: str | None = None  # why an annotated source has no boxes for this picture
@@ -62,7 +63,7 @@ class Source:
         return self.kind in ("competition", "stanford")
 
     def read(self, image: SourceImage) -> bytes:
-        """Return a picture's encoded bytes; those of a prepared set's crop are made as PNG.
+        """Return a picture's encoded bytes; for a prepared set they are a PNG of the crop.
 
         Raises:
             DogsganError: the file cannot be read, or is larger than any genuine picture.
@@ -79,7 +80,7 @@ class Source:
     def fingerprint(self) -> str:
         """Return an id of the contents that is cheap: checksums that a zip holds, or sizes and times of change.
 
-        Boxes and breeds are part of it. Reading no picture, it cannot see a file changed within the clock's grain.
+        Boxes and breeds are part of it. It reads no picture, so it misses a change that keeps size and time.
         """
         if self.crop_set is not None:
             return self.crop_set.fingerprint
@@ -110,7 +111,7 @@ def open_source(path: Path) -> Source:
     if layout.annotations:
         images = _annotated_images(storage, layout, skipped)
     else:
-        images = [_bare_image(member, layout) for member in layout.pictures]
+        images = _all_or_none_labelled([_bare_image(member, layout) for member in layout.pictures])
     images = _with_usable_names(images, skipped)
     return Source(
         kind=layout.kind,
@@ -156,8 +157,8 @@ def _annotated(storage: Storage, bare: SourceImage, member: str, skipped: list[S
     try:
         annotation: Annotation = parse_annotation(storage.read(member, limit=MAX_ANNOTATION_BYTES), member)
     except DogsganError as error:
-        skipped.append(Skipped(member, "annotation cannot be read", str(error)))
-        return _replaced(bare, class_name=breed, problem="annotation cannot be read")
+        skipped.append(Skipped(member, UNREADABLE_ANNOTATION, str(error)))
+        return _replaced(bare, class_name=breed, problem=UNREADABLE_ANNOTATION)
     return SourceImage(
         name=bare.name,
         class_name=breed,
@@ -176,6 +177,13 @@ def _bare_image(member: str, layout: Layout) -> SourceImage:
     folder = _parent(member)
     breed = folder if _WNID.match(folder) else None
     return SourceImage(name=member.removeprefix(layout.picture_root), class_name=breed, member=member)
+
+
+def _all_or_none_labelled(images: list[SourceImage]) -> list[SourceImage]:
+    """Breeds count where every picture is in a breed's folder, not where some happen to be."""
+    if all(image.class_name for image in images):
+        return images
+    return [SourceImage(name=image.name, class_name=None, member=image.member) for image in images]
 
 
 def _with_usable_names(images: list[SourceImage], skipped: list[Skipped]) -> list[SourceImage]:

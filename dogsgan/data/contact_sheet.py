@@ -1,0 +1,72 @@
+"""A page that shows a person what was cropped: originals with their boxes drawn, each beside its crop."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from dogsgan.data.cropset import CropSet, Origin
+from dogsgan.data.pictures import decode_picture, open_picture
+from dogsgan.data.sources import Source
+
+_COLUMNS = 6
+_ORIGINAL = (200, 150)  # width and height in px that an original is scaled down to fit
+_CROP_PX = 150
+_CAPTION_PX = 16
+_BOX_COLOUR = (255, 60, 60)
+_RECTANGLE_COLOUR = (60, 255, 90)
+
+
+def draw_contact_sheet(source: Source, crop_set: CropSet, path: Path, *, count: int = 36) -> None:
+    """Write a PNG with `count` crops, spread evenly over the breeds, or over the set where there are none.
+
+    The annotated box is drawn in red, what was cut out in green.
+    """
+    from dogsgan.grids import save_grid  # imports torch
+
+    images = {image.name: image for image in source.images}
+    order = np.argsort(crop_set.labels, kind="stable")
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))]
+    tiles = []
+    for index in chosen.tolist():
+        origin = crop_set.origin(index)
+        content = source.read(images[origin.image])
+        breed = crop_set.class_names[crop_set.labels[index]] if crop_set.class_names else ""
+        tiles.append(_tile(content, origin, crop_set.pictures[index], breed))
+    save_grid(np.stack(tiles), path, columns=min(_COLUMNS, len(tiles)))
+
+
+def _tile(content: bytes, origin: Origin, crop: np.ndarray, breed: str) -> np.ndarray:
+    size = open_picture(content, origin.image).size
+    original = decode_picture(content, origin.image, min_size=_fitted(size))
+    original = original.resize(_fitted(size), Image.Resampling.LANCZOS)
+    scale = original.width / size[0], original.height / size[1]
+    draw = ImageDraw.Draw(original)
+    draw.rectangle(_on_page(origin.rectangle, scale), outline=_RECTANGLE_COLOUR, width=2)
+    if origin.box is not None:
+        corners = (origin.box.xmin, origin.box.ymin, origin.box.xmax, origin.box.ymax)
+        draw.rectangle(_on_page(corners, scale), outline=_BOX_COLOUR, width=1)
+    tile = Image.new("RGB", (_ORIGINAL[0] + 4 + _CROP_PX, _ORIGINAL[1] + _CAPTION_PX), (24, 24, 24))
+    tile.paste(original, ((_ORIGINAL[0] - original.width) // 2, (_ORIGINAL[1] - original.height) // 2))
+    enlarged = Image.fromarray(crop).resize((_CROP_PX, _CROP_PX), Image.Resampling.NEAREST)
+    tile.paste(enlarged, (_ORIGINAL[0] + 4, 0))
+    caption = f"{breed}  {origin.image}  {origin.policy}".strip().encode("ascii", "replace").decode()
+    ImageDraw.Draw(tile).text(
+        (3, _ORIGINAL[1] + 2), caption[:64], fill="white", font=ImageFont.load_default()
+    )
+    return np.asarray(tile)
+
+
+def _fitted(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(_ORIGINAL[0] / size[0], _ORIGINAL[1] / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _on_page(corners: tuple[int, int, int, int], scale: tuple[float, float]) -> list[float]:
+    left, top, right, bottom = corners
+    return [
+        left * scale[0],
+        top * scale[1],
+        max(right * scale[0] - 1, left * scale[0]),
+        max(bottom * scale[1] - 1, top * scale[1]),
+    ]

@@ -1,0 +1,156 @@
+"""One picture to its crops: which boxes count, what is cut out, and one resampling step from the decoded one."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from dogsgan.data.annotations import Box
+from dogsgan.data.crops import CROPS, Policy, Rectangle, clamp
+from dogsgan.data.cropset import Origin
+from dogsgan.data.pictures import OpenPicture, open_picture
+from dogsgan.data.sources import UNREADABLE_ANNOTATION, Skipped, Source, SourceImage
+from dogsgan.errors import DogsganError
+
+OVERSAMPLING = 2.0  # a JPEG decoded at a reduced scale keeps at least this many pixels per pixel of a crop
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """What decides about the crops of a picture; see `prepare` for the meaning of each."""
+
+    size_px: int
+    policy: Policy
+    boxes: str  # all or largest
+    min_box_px: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """The crops of one picture in the order of its boxes, each H×W×3 uint8, and what was left out."""
+
+    image: SourceImage
+    crops: list[tuple[np.ndarray, Origin]]
+    skipped: list[Skipped]
+
+
+def crop_image(source: Source, image: SourceImage, settings: CropSettings) -> Cropped:
+    """Cut one picture. Nothing about the picture raises: what cannot be used is among `skipped`."""
+    if source.annotated and settings.policy.needs_boxes and image.problem is not None:
+        listed_already = image.problem == UNREADABLE_ANNOTATION
+        return Cropped(image, [], [] if listed_already else [Skipped(image.name, image.problem)])
+    try:
+        picture = open_picture(source.read(image), image.name)
+        plan, skipped = plan_crops(image, picture, settings)
+        return Cropped(image, _cut(picture, plan, settings.size_px), skipped)
+    except DogsganError as error:
+        return Cropped(image, [], [Skipped(image.name, "picture cannot be read", str(error))])
+
+
+def plan_crops(
+    image: SourceImage, picture: OpenPicture, settings: CropSettings
+) -> tuple[list[Origin], list[Skipped]]:
+    """Return what to cut out of a picture, each rectangle once, and the boxes that cannot be used."""
+    usable, skipped = _usable_boxes(image, picture, settings)
+    origins: dict[Rectangle, Origin] = {}
+    for index, box in usable:
+        name = settings.policy.choose(image.name, index, seed=settings.seed)
+        rectangle = CROPS[name](picture.size, box or Box(0, 0, *picture.size))
+        origins.setdefault(rectangle, Origin(image.name, box, rectangle, name))
+    return list(origins.values()), skipped
+
+
+def _usable_boxes(
+    image: SourceImage, picture: OpenPicture, settings: CropSettings
+) -> tuple[list[tuple[int, Box | None]], list[Skipped]]:
+    if not image.boxes or not settings.policy.needs_boxes:
+        return [(0, None)], []
+    usable: list[tuple[int, Box]] = []
+    skipped = []
+    for index, annotated in enumerate(image.boxes):
+        box = clamp(picture.size, box_in_picture(annotated, image.annotated_size, picture))
+        reason = _unusable(annotated, box, settings.min_box_px)
+        if reason is None:
+            usable.append((index, box))
+        else:
+            corners = (annotated.xmin, annotated.ymin, annotated.xmax, annotated.ymax)
+            skipped.append(Skipped(image.name, reason, f"box {index}: {corners}"))
+    if settings.boxes == "largest" and usable:
+        usable = [max(usable, key=lambda item: (item[1].width * item[1].height, -item[0]))]
+    return list(usable), skipped
+
+
+def _unusable(annotated: Box, box: Box, min_box_px: int) -> str | None:
+    if annotated.width < 1 or annotated.height < 1:
+        return "box is empty or inverted"
+    if box.width < 1 or box.height < 1:
+        return "box lies outside the picture"
+    if min(box.width, box.height) < min_box_px:
+        return f"box is smaller than {min_box_px} px"
+    return None
+
+
+def box_in_picture(box: Box, annotated_size: tuple[int, int] | None, picture: OpenPicture) -> Box:
+    """Return an annotated box in px of the upright picture.
+
+    The picture may have another size than the one that was annotated: the box is scaled. And annotation tools
+    of the data set's time ignored EXIF's rotation: where the annotated size does not tell, the box is taken to
+    be in the picture as stored, and turned with it.
+    """
+    if annotated_size is None:
+        annotated_size = picture.size
+    if picture.orientation == 1 or _annotated_upright(annotated_size, picture):
+        return _scaled_box(box, annotated_size, picture.size)
+    return _turned_box(_scaled_box(box, annotated_size, picture.stored_size), picture)
+
+
+def _annotated_upright(annotated_size: tuple[int, int], picture: OpenPicture) -> bool:
+    """Whether the annotated size fits the upright picture better than the stored one, by its aspect."""
+    aspect = math.log(annotated_size[0] / annotated_size[1])
+    upright = abs(aspect - math.log(picture.size[0] / picture.size[1]))
+    stored = abs(aspect - math.log(picture.stored_size[0] / picture.stored_size[1]))
+    return upright < stored
+
+
+def _scaled_box(box: Box, annotated_size: tuple[int, int], size: tuple[int, int]) -> Box:
+    if annotated_size == size:
+        return box
+    across, down = size[0] / annotated_size[0], size[1] / annotated_size[1]
+    return Box(
+        round(box.xmin * across), round(box.ymin * down), round(box.xmax * across), round(box.ymax * down)
+    )
+
+
+def _turned_box(box: Box, picture: OpenPicture) -> Box:
+    """Move a box of the stored picture to where EXIF's rotation takes it."""
+    width, height = picture.stored_size
+    orientation = picture.orientation
+    xmin, ymin, xmax, ymax = box.xmin, box.ymin, box.xmax, box.ymax
+    if orientation in (2, 3, 7, 8):  # these end mirrored in x as stored
+        xmin, xmax = width - xmax, width - xmin
+    if orientation in (3, 4, 6, 7):  # and these in y
+        ymin, ymax = height - ymax, height - ymin
+    return Box(ymin, xmin, ymax, xmax) if orientation >= 5 else Box(xmin, ymin, xmax, ymax)
+
+
+def _cut(picture: OpenPicture, plan: list[Origin], size_px: int) -> list[tuple[np.ndarray, Origin]]:
+    if not plan:
+        return []
+    decoded, reduction = picture.decode(min_size=_needed_size(picture.size, plan, size_px))
+    return [(_scaled(decoded, origin.rectangle, reduction, size_px), origin) for origin in plan]
+
+
+def _needed_size(size: tuple[int, int], plan: list[Origin], size_px: int) -> tuple[int, int]:
+    """Return how large the whole picture has to be for the smallest rectangle to keep enough pixels."""
+    narrowest = min(origin.rectangle.right - origin.rectangle.left for origin in plan)
+    lowest = min(origin.rectangle.bottom - origin.rectangle.top for origin in plan)
+    wanted = OVERSAMPLING * size_px
+    return math.ceil(size[0] * wanted / narrowest), math.ceil(size[1] * wanted / lowest)
+
+
+def _scaled(decoded: Image.Image, rectangle: Rectangle, reduction: int, size_px: int) -> np.ndarray:
+    left, top, right, bottom = (side / reduction for side in rectangle)
+    area = (left, top, min(right, decoded.width), min(bottom, decoded.height))
+    return np.asarray(decoded.resize((size_px, size_px), Image.Resampling.LANCZOS, box=area))

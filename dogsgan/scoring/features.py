@@ -1,0 +1,89 @@
+"""Pictures in, features out: one side of the comparison, with its statistics."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dogsgan.errors import DogsganError
+from dogsgan.progress import progress_bar
+from dogsgan.scoring.networks import FeatureNetwork
+from dogsgan.scoring.statistics import Statistics
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One side of a comparison: the statistics of its features and, where there are pictures, the features."""
+
+    statistics: Statistics
+    features: np.ndarray | None
+    """N×D float32; None where only statistics are known."""
+    description: str
+
+    @property
+    def count(self) -> int | None:
+        """How many pictures; None where a statistics file does not say."""
+        return self.statistics.count
+
+
+def features_of(
+    pictures: np.ndarray,
+    network: FeatureNetwork,
+    *,
+    batch_size: int | None = None,
+    show_progress: bool = False,
+) -> np.ndarray:
+    """Return the features, N×D float32, of pictures in memory, N×H×W×3 with values 0..255.
+
+    Raises:
+        DogsganError: the network returned NaN or an infinity; the picture is named by its index.
+    """
+    if pictures.ndim != 4 or pictures.shape[3] != 3:
+        raise ValueError(f"pictures of shape {pictures.shape}, expected N×H×W×3")
+    step = batch_size or network.batch_size
+    batches = (
+        (
+            pictures[start : start + step],
+            [str(index) for index in range(start, min(start + step, len(pictures)))],
+        )
+        for start in range(0, len(pictures), step)
+    )
+    return features_of_batches(
+        batches, network, total=len(pictures), description="pictures" if show_progress else None
+    )
+
+
+def features_of_batches(
+    batches: Iterable[tuple[np.ndarray, list[str]]],
+    network: FeatureNetwork,
+    *,
+    total: int,
+    description: str | None,
+) -> np.ndarray:
+    """Return the features, N×D float32, of a stream of picture batches (N×H×W×3, names) of at most `total` pictures.
+
+    `description` heads a progress bar; None shows none.
+
+    Raises:
+        DogsganError: the network returned NaN or an infinity for a picture, which is named.
+    """
+    features = np.empty((total, network.dimension), dtype=np.float32)
+    bar = progress_bar(description=f"features: {description}", total=total) if description else None
+    count = 0
+    for pictures, names in batches:
+        batch = network.features(pictures)
+        finite = torch.isfinite(batch).all(dim=1)
+        if not finite.all():
+            name = names[int((~finite).nonzero()[0])]
+            raise DogsganError(
+                f"the network {network.name} returns NaN or infinite features for picture {name}: "
+                "its weights are damaged or of another network"
+            )
+        features[count : count + len(names)] = batch.numpy()
+        count += len(names)
+        if bar is not None:
+            bar.update(len(names))
+    if bar is not None:
+        bar.close()
+    return features[:count]

@@ -1,0 +1,172 @@
+"""The networks that turn pictures into features, under the names that `--network` takes, and how each is fed."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dogsgan.device import pick_device
+from dogsgan.errors import DogsganError
+from dogsgan.files import sha256_of
+from dogsgan.scoring.formula import EPSILON_PRIVATE, EPSILON_PUBLIC
+from dogsgan.scoring.weights import find_weights, is_released, read_weights
+
+COMPETITION_PX = 64
+"""The side of the pictures that the competition took."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureNetwork:
+    """A network with its weights on a device: float32 pictures in, float32 features out."""
+
+    name: str
+    dimension: int
+    """Features per picture, D."""
+    epsilon: float | None
+    """The threshold on the memorization distance; None where none was calibrated."""
+    competition: bool
+    """Whether these are the competition's own network and weights."""
+    real_px: int | None
+    """Real pictures are resized whole to this side; None: to the side of the generated ones."""
+    required_px: int | None
+    """The only side that generated pictures may have; None: any."""
+    identity: str
+    """A hash over everything that decides a feature: network, options, weights."""
+    device: torch.device
+    batch_size: int
+    """Pictures at once, unless asked otherwise."""
+    forward: Callable[[torch.Tensor], torch.Tensor] = field(repr=False)
+    """Pictures N×3×H×W, float32 in 0..255, on `device` and in channels_last ─▶ features N×D."""
+    description: str = ""
+
+    def features(self, pictures: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Return the features, N×D float32 on the CPU, of a batch of pictures, N×H×W×3 with values 0..255."""
+        batch = torch.as_tensor(pictures).to(self.device)
+        batch = batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last)  # N×3×H×W
+        # TF32 would cost three of the seven digits that the competition's own arithmetic had.
+        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False, deterministic=True):
+            return self.forward(batch).float().cpu()
+
+
+def open_network(
+    name: str, *, weights: Path | None = None, device: str = "auto", cache_dir: Path | None = None
+) -> FeatureNetwork:
+    """Return the network called `name`: `public`, `private`, `stand-in`, or `timm:NAME[:option=value…]`.
+
+    Weights come from the file `weights`, else from where `find_weights` looks. `stand-in` needs none.
+
+    Raises:
+        DogsganError: there is no such network, its weights cannot be found, or the file is not of this
+        network.
+    """
+    target = pick_device(device)
+    if name == "stand-in":
+        return _stand_in(target, weights)
+    if name == "public":
+        return _public(target, weights, cache_dir)
+    if name == "private":
+        return _private(target, weights, cache_dir)
+    if name.startswith("timm:"):
+        return _timm(name, target, weights, cache_dir)
+    raise DogsganError(
+        f"no such network: {name!r}; use public, private, stand-in or timm:NAME with --weights FILE"
+    )
+
+
+def _stand_in(device: torch.device, weights: Path | None) -> FeatureNetwork:
+    from dogsgan.scoring.standin import VERSION, StandIn
+
+    if weights is not None:
+        raise DogsganError(f"the network stand-in has its weights built in: leave out --weights {weights}")
+    model = StandIn().to(device)
+    return FeatureNetwork(
+        name="stand-in",
+        dimension=model.dimension,
+        epsilon=None,
+        competition=False,
+        real_px=None,
+        required_px=None,
+        identity=_identity(f"stand-in {VERSION}"),
+        device=device,
+        batch_size=256,
+        forward=model,
+        description="a tiny network with fixed random weights",
+    )
+
+
+def _public(device: torch.device, weights: Path | None, cache_dir: Path | None) -> FeatureNetwork:
+    from dogsgan.scoring.inception import Inception2015
+
+    file = find_weights("public", weights=weights, cache_dir=cache_dir)
+    model = Inception2015.from_state_dict(read_weights(file), str(file)).to(
+        device, memory_format=torch.channels_last
+    )
+    digest = sha256_of(file)
+    return FeatureNetwork(
+        name="public",
+        dimension=2048,
+        epsilon=EPSILON_PUBLIC,
+        competition=is_released("public", digest),
+        real_px=COMPETITION_PX,
+        required_px=COMPETITION_PX,
+        identity=_identity("public 1", digest),
+        device=device,
+        batch_size=32,
+        forward=model,
+        description="Inception-v3 of 2015-12-05, layer pool_3",
+    )
+
+
+def _private(device: torch.device, weights: Path | None, cache_dir: Path | None) -> FeatureNetwork:
+    from dogsgan.scoring.timm_networks import PRIVATE_RECIPE, TimmFeatures
+
+    file = find_weights("private", weights=weights, cache_dir=cache_dir)
+    model = TimmFeatures(PRIVATE_RECIPE, read_weights(file), str(file)).to(
+        device, memory_format=torch.channels_last
+    )
+    digest = sha256_of(file)
+    return FeatureNetwork(
+        name="private",
+        dimension=model.dimension,
+        epsilon=EPSILON_PRIVATE,
+        competition=is_released("private", digest),
+        real_px=PRIVATE_RECIPE.input_px,
+        required_px=COMPETITION_PX,
+        identity=_identity("private 1", digest),
+        device=device,
+        batch_size=8,
+        forward=model,
+        description="NASNet-A Large, global mean of the last cell",
+    )
+
+
+def _timm(name: str, device: torch.device, weights: Path | None, cache_dir: Path | None) -> FeatureNetwork:
+    from dogsgan.scoring.timm_networks import TimmFeatures, parse_recipe
+
+    recipe = parse_recipe(name)
+    file = find_weights(name, weights=weights, cache_dir=cache_dir)
+    model = (
+        TimmFeatures(recipe, read_weights(file), str(file)).to(device).to(memory_format=torch.channels_last)
+    )
+    digest = sha256_of(file)
+    return FeatureNetwork(
+        name=name,
+        dimension=model.dimension,
+        epsilon=None,
+        competition=False,
+        real_px=None,
+        required_px=None,
+        identity=_identity("timm 1", repr(recipe), digest),
+        device=device,
+        batch_size=64,
+        forward=model,
+        description=f"{recipe.summary()}, weights {file.name} (sha256 {digest[:8]}…)",
+    )
+
+
+def _identity(*parts: Any) -> str:
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()

@@ -1,0 +1,286 @@
+"""The competition's score of a set of generated pictures against the real ones: what `dogsgan score` calls."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dogsgan.data.sources import Source, open_source
+from dogsgan.errors import DogsganError
+from dogsgan.progress import say
+from dogsgan.scoring.features import Side, features_of_batches
+from dogsgan.scoring.formula import mifid
+from dogsgan.scoring.frechet import frechet_distance_between, small_sample_bias
+from dogsgan.scoring.leaderboard import SUBMISSIONS, percentile_2019
+from dogsgan.scoring.memorization import memorization_distance
+from dogsgan.scoring.networks import FeatureNetwork, open_network
+from dogsgan.scoring.pictures import PictureStream, size_of_first
+from dogsgan.scoring.statistics import statistics_of
+from dogsgan.scoring.stored import (
+    cache_path,
+    is_statistics_file,
+    load_cached,
+    load_statistics,
+    save_statistics,
+)
+from dogsgan.scoring.weights import default_cache_dir
+
+COMPETITION_COUNT = 10_000
+_REAL_COUNT_AT_LEAST = 20_000
+
+
+@dataclass(frozen=True)
+class Score:
+    """What `score` found. `distance` and `mifid` are None where the real side had no features."""
+
+    network: str
+    description: str
+    """The network and its recipe in words."""
+    competition: bool
+    """Whether network and weights are the competition's own."""
+    epsilon: float | None
+    """The threshold on the distance; None where none was calibrated, and `mifid` then equals `fid`."""
+    fid: float
+    distance: float | None
+    mifid: float | None
+    generated: int
+    """How many generated pictures were scored."""
+    real: int | None
+    """How many real pictures; None where a statistics file does not say."""
+    percentile_2019: float | None
+    """The percentage of the submissions of 2019 that did not memorise with a worse score."""
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the score as plain values."""
+        return {
+            "network": self.network,
+            "description": self.description,
+            "competition": self.competition,
+            "epsilon": self.epsilon,
+            "fid": self.fid,
+            "distance": self.distance,
+            "mifid": self.mifid,
+            "generated": self.generated,
+            "real": self.real,
+            "percentile_2019": self.percentile_2019,
+            "note": self.note(),
+            "warnings": list(self.warnings),
+        }
+
+    def note(self) -> str:
+        """Return in a sentence whether this is the competition's score."""
+        if self.competition:
+            return f"by the competition's own {self.network} network"
+        return f"NOT the competition's score: the network {self.network} made it; compare it only with its own kind"
+
+    def summary(self) -> str:
+        """Return the score in a few lines for people."""
+        real = "an unknown number of" if self.real is None else f"{self.real:,}"
+        lines = [
+            self._headline(),
+            f"  {self.generated:,} generated against {real} real pictures, seen by {self.description}",
+            f"  {self.note()}",
+        ]
+        if self.percentile_2019 is not None:
+            lines.append(
+                f"  better than {self.percentile_2019:g}% of the {SUBMISSIONS} scored submissions of 2019 known here "
+                "that did not memorise"
+            )
+        return "\n".join([*lines, *(f"  warning: {warning}" for warning in self.warnings)])
+
+    def _headline(self) -> str:
+        if self.distance is None or self.mifid is None:
+            return f"Fréchet distance {self.fid:.5g} (no MiFID: the real side has no features)"
+        if self.epsilon is None:
+            penalty = "no threshold was calibrated for this network, so no penalty"
+        elif self.distance < self.epsilon:
+            penalty = f"below the threshold {self.epsilon:g}: penalised"
+        else:
+            penalty = f"not below the threshold {self.epsilon:g}: no penalty"
+        return (
+            f"MiFID {self.mifid:.5g} (Fréchet distance {self.fid:.5g}, memorization distance {self.distance:.4f}, "
+            f"{penalty})"
+        )
+
+
+def score(
+    generated: Path,
+    real: Path,
+    *,
+    network: str = "public",
+    weights: Path | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    cache_dir: Path | None = None,
+    save_stats: Path | None = None,
+) -> Score:
+    """Score generated pictures (a zip, a folder or a prepared set) against real ones (also a statistics file).
+
+    `network` and `weights` are as for `open_network`. Features of the real side are kept in `cache_dir`, by
+    default the user's cache folder. `save_stats` names an `.npz` to write the real side's statistics to.
+
+    Raises:
+        DogsganError: something is missing, unreadable, of the wrong size, or gives NaN.
+    """
+    if save_stats is not None and not is_statistics_file(Path(save_stats)):
+        raise DogsganError(f"the statistics file {save_stats} should end in .npz")
+    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    opened = open_network(network, weights=weights, device=device, cache_dir=cache_dir)
+    warnings: list[str] = []
+    source = open_source(Path(generated))
+    size_px = _generated_size(source, opened)
+    real_source = None if is_statistics_file(Path(real)) else open_source(Path(real))
+    generated_side = _generated_side(source, opened, size_px, batch_size, warnings)
+    if real_source is None:
+        real_side = load_statistics(Path(real), dimension=opened.dimension, network=opened.name)
+    else:
+        real_side = _real_side(
+            real_source, opened, opened.real_px or size_px, batch_size, cache_dir, warnings
+        )
+    if save_stats is not None:
+        save_statistics(Path(save_stats), real_side)
+    return score_sides(generated_side, real_side, opened, warnings=warnings)
+
+
+def score_sides(
+    generated: Side, real: Side, network: FeatureNetwork, *, warnings: list[str] | None = None
+) -> Score:
+    """Score two sides whose features `network` made; `warnings` are carried into the result."""
+    notes = list(warnings or [])
+    fid = frechet_distance_between(generated.statistics, real.statistics)
+    distance = score_value = None
+    if generated.features is None or real.features is None:
+        notes.append(
+            "the statistics file has no features, so there is no memorization distance and no MiFID: "
+            "give the real pictures, or a file written with --save-stats"
+        )
+    else:
+        distance = memorization_distance(_on(generated, network), _on(real, network))
+        score_value = mifid(fid, distance, epsilon=network.epsilon)
+    generated_count = generated.count or 0
+    if network.competition and generated_count != COMPETITION_COUNT:
+        notes.append(f"the competition scored {COMPETITION_COUNT:,} pictures, these are {generated_count:,}")
+    notes += _small_sample_warnings(generated, real, fid)
+    comparable = (
+        network.competition
+        and generated_count == COMPETITION_COUNT
+        and real.count is not None
+        and real.count >= _REAL_COUNT_AT_LEAST
+    )
+    return Score(
+        network=network.name,
+        description=network.description,
+        competition=network.competition,
+        epsilon=network.epsilon,
+        fid=fid,
+        distance=distance,
+        mifid=score_value,
+        generated=generated_count,
+        real=real.count,
+        percentile_2019=percentile_2019(network.name, score_value)
+        if comparable and score_value is not None
+        else None,
+        warnings=tuple(notes),
+    )
+
+
+def _on(side: Side, network: FeatureNetwork) -> torch.Tensor:
+    return torch.as_tensor(side.features).to(network.device)
+
+
+def _generated_size(source: Source, network: FeatureNetwork) -> int:
+    if len(source.images) < 2:
+        raise DogsganError(f"{source.path} holds {len(source.images)} picture(s): a score needs at least 2")
+    size_px = size_of_first(source)
+    if network.required_px not in (None, size_px):
+        raise DogsganError(
+            f"the pictures in {source.path} are {size_px}×{size_px} px: the network {network.name} scores "
+            f"{network.required_px}×{network.required_px} px, and the competition refuses other sizes; "
+            f"generate at {network.required_px} px"
+        )
+    return size_px
+
+
+def _generated_side(
+    source: Source, network: FeatureNetwork, size_px: int, batch_size: int | None, warnings: list[str]
+) -> Side:
+    stream = PictureStream(source, size_px, resize=False, skip_unreadable=False)
+    features = features_of_batches(
+        stream.batches(batch_size or network.batch_size),
+        network,
+        total=len(stream),
+        description="generated",
+    )
+    if stream.not_png:
+        warnings.append(
+            f"{stream.not_png:,} generated pictures are not PNG: the competition refuses such a file"
+        )
+    return Side(statistics=statistics_of(features), features=features, description=source.description)
+
+
+def _real_side(
+    source: Source,
+    network: FeatureNetwork,
+    size_px: int,
+    batch_size: int | None,
+    cache_dir: Path,
+    warnings: list[str],
+) -> Side:
+    if network.competition and source.kind == "crop-set":
+        warnings.append(
+            "the competition compares with whole pictures, and these real ones are crops of a prepared set"
+        )
+    cached = cache_path(cache_dir, source, network, size_px=size_px)
+    side = load_cached(cached, network)
+    if side is None:
+        side = _extracted_real_side(source, network, size_px, batch_size)
+        _keep(cached, side)
+    if left_out := len(source.images) - (side.count or 0):
+        warnings.append(f"{left_out:,} real picture(s) cannot be read and were left out")
+    return side
+
+
+def _extracted_real_side(
+    source: Source, network: FeatureNetwork, size_px: int, batch_size: int | None
+) -> Side:
+    stream = PictureStream(source, size_px, resize=True, skip_unreadable=True)
+    features = features_of_batches(
+        stream.batches(batch_size or network.batch_size), network, total=len(stream), description="real"
+    )
+    for line in stream.unreadable[:3]:
+        say(f"left out: {line}")
+    if len(features) < 2:
+        raise DogsganError(f"{source.path} has {len(features)} readable picture(s): a score needs at least 2")
+    return Side(statistics=statistics_of(features), features=features, description=source.description)
+
+
+def _keep(path: Path, side: Side) -> None:
+    try:
+        save_statistics(path, side)
+    except (DogsganError, OSError) as error:
+        say(f"features of the real side are not cached: {error}")
+
+
+def _small_sample_warnings(generated: Side, real: Side, fid: float) -> list[str]:
+    """Say by how much too few pictures raise the Fréchet distance, for each side with fewer pictures than features."""
+    lines = []
+    for name, side, other in (("generated", generated, real), ("real", real, generated)):
+        dimension = side.statistics.dimension
+        if side.count is None or side.count >= dimension:
+            continue
+        line = f"{side.count:,} {name} pictures are fewer than the network's {dimension:,} features"
+        if side.features is not None and side.count >= 4:
+            bias = small_sample_bias(side.features, other.statistics, whole=fid)
+            line += f": the Fréchet distance is too high by about {_rough(bias)} or more"
+        else:
+            line += ": the Fréchet distance is far too high"
+        lines.append(line)
+    return lines
+
+
+def _rough(value: float) -> str:
+    """Return a positive number with two digits."""
+    return "0" if value == 0 else f"{value:.{max(0, 1 - math.floor(math.log10(value)))}f}"

@@ -32,7 +32,7 @@ class TooLarge(Exception):
 
 
 class _BoundedFile(io.BufferedReader):
-    """A file that hands out at most `limit` bytes at once: `zipfile` reads the table of contents in one go."""
+    """A file that hands out at most `limit` bytes at once: `zipfile` reads the contents table in one go."""
 
     def __init__(self, path: Path, *, limit: int) -> None:
         super().__init__(io.FileIO(path))
@@ -47,8 +47,8 @@ class _BoundedFile(io.BufferedReader):
 class Archive:
     """The entries of a zip, and their contents one by one. Use it as a context manager.
 
-    `directory_limit` bounds the table of contents, `entry_limit` each entry and `total_limit` all that is read,
-    packed or not, in bytes.
+    `directory_limit` bounds the table of contents, `entry_limit` each entry and `total_limit` all that is
+    read, packed or not, in bytes.
 
     Raises:
         DamagedZip: it is not a zip, or its end is missing.
@@ -158,7 +158,7 @@ def is_link(entry: zipfile.ZipInfo) -> bool:
 def is_unsafe_name(name: str) -> bool:
     r"""Return whether unpacking under this name could write outside the folder, on any system.
 
-    So: `..`, a leading slash, a backslash, a drive letter, a NUL (where some programs cut), or nothing at all.
+    So: `..`, a leading slash, a backslash, a drive letter, a NUL (where some programs cut), or nothing.
     """
     return (
         not name

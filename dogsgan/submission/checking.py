@@ -1,8 +1,9 @@
-"""Would the competition take this images.zip? Everything that is wrong with it, without unpacking it anywhere.
+"""Would the competition take this images.zip? All that is wrong with it, without unpacking it anywhere.
 
-The competition's scorer takes one zip of exactly 10,000 PNGs, 64×64, RGB with 8 bits, under any names, and refuses
-anything else. Pictures that repeat another or show one colour only it does take; they tell of a collapsed generator,
-so they are problems here too. `Problem.refused` tells the two apart; `CheckReport.ok` needs both kinds to be absent.
+The competition's scorer takes one zip of exactly 10,000 PNGs, 64×64, RGB with 8 bits, under any names, and
+refuses anything else. It does take pictures that repeat another or show one colour only; they tell of a
+collapsed generator, so they are problems here too. `Problem.refused` tells the two kinds apart;
+`CheckReport.ok` means that there is no problem of either.
 """
 
 import hashlib
@@ -38,15 +39,15 @@ MESSAGES = {  # kind of problem: what it means, and what to do. The order is tha
     "folder": "lies in a folder or is one: put every picture at the top of the zip",
     "stray": "is no picture: leave it out",
     "duplicate-name": "the name occurs before, so unpacking keeps one of the two: give each its own",
-    "count": "wrong number of pictures",
+    "count": "too many or too few pictures: generate as many as are asked for",
     "format": "is a picture but no PNG, whatever its name says: save it as PNG",
     "unreadable": "cannot be read as PNG: write it again",
     "trailing": "more bytes follow the end of the PNG: write it again",
-    "size": "wrong size",
+    "size": "wrong size: generate it in the right one",
     "mode": "wrong kind of pixels: save it as RGB with 8 bits",
-    "same-bytes": "is byte for byte the same file as an earlier one",
-    "same-pixels": "has the same pixels as an earlier one, in another file",
-    "one-colour": "shows a single colour",
+    "same-bytes": "is byte for byte an earlier one: train on, or use another seed",
+    "same-pixels": "has the same pixels as an earlier one: train on, or use another seed",
+    "one-colour": "shows a single colour: train on, or use an earlier checkpoint",
 }
 
 
@@ -65,14 +66,13 @@ class Problem:
 
     def summary(self) -> str:
         """Return one line for people."""
-        example = f", e.g. {self.example}" if self.count > 1 else f": {self.example}"
         note = "" if self.refused else " (the competition would take it)"
-        return f"{self.kind}: {self.message}{note}; {self.count}{example}"
+        return f"{self.kind} ({self.count}): {self.message}{note}, e.g. {self.example}"
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check_submission` found: `ok` if nothing at all, how many pictures there are, and the problems."""
+    """What `check_submission` found: `ok` if nothing, the number of pictures, and the problems."""
 
     path: Path
     ok: bool
@@ -94,23 +94,19 @@ class CheckReport:
 def check_submission(path: Path, *, count: int = 10000, size_px: int = 64) -> CheckReport:
     """Check that `path` is a zip of `count` RGB PNGs with 8 bits, `size_px`×`size_px`, each different.
 
-    Nothing is written, and no more is unpacked than `count` such pictures can take several times over: a zip bomb is
-    a problem like any other. The pixels are read of pictures of the right size only.
+    Nothing is written, and no more is unpacked than `count` such pictures can take several times over: a zip
+    bomb is a problem like any other. Pixels are looked at only where the size is right.
 
     Raises:
         DogsganError: there is no such file, or it may not be read.
     """
     path = Path(path)
     if count < 1 or size_px < 1:
-        raise DogsganError(
-            f"cannot check {path} for {count} pictures of {size_px} px: both must be at least 1"
-        )
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "not there"
-        raise DogsganError(f"{path} is {what}: give the path of an images.zip")
+        raise DogsganError(f"cannot check {path} for {count} pictures of {size_px} px: use 1 or more of each")
     examination = _Examination(count, size_px)
     picture_bytes = size_px * (3 * size_px + 1)
     try:
+        _require_file(path)
         with Archive(
             path,
             directory_limit=MiB + 256 * count,
@@ -124,9 +120,15 @@ def check_submission(path: Path, *, count: int = 10000, size_px: int = 64) -> Ch
         examination.add("bomb", path.name, str(problem))
     except OSError as error:
         raise DogsganError(
-            f"cannot read {path} ({error.strerror}): check its permissions and its disk"
+            f"cannot read {path} ({error.strerror}): check the path and its permissions"
         ) from error
     return examination.report(path)
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "not a plain file" if path.exists() else "not there"
+        raise DogsganError(f"{path} is {what}: give the path of an images.zip")
 
 
 class _Examination:
@@ -165,11 +167,11 @@ class _Examination:
             except TooLarge as problem:
                 self.add("bomb", entry.orig_filename, str(problem))
                 if archive.total > archive.total_limit:
-                    break
-        skipped = len(archive.entries) - most
-        self.pictures += max(0, skipped)
+                    return
+        self.pictures += max(0, len(archive.entries) - most)
         if self.pictures != self.wanted:
             self.add("count", f"{self.pictures} instead of {self.wanted}")
+            self.found["count"] = abs(self.pictures - self.wanted)
 
     def examine_entry(self, archive: Archive, entry: zipfile.ZipInfo) -> None:
         name = entry.orig_filename  # as it stands in the file: `filename` is already mended in part
@@ -191,7 +193,7 @@ class _Examination:
             self.examine_contents(name, contents)
 
     def contents(self, archive: Archive, entry: zipfile.ZipInfo) -> bytes | None:
-        """Return an entry's bytes, or None with the reason noted. By its name it counts as a picture then, or not."""
+        """Return an entry's bytes, or None with the reason noted; then it counts as a picture by its name."""
         name = entry.orig_filename
         try:
             if is_encrypted(entry):
@@ -250,7 +252,5 @@ def _has_picture_name(name: str) -> bool:
 
 def _printable(name: str) -> str:
     """Return a name that fits on a line: control characters escaped, the middle of a long one left out."""
-    shown = "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in name
-    )
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
     return shown if len(shown) <= 80 else f"{shown[:40]}…{shown[-39:]}"

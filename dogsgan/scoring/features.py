@@ -14,7 +14,7 @@ from dogsgan.scoring.statistics import Statistics
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One side of a comparison: the statistics of its features and, where there are pictures, the features."""
+    """One side of a comparison: the statistics of its features and, where known, the features."""
 
     statistics: Statistics
     features: np.ndarray | None
@@ -61,7 +61,7 @@ def features_of_batches(
     total: int,
     description: str | None,
 ) -> np.ndarray:
-    """Return the features, N×D float32, of a stream of picture batches (N×H×W×3, names) of at most `total` pictures.
+    """Return the features, N×D float32, of picture batches (N×H×W×3, names), at most `total` in all.
 
     `description` heads a progress bar; None shows none.
 

@@ -1,11 +1,11 @@
-"""The competition's score: a Fréchet distance, divided by how far from the training pictures the generated ones stay."""
+"""The competition's score: a Fréchet distance, divided by the memorization distance if that is small."""
 
 import math
 
 from dogsgan.errors import DogsganError
 
 EPSILON_PUBLIC = 0.1
-"""The public side's threshold on the memorization distance (KDD 2021 paper of the organisers, and their scorer)."""
+"""The public side's threshold on the memorization distance (the organisers' KDD 2021 paper)."""
 
 EPSILON_PRIVATE = 0.25
 """The private side's threshold."""

@@ -1,4 +1,4 @@
-"""The Fréchet distance between two Gaussians, exact for singular covariances too, and the bias of small samples."""
+"""The Fréchet distance between two Gaussians, singular ones too, and the bias of small samples."""
 
 from typing import TypeAlias
 
@@ -76,7 +76,7 @@ def _checked(value: Array, name: str, dimensions: int) -> torch.Tensor:
 
 
 def _trace_of_root(a: torch.Tensor, b: torch.Tensor, traces: float) -> float:
-    """Return Tr (AB)^½ of two covariances, D×D: with A = L Lᵀ and B = K Kᵀ the sum of the singular values of LᵀK.
+    """Return Tr (AB)^½ of covariances A = L Lᵀ and B = K Kᵀ, D×D: the sum of the singular values of LᵀK.
 
     Those are also the roots of the eigenvalues of LᵀBL, which come faster but lose half their digits where
     they are small; so that way counts only if its error bound is small, and only for covariances of full

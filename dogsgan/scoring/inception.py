@@ -1,4 +1,4 @@
-"""The Inception-v3 of 2015-12-05 up to its layer `pool_3`, which the competition's public side looked through.
+"""The Inception-v3 of 2015-12-05 up to its layer `pool_3`, through which the public side was scored.
 
 Szegedy et al. 2015 (arXiv 1512.00567), as the TensorFlow graph `classify_image_graph_def.pb` has it. It
 differs from torchvision's network: average pools do not count their padding, the last block pools by
@@ -22,7 +22,7 @@ _CLASSES = 1008
 
 
 class Conv(nn.Conv2d):
-    """A convolution with its batch normalisation folded in, then ReLU. `size` is height×width, padded to keep it."""
+    """A convolution with batch normalisation folded in, then ReLU; `size` is its height×width."""
 
     def __init__(
         self, inputs: int, outputs: int, size: tuple[int, int], *, stride: int = 1, valid: bool = False
@@ -226,6 +226,6 @@ def _refuse_other_networks(
             if key not in state or tuple(state[key].shape) != expected:
                 found = "no such tensor" if key not in state else f"shape {tuple(state[key].shape)}"
                 raise DogsganError(
-                    f"{origin} is not a weights file of the network public: {key} should have shape {expected}, "
-                    f"found {found}"
+                    f"{origin} is not a weights file of the network public: {key} should have "
+                    f"shape {expected}, found {found}"
                 )

@@ -1,4 +1,4 @@
-"""How close each generated picture comes to the real ones: the memorization distance, in blocks of bounded memory."""
+"""How close generated pictures come to real ones: the memorization distance, in blocks of bounded memory."""
 
 from typing import TypeAlias
 

@@ -1,4 +1,4 @@
-"""The networks that turn pictures into features, under the names that `--network` takes, and how each is fed."""
+"""The networks that turn pictures into features, by the names that `--network` takes."""
 
 import hashlib
 from collections.abc import Callable
@@ -102,9 +102,8 @@ def _public(device: torch.device, weights: Path | None, cache_dir: Path | None) 
     from dogsgan.scoring.inception import Inception2015
 
     file = find_weights("public", weights=weights, cache_dir=cache_dir)
-    model = Inception2015.from_state_dict(read_weights(file), str(file)).to(
-        device, memory_format=torch.channels_last
-    )
+    model = Inception2015.from_state_dict(read_weights(file), str(file)).to(device)
+    model.to(memory_format=torch.channels_last)
     digest = sha256_of(file)
     return FeatureNetwork(
         name="public",
@@ -125,9 +124,8 @@ def _private(device: torch.device, weights: Path | None, cache_dir: Path | None)
     from dogsgan.scoring.timm_networks import PRIVATE_RECIPE, TimmFeatures
 
     file = find_weights("private", weights=weights, cache_dir=cache_dir)
-    model = TimmFeatures(PRIVATE_RECIPE, read_weights(file), str(file)).to(
-        device, memory_format=torch.channels_last
-    )
+    model = TimmFeatures(PRIVATE_RECIPE, read_weights(file), str(file)).to(device)
+    model.to(memory_format=torch.channels_last)
     digest = sha256_of(file)
     return FeatureNetwork(
         name="private",

@@ -14,7 +14,7 @@ import torch
 
 @functools.lru_cache(maxsize=64)
 def _taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return for each output pixel the lower input pixel, the upper one, and the upper one's weight in float32."""
+    """Return, for each output pixel, two input pixels and the second one's weight in float32."""
     position = np.arange(new_size, dtype=np.float32) * np.float32(size / new_size)
     lower = np.minimum(np.floor(position).astype(np.int64), size - 1)
     upper = np.minimum(lower + 1, size - 1)

@@ -1,4 +1,4 @@
-"""The competition's score of a set of generated pictures against the real ones: what `dogsgan score` calls."""
+"""The competition's score of generated pictures against the real ones: what `dogsgan score` calls."""
 
 import math
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ class Score:
         """Return in a sentence whether this is the competition's score."""
         if self.competition:
             return f"by the competition's own {self.network} network"
-        return f"NOT the competition's score: the network {self.network} made it; compare it only with its own kind"
+        return f"NOT the competition's score: {self.network} made it; compare it only with its own kind"
 
     def summary(self) -> str:
         """Return the score in a few lines for people."""
@@ -86,7 +86,7 @@ class Score:
         ]
         if self.percentile_2019 is not None:
             lines.append(
-                f"  better than {self.percentile_2019:g}% of the {SUBMISSIONS} scored submissions of 2019 known here "
+                f"  better than {self.percentile_2019:g}% of the {SUBMISSIONS} submissions of 2019 "
                 "that did not memorise"
             )
         return "\n".join([*lines, *(f"  warning: {warning}" for warning in self.warnings)])
@@ -101,8 +101,8 @@ class Score:
         else:
             penalty = f"not below the threshold {self.epsilon:g}: no penalty"
         return (
-            f"MiFID {self.mifid:.5g} (Fréchet distance {self.fid:.5g}, memorization distance {self.distance:.4f}, "
-            f"{penalty})"
+            f"MiFID {self.mifid:.5g} (Fréchet distance {self.fid:.5g}, "
+            f"memorization distance {self.distance:.4f}, {penalty})"
         )
 
 
@@ -117,7 +117,7 @@ def score(
     cache_dir: Path | None = None,
     save_stats: Path | None = None,
 ) -> Score:
-    """Score generated pictures (a zip, a folder or a prepared set) against real ones (also a statistics file).
+    """Score generated pictures (zip, folder or prepared set) against real ones (or a statistics file).
 
     `network` and `weights` are as for `open_network`. Features of the real side are kept in `cache_dir`, by
     default the user's cache folder. `save_stats` names an `.npz` to write the real side's statistics to.
@@ -265,7 +265,7 @@ def _keep(path: Path, side: Side) -> None:
 
 
 def _small_sample_warnings(generated: Side, real: Side, fid: float) -> list[str]:
-    """Say by how much too few pictures raise the Fréchet distance, for each side with fewer pictures than features."""
+    """Say, for a side with fewer pictures than features, by how much that raises the Fréchet distance."""
     lines = []
     for name, side, other in (("generated", generated, real), ("real", real, generated)):
         dimension = side.statistics.dimension

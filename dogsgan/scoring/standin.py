@@ -4,6 +4,8 @@ Random convolutions see colour, contrast and texture at a few scales, not dogs. 
 generator learns, and mean nothing beyond that.
 """
 
+import itertools
+
 import numpy as np
 import torch
 from torch import nn
@@ -15,7 +17,7 @@ _WIDTHS = (3, 32, 48, 64)
 
 
 class StandIn(nn.Module):
-    """Three strided 5×5 convolutions with ReLU; features are each map's mean and standard deviation, 288 in all.
+    """Three strided 5×5 convolutions with ReLU; features: each map's mean and standard deviation, 288.
 
     The weights come from NumPy's legacy generator, whose stream is frozen for good, and never from torch's.
     """
@@ -24,7 +26,7 @@ class StandIn(nn.Module):
         super().__init__()
         random = np.random.RandomState(_SEED)
         self.convolutions = nn.ModuleList()
-        for inputs, outputs in zip(_WIDTHS, _WIDTHS[1:], strict=False):
+        for inputs, outputs in itertools.pairwise(_WIDTHS):
             kernel = random.standard_normal((outputs, inputs, 5, 5)) * np.sqrt(2.0 / (inputs * 25))
             convolution = nn.Conv2d(inputs, outputs, 5, stride=2, padding=2, bias=False)
             convolution.weight = nn.Parameter(

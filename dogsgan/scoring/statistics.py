@@ -11,7 +11,7 @@ from dogsgan.errors import DogsganError
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """A Gaussian fitted to features: `mean` of length D and `covariance` D×D (normalised by N − 1), in float64."""
+    """A Gaussian fitted to features: `mean`, D, and `covariance`, D×D (over N − 1), in float64."""
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -75,7 +75,7 @@ class RunningStatistics:
 
 
 def statistics_of(features: np.ndarray | torch.Tensor, *, rows_at_once: int = 4096) -> Statistics:
-    """Return mean and covariance of features, N×D, in float64: `numpy.mean` and `numpy.cov(rowvar=False)` of them."""
+    """Return `numpy.mean` and `numpy.cov(rowvar=False)` of features, N×D, in float64."""
     return statistics_of_batches(
         (features[start : start + rows_at_once] for start in range(0, len(features), rows_at_once)),
         dimension=features.shape[1],

@@ -1,4 +1,4 @@
-"""Statistics files: the organisers' `.npz`, pytorch-fid's, and one that both can read; and the cache made of them."""
+"""Statistics files: the organisers' `.npz`, pytorch-fid's, one that both can read; and the cache of such."""
 
 import hashlib
 import zipfile
@@ -23,7 +23,7 @@ def is_statistics_file(path: Path) -> bool:
 
 
 def save_statistics(path: Path, side: Side) -> None:
-    """Write one `.npz` with `m`, `s` and `features` (the organisers' names) and `mu` and `sigma` (pytorch-fid's)."""
+    """Write an `.npz` with `m`, `s`, `features` (the organisers' names), `mu`, `sigma` (pytorch-fid's)."""
     if side.features is None:
         raise DogsganError(
             f"cannot write {path}: the real side has no features, so there is nothing new to save"
@@ -108,7 +108,7 @@ def _check_shapes(
     shapes_fit = mean.shape == (dimension,) and covariance.shape == (dimension, dimension)
     if not shapes_fit or (features is not None and (features.ndim != 2 or features.shape[1] != dimension)):
         raise DogsganError(
-            f"{path} is of another network: its mean has shape {mean.shape} and its covariance {covariance.shape}, "
+            f"{path} is of another network: mean of shape {mean.shape}, covariance {covariance.shape}, "
             f"while {network} makes {dimension} features"
         )
     for name, array in zip(("mean", "covariance", "features"), arrays, strict=False):

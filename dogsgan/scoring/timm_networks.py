@@ -36,13 +36,13 @@ class TimmRecipe:
         return f"timm's {self.model} at {self.input_px} px{padding}"
 
 
-PRIVATE_RECIPE = TimmRecipe(
-    model="nasnetalarge", input_px=331, mean=(0.5,) * 3, std=(0.5,) * 3, resize="tf1", pad_type="same"
-)
-"""NASNet-A Large as the competition's private side fed it: x/255 − 0.5, times 2, at 331 px."""
+PRIVATE_RECIPE = TimmRecipe(model="nasnetalarge", input_px=331, mean=(0.5,) * 3, std=(0.5,) * 3, resize="tf1")
+"""NASNet-A Large as the competition's private side fed it: x/255 − 0.5, times 2, at 331 px.
+
+Its padding is TensorFlow's without being asked."""
 
 _KNOWN: dict[str, dict[str, Any]] = {
-    # Google's MobileNet v1 weights, as ported: TensorFlow's padding, values in −1..1, and the network's 128 px variant.
+    # Google's MobileNet v1 as ported from TensorFlow: its padding, values in −1..1, its variant for 128 px.
     "mobilenetv1_100": {"input_px": 128, "pad_type": "same", "mean": (0.5,) * 3, "std": (0.5,) * 3},
 }
 
@@ -62,7 +62,7 @@ def parse_recipe(name: str) -> TimmRecipe:
     if not timm.is_model(model):
         close = ", ".join(timm.list_models(f"*{model.split('.')[0]}*")[:4]) if model else ""
         raise DogsganError(f"timm has no network called {model!r}{f'; similar: {close}' if close else ''}")
-    configuration = timm.get_pretrained_cfg(model)
+    configuration: Any = timm.get_pretrained_cfg(model)
     recipe = TimmRecipe(
         model=model,
         input_px=configuration.input_size[-1],
@@ -102,7 +102,7 @@ class TimmFeatures(nn.Module):
         self.model = _built(recipe)
         _load(self.model, state, f"timm:{recipe.model}", origin)
         self.model.eval().requires_grad_(False)
-        self.dimension = int(getattr(self.model, "head_hidden_size", None) or self.model.num_features)
+        self.dimension = _feature_count(self.model)
         self.register_buffer("mean", torch.tensor(recipe.mean).view(1, -1, 1, 1) * 255.0)
         self.register_buffer("std", torch.tensor(recipe.std).view(1, -1, 1, 1) * 255.0)
 
@@ -118,10 +118,14 @@ class TimmFeatures(nn.Module):
         return features
 
 
+def _feature_count(model: Any) -> int:
+    return int(getattr(model, "head_hidden_size", None) or model.num_features)
+
+
 def _built(recipe: TimmRecipe) -> nn.Module:
     import timm
 
-    options = {} if recipe.pad_type is None else {"pad_type": recipe.pad_type}
+    options: dict[str, Any] = {} if recipe.pad_type is None else {"pad_type": recipe.pad_type}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -144,6 +148,7 @@ def _load(model: nn.Module, state: Mapping[str, torch.Tensor], name: str, origin
     for problem, keys in (("lacks", missing), ("has other shapes for", wrong), ("also holds", left_over)):
         if keys:
             raise DogsganError(
-                f"{origin} is not a weights file of {name}: it {problem} {len(keys)} tensor(s), such as {keys[0]}"
+                f"{origin} is not a weights file of {name}: it {problem} {len(keys)} tensor(s), such as "
+                f"{keys[0]}"
             )
     model.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)

@@ -4,16 +4,19 @@ import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from dogsgan.errors import DogsganError
 from dogsgan.files import sha256_of
+from dogsgan.scoring.download import download
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
 class ReleasedWeights:
-    """A public weights file: its name, where it is released, and its sha256 (or the start of it that is published)."""
+    """A public weights file: its name, where it is released, and its sha256 or the start of that."""
 
     network: str
     file_name: str
@@ -41,14 +44,14 @@ RELEASED = {
         sha256="dc4a7b8b",
     ),
 }
-"""The competition's two networks. The second hash is the part of it that the release carries in its file name."""
+"""The competition's two networks. Of the second hash, the release publishes the start, in the file's name."""
 
 KAGGLE_INPUT = Path("/kaggle/input")
 """Where Kaggle mounts the datasets attached to a kernel."""
 
 
 def default_cache_dir() -> Path:
-    """Return the folder for fetched weights and cached features: `$DOGSGAN_CACHE`, else the user's cache folder."""
+    """Return the folder for weights and cached features: `$DOGSGAN_CACHE`, else the user's cache folder."""
     if named := os.environ.get("DOGSGAN_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dogsgan"
@@ -60,7 +63,7 @@ def is_released(network: str, sha256: str) -> bool:
 
 
 def find_weights(network: str, *, weights: Path | None = None, cache_dir: Path | None = None) -> Path:
-    """Return the weights file of a network: `weights` if given, else from the cache, else from a Kaggle dataset.
+    """Return a network's weights file: `weights` if given, else the cache's, else a Kaggle dataset's.
 
     A file that is found rather than named must have the released file's sha256.
 
@@ -82,22 +85,49 @@ def find_weights(network: str, *, weights: Path | None = None, cache_dir: Path |
         if candidate.is_file():
             if not is_released(network, sha256_of(candidate)):
                 raise DogsganError(
-                    f"{candidate} does not have the sha256 of {released.file_name}: it is damaged; remove it, then "
-                    f"run dogsgan weights {network}"
+                    f"{candidate} does not have the sha256 of {released.file_name}: it is damaged; "
+                    f"remove it, then run dogsgan weights {network}"
                 )
             return candidate
     raise DogsganError(
-        f"no weights for the network {network}: run dogsgan weights {network} where there is internet, give the file "
-        f"with --weights, or attach a Kaggle dataset that holds {released.file_name}"
+        f"no weights for the network {network}: run dogsgan weights {network} where there is internet, "
+        f"give the file with --weights, or attach a Kaggle dataset that holds {released.file_name}"
     )
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
+def fetch_weights(
+    network: str,
+    *,
+    cache_dir: Path | None = None,
+    url: str | None = None,
+    sha256: str | None = None,
+    show_progress: bool = True,
+) -> Path:
+    """Download the released weights of `network` into the cache, unless they are there, and return the file.
+
+    A download that was cut off goes on where it stopped, at the next call too. `url` names another place to
+    fetch the file from; its hash must be the released one's unless `sha256` (or the start of it) says
+    otherwise.
+
+    Raises:
+        DogsganError: no weights are released for `network`, the download fails, or the hash is wrong.
+    """
+    if network not in RELEASED:
+        raise DogsganError(f"no weights are released for {network!r}: choose from {', '.join(RELEASED)}")
+    released = RELEASED[network]
+    target = (cache_dir or default_cache_dir()) / "weights" / released.file_name
+    return download(
+        url or released.url, target, sha256=sha256 or released.sha256, show_progress=show_progress
+    )
+
+
+def read_weights(path: Path) -> "dict[str, torch.Tensor]":
     """Return the tensors of a safetensors file or of a torch file, which is read without running code in it.
 
     Raises:
         DogsganError: it is neither, or holds anything but named tensors.
     """
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -116,7 +146,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     ) as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise DogsganError(
-            f"{path} is not a readable weights file ({reason}): give a .safetensors file or a torch state dict"
+            f"{path} is not a readable weights file ({reason}): give a .safetensors file or a state dict"
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]

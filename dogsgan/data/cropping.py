@@ -1,4 +1,4 @@
-"""One picture to its crops: which boxes count, what is cut out, and one resampling step from the decoded one."""
+"""One picture to its crops: which boxes count, what is cut out, and the one resampling step."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from dogsgan.data.pictures import OpenPicture, open_picture
 from dogsgan.data.sources import UNREADABLE_ANNOTATION, Skipped, Source, SourceImage
 from dogsgan.errors import DogsganError
 
-OVERSAMPLING = 2.0  # a JPEG decoded at a reduced scale keeps at least this many pixels per pixel of a crop
+OVERSAMPLING = 1.25  # a JPEG decoded at a reduced scale keeps at least this many pixels per pixel of a crop
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def box_in_picture(box: Box, annotated_size: tuple[int, int] | None, picture: Op
     """Return an annotated box in px of the upright picture.
 
     The picture may have another size than the one that was annotated: the box is scaled. And annotation tools
-    of the data set's time ignored EXIF's rotation: where the annotated size does not tell, the box is taken to
-    be in the picture as stored, and turned with it.
+    of the data set's time ignored EXIF's rotation: where the annotated size does not tell, the box is taken
+    to be in the picture as stored, and turned with it.
     """
     if annotated_size is None:
         annotated_size = picture.size

@@ -143,7 +143,7 @@ def _write_crops(
     images = 0
     labelled = any(image.class_name is not None for image in source.images)
     with progress_bar(description="crop", total=len(source.images)) as bar:
-        for cropped in _in_order(source, settings, workers=workers):
+        for cropped in crops_in_order(source, settings, workers=workers):
             bar.update()
             skipped.extend(cropped.skipped)
             if cropped.crops and labelled and cropped.image.class_name is None:
@@ -164,8 +164,8 @@ def _class_order(source: Source, folders: list[str | None]) -> list[str]:
     return sorted(present)
 
 
-def _in_order(source: Source, settings: CropSettings, *, workers: int) -> Iterator[Cropped]:
-    """Crop in threads (Pillow decodes and scales without Python's lock), and yield in the source's order."""
+def crops_in_order(source: Source, settings: CropSettings, *, workers: int) -> Iterator[Cropped]:
+    """Crop in threads, for Pillow decodes and scales without Python's lock; yield in the source's order."""
     pending: deque[Future[list[Cropped]]] = deque()
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="crop") as pool:
         try:

@@ -38,7 +38,7 @@ class SourceImage:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that was left out: which file, why (one of a few reasons), and the detail where there is more."""
+    """Something that was left out: which file, why (one of a few reasons), and more detail where there is."""
 
     name: str
     reason: str
@@ -78,7 +78,7 @@ class Source:
         return self.storage.read(image.member, limit=MAX_PICTURE_BYTES)
 
     def fingerprint(self) -> str:
-        """Return an id of the contents that is cheap: checksums that a zip holds, or sizes and times of change.
+        """Return a cheap id of the contents: from the checksums in a zip, or from sizes and times of change.
 
         Boxes and breeds are part of it. It reads no picture, so it misses a change that keeps size and time.
         """

@@ -1,4 +1,4 @@
-"""Files by name, alike for a folder and a zip. A zip is read in place; its names never become paths on disk."""
+"""Files by name, alike for a folder and a zip. A zip is read in place; its names are never paths on disk."""
 
 import os
 import threading

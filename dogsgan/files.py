@@ -18,7 +18,8 @@ from dogsgan.errors import DogsganError
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write a file or a folder to; rename it to `target` on success.
 
-    On any exception, a keyboard interrupt included, the partial file or folder is removed and `target` is as it was.
+    On any exception, a keyboard interrupt included, the partial file or folder is removed and `target` is as
+    it was.
     A folder replaces an existing folder of that name.
 
     Raises:
@@ -63,11 +64,15 @@ def _remove(path: Path) -> None:
 
 def _explained(error: OSError, target: Path) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DogsganError(f"the disk is full while writing {target}: free some space, then run the command again")
+        return DogsganError(
+            f"the disk is full while writing {target}: free some space, then run the command again"
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return DogsganError(f"cannot write {target}: permission denied; choose a folder you may write to")
     if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
-        return DogsganError(f"cannot write {target}: a file or folder of another kind is in the way; remove it")
+        return DogsganError(
+            f"cannot write {target}: a file or folder of another kind is in the way; remove it"
+        )
     return error
 
 
@@ -97,8 +102,10 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_bytes())
     except FileNotFoundError as error:
         raise DogsganError(f"no such file: {path}") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise DogsganError(f"{path} is not a readable JSON file ({error}): restore it or remove it") from error
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, endless digits
+        raise DogsganError(
+            f"{path} is not a readable JSON file ({error}): restore it or remove it"
+        ) from error
 
 
 def sha256_of(path: Path) -> str:

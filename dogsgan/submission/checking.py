@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dogsgan.errors import DogsganError
+from dogsgan.errors import DogsganError, printable
 from dogsgan.progress import progress_bar
 from dogsgan.submission.archive import (
     Archive,
@@ -251,6 +251,6 @@ def _has_picture_name(name: str) -> bool:
 
 
 def _printable(name: str) -> str:
-    """Return a name that fits on a line: control characters escaped, the middle of a long one left out."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    """Return a name that fits on a line: control characters escaped, a long one without its middle."""
+    shown = printable(name)
     return shown if len(shown) <= 80 else f"{shown[:40]}…{shown[-39:]}"

@@ -1,4 +1,4 @@
-"""The one place that picks the device and its number format. A device counts only after a real operation ran on it."""
+"""The one place that picks the device. A device counts only after a real operation ran on it."""
 
 import torch
 
@@ -9,8 +9,8 @@ from dogsgan.progress import say
 def works(device: torch.device) -> bool:
     """Return whether a convolution and its gradient really run on `device`.
 
-    `torch.cuda.is_available()` is not enough: a GPU whose kernels this build of torch lacks is "available", and the
-    first operation fails.
+    `torch.cuda.is_available()` is not enough: a GPU whose kernels this build of torch lacks is "available",
+    and the first operation fails.
     """
     try:
         x = torch.randn(2, 3, 8, 8, device=device, requires_grad=True)
@@ -33,7 +33,9 @@ def pick_device(name: str = "auto") -> torch.device:
         except RuntimeError as error:
             raise DogsganError(f"no such device: {name!r}; use auto, cpu, cuda or cuda:0") from error
         if not works(device):
-            raise DogsganError(f"no operation runs on device {name!r} with this build of torch; use --device cpu")
+            raise DogsganError(
+                f"no operation runs on device {name!r} with this build of torch; use --device cpu"
+            )
         return device
     for candidate in _accelerators():
         if works(candidate):

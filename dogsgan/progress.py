@@ -15,7 +15,7 @@ def progress_bar(
     initial: int = 0,
     unit: str = "images",
 ) -> Any:
-    """Return a `tqdm` bar on stderr; on something that is no terminal it prints a line every ten seconds at most."""
+    """Return a `tqdm` bar on stderr; where that is no terminal it prints every ten seconds at most."""
     interactive = sys.stderr.isatty()
     return tqdm(
         iterable,

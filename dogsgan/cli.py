@@ -1,0 +1,369 @@
+"""The commands: parse, call one function, print. No work happens here, and parsing imports nothing heavy."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from dogsgan import __version__
+from dogsgan.errors import DogsganError
+
+STARTED = time.monotonic()
+
+
+class Outcome(NamedTuple):
+    """What a command hands back to be printed."""
+
+    json: Any
+    text: str
+    yes: bool = True
+    """False makes the exit status 1: it worked, and the answer is no."""
+
+
+Command = Callable[[argparse.Namespace], Outcome]
+
+
+def _prepare(args: argparse.Namespace) -> Outcome:
+    from dogsgan.data.prepare import prepare
+
+    report = prepare(
+        args.source,
+        args.out,
+        size_px=args.size,
+        policy=args.policy,
+        boxes=args.boxes,
+        min_box_px=args.min_box,
+        workers=args.workers,
+    )
+    return Outcome(report.to_json(), report.summary(), not (args.strict and report.skipped))
+
+
+def _train(args: argparse.Namespace) -> Outcome:
+    from dogsgan.data.cropset import CropSet
+    from dogsgan.pipeline import train_within
+
+    report = train_within(
+        _recipe(args),
+        CropSet.open(args.data),
+        args.run,
+        images=args.images,
+        budget_s=_budget_s(args),
+        started=STARTED,
+        resume=args.resume,
+        device=args.device,
+    )
+    return Outcome(report.to_json(), report.summary())
+
+
+def _generate(args: argparse.Namespace) -> Outcome:
+    from dogsgan.pipeline import generate
+
+    report = generate(
+        args.run_folder,
+        args.out,
+        count=args.count,
+        seed=args.seed,
+        truncation=args.truncation,
+        device=args.device,
+    )
+    return Outcome(report.to_json(), report.summary())
+
+
+def _check(args: argparse.Namespace) -> Outcome:
+    from dogsgan.submission import check_submission
+
+    report = check_submission(args.zip, count=args.count, size_px=args.size)
+    return Outcome(report.to_json(), report.summary(), report.ok)
+
+
+def _score(args: argparse.Namespace) -> Outcome:
+    from dogsgan.scoring import score
+
+    result = score(
+        args.generated,
+        args.real,
+        network=args.network,
+        weights=args.weights,
+        device=args.device,
+        save_stats=args.save_stats,
+    )
+    return Outcome(result.to_json(), result.summary())
+
+
+def _run(args: argparse.Namespace) -> Outcome:
+    from dogsgan.pipeline import run_pipeline
+
+    report = run_pipeline(
+        args.source,
+        args.out,
+        recipe=_recipe(args),
+        images=args.images,
+        budget_s=_budget_s(args),
+        started=STARTED,
+        count=args.count,
+        seed=args.seed,
+        truncation=args.truncation,
+        network=args.network,
+        weights=args.weights,
+        workers=args.workers,
+        device=args.device,
+    )
+    return Outcome(report.to_json(), report.summary(), report.check.ok)
+
+
+def _demo(args: argparse.Namespace) -> Outcome:
+    from dogsgan.pipeline import DEMO_BUDGET_S, demo
+
+    budget_s = _budget_s(args) or DEMO_BUDGET_S
+    report = demo(args.out, budget_s=budget_s, images=args.images, count=args.count, device=args.device)
+    return Outcome(report.to_json(), report.summary(), report.check.ok)
+
+
+def _presets(args: argparse.Namespace) -> Outcome:
+    from dogsgan.presets import describe_presets
+
+    rows = describe_presets()
+    width = max(len(row["name"]) for row in rows)
+    lines = [
+        f"{row['name']:<{width}}  generator {row['generator_parameters']:>11,}, "
+        f"discriminator {row['discriminator_parameters']:>11,} parameters  {row['source']}"
+        for row in rows
+    ]
+    return Outcome(rows, "\n".join(lines))
+
+
+def _weights(args: argparse.Namespace) -> Outcome:
+    from dogsgan.scoring.weights import fetch_weights
+
+    path = fetch_weights(args.network, url=args.url)
+    return Outcome({"network": args.network, "path": str(path)}, f"{args.network}: {path}")
+
+
+def _recipe(args: argparse.Namespace) -> Any:
+    from dogsgan.presets import preset
+
+    return preset(args.preset).with_overrides(args.set)
+
+
+def _budget_s(args: argparse.Namespace) -> float | None:
+    from dogsgan.training.deadline import parse_duration
+
+    return None if args.budget is None else parse_duration(args.budget)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses bad arguments in the one line that every mistake gets."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def _not_negative(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 up")
+    return int(text)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(
+        prog="dogsgan",
+        description="From a generative-image competition's files to a scored images.zip.",
+        epilog="example: dogsgan run generative-dog-images.zip --out out --budget 9h",
+    )
+    parser.add_argument("--version", action="version", version=f"dogsgan {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    prepare = _command(
+        commands, "prepare", _prepare, "cut the dogs out of a source", "prepare dogs.zip --out crops"
+    )
+    prepare.add_argument("source", type=Path, help="folder or zip in any known layout")
+    prepare.add_argument("--out", type=Path, required=True, metavar="SET", help="folder of the prepared set")
+    prepare.add_argument("--size", type=_positive, default=64, metavar="PX", help="side of the crops (64)")
+    prepare.add_argument(
+        "--policy",
+        default="square",
+        help="square, context, squash, whole, center, or a mixture such as whole:0.5,context:0.5 (square)",
+    )
+    prepare.add_argument(
+        "--boxes", choices=("all", "largest"), default="all", help="with several dogs in a picture (all)"
+    )
+    prepare.add_argument(
+        "--min-box",
+        type=_not_negative,
+        default=0,
+        metavar="PX",
+        help="leave out boxes with a shorter side below (0)",
+    )
+    _add_workers(prepare)
+    prepare.add_argument("--strict", action="store_true", help="exit 1 if anything was left out")
+
+    train = _command(
+        commands,
+        "train",
+        _train,
+        "train a recipe on a prepared set",
+        "train --data crops --run run --budget 8h",
+    )
+    train.add_argument("--data", type=Path, required=True, metavar="SET", help="prepared set")
+    train.add_argument("--run", type=Path, required=True, help="folder of the run")
+    _add_training(train, preset="dogs-sagan")
+    train.add_argument(
+        "--resume",
+        choices=("auto", "never"),
+        default="auto",
+        help="auto goes on where the run stands, never wants a fresh folder (auto)",
+    )
+    _add_device(train)
+
+    generate = _command(
+        commands, "generate", _generate, "sample a run into a zip of PNGs", "generate run --out images.zip"
+    )
+    generate.add_argument("run_folder", type=Path, metavar="RUN", help="run folder or generator.safetensors")
+    generate.add_argument("--out", type=Path, required=True, metavar="ZIP", help="the zip to write")
+    _add_sampling(generate)
+    _add_device(generate)
+
+    check = _command(commands, "check", _check, "would the competition take this zip?", "check images.zip")
+    check.add_argument("zip", type=Path, help="the submission")
+    check.add_argument("--count", type=_positive, default=10_000, help="pictures it has to hold (10000)")
+    check.add_argument("--size", type=_positive, default=64, metavar="PX", help="their side (64)")
+
+    score = _command(
+        commands, "score", _score, "the competition's score (MiFID)", "score images.zip --real dogs.zip"
+    )
+    score.add_argument("generated", type=Path, help="zip or folder of generated pictures")
+    score.add_argument(
+        "--real",
+        type=Path,
+        required=True,
+        metavar="SOURCE",
+        help="training pictures in any known layout, or .npz statistics",
+    )
+    _add_network(score, default="public")
+    score.add_argument("--save-stats", type=Path, metavar="NPZ", help="write the real side's statistics")
+    _add_device(score)
+
+    run = _command(
+        commands,
+        "run",
+        _run,
+        "prepare, train, generate, check and score",
+        "run dogs.zip --out out --budget 9h",
+    )
+    run.add_argument("source", type=Path, help="folder or zip in any known layout, or a prepared set")
+    run.add_argument("--out", type=Path, required=True, help="folder for everything that comes out")
+    _add_training(run, preset="dogs-sagan")
+    _add_sampling(run)
+    _add_network(run, default="auto")
+    _add_workers(run)
+    _add_device(run)
+
+    demo = _command(commands, "demo", _demo, "run on drawn dogs, in minutes", "demo --out demo")
+    demo.add_argument(
+        "--out", type=Path, default=Path("demo"), help="folder for everything that comes out (demo)"
+    )
+    demo.add_argument("--budget", metavar="TIME", help="time until the zip is finished (200s)")
+    demo.add_argument("--images", type=_positive, metavar="N", help="train on at most N images")
+    demo.add_argument("--count", type=_positive, default=10_000, help="pictures to generate (10000)")
+    _add_device(demo)
+
+    _command(commands, "presets", _presets, "list the named recipes", "presets")
+
+    weights = _command(commands, "weights", _weights, "fetch a network's weights", "weights public")
+    weights.add_argument("network", choices=("public", "private"), help="the competition's network")
+    weights.add_argument("--url", help="fetch from here instead of the release")
+    return parser
+
+
+def _command(
+    commands: Any, name: str, function: Command, purpose: str, example: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=purpose, description=purpose, epilog=f"example: dogsgan {example}"
+    )
+    parser.set_defaults(function=function)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _add_training(parser: argparse.ArgumentParser, *, preset: str) -> None:
+    parser.add_argument("--preset", default=preset, help=f"named recipe, see `dogsgan presets` ({preset})")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=C",
+        help="change a value of the recipe; may be repeated",
+    )
+    parser.add_argument("--budget", metavar="TIME", help="9h, 45m, 30s: time until the zip is finished")
+    parser.add_argument(
+        "--images", type=_positive, metavar="N", help="train on N images in all, resumed or not"
+    )
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--count", type=_positive, default=10_000, help="pictures to generate (10000)")
+    parser.add_argument("--seed", type=_not_negative, default=0, help="same seed, same pictures (0)")
+    parser.add_argument(
+        "--truncation",
+        type=float,
+        default=1.0,
+        help="below 1: noise beyond twice this is drawn again (1: none)",
+    )
+
+
+def _add_network(parser: argparse.ArgumentParser, *, default: str) -> None:
+    parser.add_argument(
+        "--network", default=default, help=f"public, private, timm:NAME or stand-in ({default})"
+    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="the network's weights")
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=_positive, metavar="N", help="parallel decoders (as many as cores)")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 the answer is no, 2 something to mend."""
+    args = build_parser().parse_args(argv)
+    try:
+        outcome: Outcome = args.function(args)
+    except DogsganError as error:
+        if args.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if args.debug:
+            raise
+        print("error: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if args.debug:
+            raise
+        kind = type(error).__name__
+        print(
+            f"error: a bug of dogsgan: {kind}: {' '.join(str(error).split())}; --debug shows where",
+            file=sys.stderr,
+        )
+        return 2
+    print(outcome.text, file=sys.stderr)
+    if args.json:
+        print(json.dumps(outcome.json))
+    return 0 if outcome.yes else 1

@@ -1,0 +1,261 @@
+"""The recipe of a run: what is cropped, what is built, how it is trained. Plain values, checked when created.
+
+A recipe is saved as `recipe.json` in every run and inside every generator file, so that either can be used
+alone.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from dogsgan.errors import DogsganError
+
+
+def _check(condition: bool, section: object, field_name: str, remedy: str) -> None:
+    if not condition:
+        value = getattr(section, field_name)
+        raise DogsganError(
+            f"recipe: {_section_name(type(section))}.{field_name} = {value!r} makes no sense: {remedy}"
+        )
+
+
+def _section_name(section: type) -> str:
+    return section.__name__.removesuffix("Recipe").lower()
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """What becomes of the source's pictures."""
+
+    size_px: int = 64
+    """Side of the square crops and of the generated pictures."""
+    channels: int = 3
+    """3 for colour, 1 for grey."""
+    policy: str = "square"
+    """Crop policy, or a weighted mixture such as `whole:0.5,context:0.5`."""
+    boxes: str = "all"
+    """With several boxes in a picture: `all` of them, or the `largest`."""
+    min_box_px: int = 0
+    """Boxes whose shorter side is below this are left out."""
+
+    def __post_init__(self) -> None:
+        _check(8 <= self.size_px <= 1024, self, "size_px", "take 8 to 1024 pixels")
+        _check(self.channels in (1, 3), self, "channels", "take 1 (grey) or 3 (colour)")
+        _check(self.boxes in ("all", "largest"), self, "boxes", "take all or largest")
+        _check(self.min_box_px >= 0, self, "min_box_px", "take 0 or more pixels")
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """What generator and discriminator are made of."""
+
+    architecture: str = "sagan"
+    """Which family builds both networks (`dogsgan.models`)."""
+    z_dim: int = 128
+    """Length of the noise vector."""
+    generator_width: int = 64
+    """Channels of the generator at full size; 16 times that at 4×4 for 64 px."""
+    discriminator_width: int = 64
+    """Channels of the discriminator's first block."""
+    conditional: bool = True
+    """Class-conditional batch norm and projection; needs a labelled set."""
+    generator_attention_px: tuple[int, ...] = (32,)
+    """Map sizes with self-attention in the generator; empty for none."""
+    discriminator_attention_px: tuple[int, ...] = (32,)
+    """Map sizes with self-attention in the discriminator; empty for none."""
+    generator_spectral_norm: bool = True
+    """Spectral norm on every convolution and linear layer of the generator."""
+    discriminator_spectral_norm: bool = True
+    """Spectral norm on every convolution, linear layer and embedding of the discriminator."""
+
+    def __post_init__(self) -> None:
+        _check(self.z_dim >= 1, self, "z_dim", "take 1 or more")
+        _check(self.generator_width >= 1, self, "generator_width", "take 1 or more")
+        _check(self.discriminator_width >= 1, self, "discriminator_width", "take 1 or more")
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """How the two networks are trained. Intervals and half-lives are in real images seen."""
+
+    loss: str = "hinge"
+    """`hinge` or `bce` (`dogsgan.training.losses`)."""
+    label_smoothing: float = 0.0
+    """BCE only: the discriminator's target for real pictures is 1 minus this (one-sided)."""
+    gradient_penalty: float = 0.0
+    """Weight of (‖∇D‖ − 1)² between real and generated pictures; 0 for none."""
+    generator_lr: float = 1e-4
+    discriminator_lr: float = 4e-4
+    beta1: float = 0.0
+    """Adam's β1."""
+    beta2: float = 0.9
+    """Adam's β2: 0.9 in the SAGAN paper, 0.999 in its code."""
+    batch_size: int = 32
+    discriminator_steps: int = 1
+    """Discriminator steps per generator step, each on its own real batch."""
+    ema_halflife_images: int = 100_000
+    """Half-life of the generator's moving average."""
+    ema_rampup: float = 0.05
+    """The half-life is at most this share of the images seen so far."""
+    flip: bool = True
+    """Mirror half of the real pictures."""
+    diffaugment: str = ""
+    """Differentiable augmentation of real and generated pictures: any of `color,translation,cutout`."""
+    precision: str = "auto"
+    """`float32`, `bfloat16`, `float16` (with a loss scaler), or what the device is best at."""
+    compile: bool = False
+    """Run both networks through `torch.compile`."""
+    seed: int = 0
+    tick_images: int = 10_000
+    """A line in the log and a grid of samples this often."""
+    checkpoint_images: int = 50_000
+    """A checkpoint this often: what a kill can lose at most."""
+    keep_checkpoints: int = 2
+    """How many checkpoints stay on disk."""
+    max_rollbacks: int = 3
+    """After this many returns from a diverged state the run ends with the last good generator."""
+
+    def __post_init__(self) -> None:
+        _check(self.loss in ("hinge", "bce"), self, "loss", "take hinge or bce")
+        _check(0 <= self.label_smoothing < 0.5, self, "label_smoothing", "take 0 to below 0.5")
+        _check(
+            self.label_smoothing == 0 or self.loss == "bce",
+            self,
+            "label_smoothing",
+            "it goes with loss bce only",
+        )
+        _check(self.gradient_penalty >= 0, self, "gradient_penalty", "take 0 or more")
+        for name in ("generator_lr", "discriminator_lr"):
+            _check(0 < getattr(self, name) < 1, self, name, "take a rate between 0 and 1")
+        for name in ("beta1", "beta2"):
+            _check(0 <= getattr(self, name) < 1, self, name, "take 0 to below 1")
+        _check(self.batch_size >= 2, self, "batch_size", "batch norm needs 2 or more")
+        for name in ("discriminator_steps", "tick_images", "checkpoint_images", "keep_checkpoints"):
+            _check(getattr(self, name) >= 1, self, name, "take 1 or more")
+        _check(
+            self.ema_halflife_images >= 0, self, "ema_halflife_images", "take 0 (no average) or more images"
+        )
+        _check(0 < self.ema_rampup <= 1, self, "ema_rampup", "take a share above 0, up to 1")
+        _check(
+            self.precision in ("auto", "float32", "bfloat16", "float16"),
+            self,
+            "precision",
+            "take auto, float32, bfloat16 or float16",
+        )
+        _check(self.max_rollbacks >= 0, self, "max_rollbacks", "take 0 or more")
+        _check(0 <= self.seed < 2**63, self, "seed", "take 0 to 2⁶³ − 1")
+        known = {"", "color", "translation", "cutout"}
+        _check(
+            set(self.diffaugment.split(",")) <= known,
+            self,
+            "diffaugment",
+            "take any of color,translation,cutout",
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a run but its data and its length."""
+
+    name: str = "custom"
+    data: DataRecipe = field(default_factory=DataRecipe)
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    training: TrainingRecipe = field(default_factory=TrainingRecipe)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as nested plain values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Build a recipe from nested plain values.
+
+        Raises:
+            DogsganError: an unknown, missing-section or wrongly typed value, named.
+        """
+        return _build(cls, value, "recipe")
+
+    def with_overrides(self, overrides: list[str]) -> "Recipe":
+        """Return the recipe with `section.field=value` settings replaced.
+
+        Raises:
+            DogsganError: a setting that does not parse, or names no field.
+        """
+        sections: dict[str, dict[str, Any]] = {}
+        for override in overrides:
+            name, equals, text = override.partition("=")
+            section_name, dot, field_name = name.strip().partition(".")
+            known = {s.name: s.type for s in dataclasses.fields(self) if dataclasses.is_dataclass(s.type)}
+            if not (equals and dot) or section_name not in known:
+                raise DogsganError(
+                    f"--set {override!r}: write SECTION.FIELD=VALUE with a section of {', '.join(known)}"
+                )
+            section_type = typing.cast(type, known[section_name])
+            sections.setdefault(section_name, {})[field_name] = _parse(section_type, field_name, text.strip())
+        changed = {
+            name: dataclasses.replace(getattr(self, name), **values) for name, values in sections.items()
+        }
+        return dataclasses.replace(self, **changed)
+
+    def differences(self, other: "Recipe") -> list[str]:
+        """Return `section.field: ours -> theirs` for every value in which two recipes differ, names aside."""
+        found = []
+        for section in ("data", "model", "training"):
+            ours, theirs = getattr(self, section), getattr(other, section)
+            for item in dataclasses.fields(ours):
+                a, b = getattr(ours, item.name), getattr(theirs, item.name)
+                if a != b:
+                    found.append(f"{section}.{item.name}: {a} -> {b}")
+        return found
+
+
+def _field_type(section: type, name: str) -> Any:
+    hints = typing.get_type_hints(section)
+    if name not in hints:
+        raise DogsganError(
+            f"recipe: {_section_name(section)} has no field {name!r}; it has {', '.join(sorted(hints))}"
+        )
+    return hints[name]
+
+
+def _parse(section: type, name: str, text: str) -> Any:
+    """Read a setting from the command line as the type of its field."""
+    wanted = _field_type(section, name)
+    try:
+        if wanted is bool:
+            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+        if isinstance(wanted, types.GenericAlias):
+            return tuple(int(part) for part in text.strip("()[] ").split(",") if part.strip())
+        value = wanted(text)
+    except (KeyError, ValueError) as error:
+        kind = "true or false" if wanted is bool else getattr(wanted, "__name__", "list of numbers")
+        raise DogsganError(f"--set {_section_name(section)}.{name}={text}: {text!r} is no {kind}") from error
+    return _typed(value, wanted, f"{_section_name(section)}.{name}")
+
+
+def _build(cls: type, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise DogsganError(f"{where}: expected an object with fields, found {type(value).__name__}")
+    built = {}
+    for name, item in value.items():
+        wanted = _field_type(cls, name)
+        if dataclasses.is_dataclass(wanted):
+            built[name] = _build(typing.cast(type, wanted), item, f"{where}.{name}")
+        else:
+            built[name] = _typed(item, wanted, f"{where}.{name}")
+    return cls(**built)
+
+
+def _typed(value: Any, wanted: Any, where: str) -> Any:
+    """Return `value` if it is of the field's type; lists become tuples, whole numbers floats where asked."""
+    if isinstance(wanted, types.GenericAlias):
+        if isinstance(value, list | tuple) and all(type(item) is int for item in value):
+            return tuple(value)
+    elif wanted is float and type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    elif wanted is not float and type(value) is wanted:
+        return value
+    raise DogsganError(f"recipe: {where} = {value!r} is not of type {getattr(wanted, '__name__', wanted)}")

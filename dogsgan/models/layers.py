@@ -1,0 +1,143 @@
+"""The layers that generators and discriminators are made of. Shapes are N×C×H×W throughout."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import _SpectralNorm
+
+
+class Float32SpectralNorm(_SpectralNorm):
+    """torch's spectral norm, its power iteration and division kept in float32 under autocast.
+
+    Autocast would run the matrix-vector products of the power iteration in 16 bits, and an estimate of the
+    largest
+    singular value that is off by its rounding is no norm.
+    """
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return `weight` over its largest singular value; in training mode after one power iteration."""
+        with torch.autocast(weight.device.type, enabled=False):
+            return super().forward(weight)
+
+
+def spectral_norm(module: nn.Module) -> nn.Module:
+    """Normalise `module.weight` by its largest singular value (Miyato et al. 2018, arXiv 1802.05957).
+
+    One power iteration per forward in training mode. Every read of `module.weight` in training mode iterates
+    again,
+    so a forward has to read it once.
+    """
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    dim = 1 if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) else 0
+    parametrize.register_parametrization(module, "weight", Float32SpectralNorm(weight, dim=dim, eps=1e-12))
+    return module
+
+
+class UpsampleConv2d(nn.Conv2d):
+    """Nearest-neighbour upsampling by two and a 3×3 convolution, done as one transposed 4×4 convolution.
+
+    Both steps are linear, so their product is one kernel: 16 multiplications per input pixel and channel pair
+    instead of 36. The result is that of the two steps up to rounding.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N×C×H×W to N×C'×2H×2W."""
+        kernel = _with_box(self.weight.flip(2, 3)).transpose(0, 1)  # C×C'×4×4
+        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+
+
+class ConvDownsample2d(nn.Conv2d):
+    """A 3×3 convolution and 2×2 average pooling, done as one 4×4 convolution with stride 2."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N×C×2H×2W to N×C'×H×W."""
+        return F.conv2d(x, _with_box(self.weight) / 4, self.bias, stride=2, padding=1)
+
+
+def _with_box(weight: Tensor) -> Tensor:
+    """Convolve 3×3 kernels with a 2×2 box of ones: C'×C×3×3 to C'×C×4×4."""
+    padded = F.pad(weight, (1, 1, 1, 1))  # C'×C×5×5
+    rows = padded[:, :, 1:] + padded[:, :, :-1]
+    return rows[..., 1:] + rows[..., :-1]
+
+
+class ConditionalBatchNorm2d(nn.Module):
+    """Batch normalisation with gain and bias looked up by class (Dumoulin et al. 2017, arXiv 1610.07629).
+
+    With `class_count` 0 it is plain batch normalisation. The tables carry no spectral norm.
+    """
+
+    def __init__(self, channels: int, class_count: int) -> None:
+        super().__init__()
+        self.class_count = class_count
+        self.norm = nn.BatchNorm2d(channels, affine=class_count == 0)
+        if class_count:
+            self.gain = nn.Embedding(class_count, channels)
+            self.bias = nn.Embedding(class_count, channels)
+            nn.init.ones_(self.gain.weight)
+            nn.init.zeros_(self.bias.weight)
+
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """Normalise N×C×H×W; `labels` are N class indices, ignored without classes."""
+        x = self.norm(x)
+        if not self.class_count:
+            return x
+        gain = self.gain(labels)[:, :, None, None].to(x.dtype)  # N×C×1×1
+        bias = self.bias(labels)[:, :, None, None].to(x.dtype)
+        return torch.addcmul(bias, x, gain)
+
+
+class SelfAttention(nn.Module):
+    """Self-attention over positions, added to the input with a learned weight γ that starts at 0.
+
+    Zhang et al., arXiv 1805.08318, with the details of the authors' code: keys and values are max-pooled
+    2×2, values
+    have C/2 channels, queries and keys C/8, no biases, and the logits are not divided by √d.
+    """
+
+    def __init__(self, channels: int, *, use_spectral_norm: bool) -> None:
+        super().__init__()
+        if channels < 8:
+            raise ValueError(f"attention needs at least 8 channels, not {channels}")
+        self.query = nn.Conv2d(channels, channels // 8, 1, bias=False)
+        self.key = nn.Conv2d(channels, channels // 8, 1, bias=False)
+        self.value = nn.Conv2d(channels, channels // 2, 1, bias=False)
+        self.out = nn.Conv2d(channels // 2, channels, 1, bias=False)
+        self.gamma = nn.Parameter(torch.zeros(()))
+        if use_spectral_norm:
+            for convolution in (self.query, self.key, self.value, self.out):
+                spectral_norm(convolution)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N×C×H×W to the same shape."""
+        queries = _positions_last(self.query(x))  # N×HW×C/8
+        keys = _positions_last(F.max_pool2d(self.key(x), 2))  # N×HW/4×C/8
+        values = _positions_last(F.max_pool2d(self.value(x), 2))  # N×HW/4×C/2
+        attended = _attend(queries, keys, values)  # N×HW×C/2
+        attended = attended.transpose(1, 2).unflatten(2, x.shape[2:])  # N×C/2×H×W
+        return x + self.gamma.to(x.dtype) * self.out(attended)
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Softmax attention without scaling: N×Q×E, N×K×E and N×K×V to N×Q×V.
+
+    The fused kernels of `scaled_dot_product_attention`, which never hold the Q×K matrix, want equal depths.
+    Zeros
+    behind queries and keys change no logit.
+    """
+    padding = (0, values.shape[-1] - queries.shape[-1])
+    q, k, v = (x.unsqueeze(1) for x in (F.pad(queries, padding), F.pad(keys, padding), values))  # N×1×…
+    return F.scaled_dot_product_attention(q, k, v, scale=1.0).squeeze(1)
+
+
+def _positions_last(x: Tensor) -> Tensor:
+    """N×C×H×W to N×HW×C."""
+    return x.flatten(2).transpose(1, 2)

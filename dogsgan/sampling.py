@@ -1,0 +1,114 @@
+"""An averaged generator to batches of uint8 pictures."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dogsgan.config import Recipe
+from dogsgan.device import pick_device, synchronize
+from dogsgan.errors import DogsganError
+from dogsgan.models import build_networks, on_device
+from dogsgan.training.checkpoint import GENERATOR_FILE, load_weights, read_generator_file
+from dogsgan.training.ema import RECOLLECT_BATCH, to_uint8, with_own_statistics
+
+BATCH = 64  # fixed: another batch size may round convolutions differently
+STATISTICS_IMAGES = 4096
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A generator ready to sample: averaged weights, its own batch-norm statistics, evaluation mode."""
+
+    generator: nn.Module
+    recipe: Recipe
+    class_names: tuple[str, ...]
+    images_seen: int
+    device: torch.device
+
+    def batches(self, count: int, *, seed: int = 0, truncation: float = 1.0) -> Iterator[np.ndarray]:
+        """Yield uint8 batches, B×H×W×C, `count` pictures in all, their classes in turn (balanced within one).
+
+        The same seed gives the same bytes on the same device.
+
+        Args:
+            truncation: see `draw_noise`.
+        """
+        z = draw_noise(count, self.recipe.model.z_dim, seed=seed, truncation=truncation)
+        labels = balanced_labels(count, len(self.class_names))
+        for start in range(0, count, BATCH):
+            chosen = slice(start, start + BATCH)
+            with torch.inference_mode():
+                pictures = self.generator(z[chosen].to(self.device), labels[chosen].to(self.device))
+            if not bool(torch.isfinite(pictures).all()):
+                raise DogsganError(
+                    "the generator makes NaN pictures: its run diverged; sample an earlier checkpoint"
+                )
+            yield to_uint8(pictures).numpy()
+
+
+def draw_noise(count: int, z_dim: int, *, seed: int, truncation: float = 1.0) -> Tensor:
+    """Return z of count×Z from N(0, 1), the same for the same seed on every device.
+
+    With `truncation` below 1, components beyond twice its value are drawn again until none is left (the
+    truncation trick
+    of BigGAN, arXiv 1809.11096, whose released code bounds z the same way). 1 leaves the distribution whole.
+
+    Raises:
+        DogsganError: `truncation` is not above 0 and at most 1.
+    """
+    if not (math.isfinite(truncation) and 0 < truncation <= 1):
+        raise DogsganError(
+            f"truncation {truncation:g} makes no sense: take a value above 0 and at most 1 (1 is none)"
+        )
+    random = torch.Generator().manual_seed(seed)
+    z = torch.randn(count, z_dim, generator=random)
+    while truncation < 1 and bool((beyond := z.abs() > 2 * truncation).any()):
+        z[beyond] = torch.randn(int(beyond.sum()), generator=random)
+    return z
+
+
+def balanced_labels(count: int, class_count: int) -> Tensor:
+    """Return `count` class indices in turn; zeros without classes."""
+    return torch.arange(count) % max(class_count, 1)
+
+
+def load_sampler(path: Path, *, device: str = "auto") -> Sampler:
+    """Open the generator of a run folder, or a generator file.
+
+    Raises:
+        DogsganError: there is none, or the file is damaged or of something else.
+    """
+    file = path / GENERATOR_FILE if path.is_dir() else path
+    weights, described = read_generator_file(file)
+    recipe = Recipe.from_json(described.get("recipe"))
+    class_names = tuple(str(name) for name in described["class_names"])
+    generator = build_networks(recipe, class_count=len(class_names)).generator
+    load_weights(generator, weights, where=file)
+    target = pick_device(device)
+    generator = on_device(generator, target)
+    ready = with_own_statistics(
+        generator, z_dim=recipe.model.z_dim, class_count=len(class_names), images=STATISTICS_IMAGES
+    )
+    return Sampler(ready, recipe, class_names, int(described.get("images_seen", 0)), target)
+
+
+def sampling_seconds(generator: nn.Module, *, z_dim: int, class_count: int, count: int) -> float:
+    """Measure what `load_sampler` and `count` pictures will take with this generator on its device."""
+    device = next(generator.parameters()).device
+    synchronize(device)
+    began = time.monotonic()
+    ready = with_own_statistics(generator, z_dim=z_dim, class_count=class_count, images=RECOLLECT_BATCH)
+    synchronize(device)
+    statistics_s = time.monotonic() - began
+    z, labels = draw_noise(BATCH, z_dim, seed=0), balanced_labels(BATCH, class_count)
+    began = time.monotonic()
+    with torch.inference_mode():
+        to_uint8(ready(z.to(device), labels.to(device)))
+    batch_s = time.monotonic() - began
+    return statistics_s * math.ceil(STATISTICS_IMAGES / RECOLLECT_BATCH) + batch_s * math.ceil(count / BATCH)

@@ -1,0 +1,60 @@
+"""Differentiable augmentation of what the discriminator sees (DiffAugment: Zhao et al., arXiv 2006.10738).
+
+Pictures are N×C×H×W in [−1, 1]. Every random number comes from the generator that is passed in.
+"""
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+
+def flip_half(pictures: Tensor, *, random: Generator) -> Tensor:
+    """Mirror each picture with probability one half."""
+    mirrored = torch.rand(len(pictures), 1, 1, 1, device=pictures.device, generator=random) < 0.5
+    return torch.where(mirrored, pictures.flip(3), pictures)
+
+
+def diffaugment(pictures: Tensor, kinds: str, *, random: Generator) -> Tensor:
+    """Apply each kind of `color,translation,cutout` that `kinds` names; none for an empty text."""
+    for kind in filter(None, kinds.split(",")):
+        pictures = _KINDS[kind](pictures, random)
+    return pictures
+
+
+def _uniform(pictures: Tensor, random: Generator) -> Tensor:
+    return torch.rand(len(pictures), 1, 1, 1, device=pictures.device, generator=random)
+
+
+def _color(x: Tensor, random: Generator) -> Tensor:
+    """Brightness ±0.5, saturation ×0..2, contrast ×0.5..1.5."""
+    x = x + (_uniform(x, random) - 0.5)
+    grey = x.mean(dim=1, keepdim=True)
+    x = grey + (x - grey) * (2 * _uniform(x, random))
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    return mean + (x - mean) * (0.5 + _uniform(x, random))
+
+
+def _translation(x: Tensor, random: Generator) -> Tensor:
+    """Shift by up to an eighth of the side each way, black where nothing moves in."""
+    n, _, side, _ = x.shape
+    reach = max(1, round(side / 8))
+    shifts = torch.randint(-reach, reach + 1, (2, n, 1), device=x.device, generator=random)
+    positions = torch.arange(side, device=x.device)[None]
+    padded = F.pad(x, (1, 1, 1, 1), value=-1.0)
+    rows = (positions + shifts[0] + 1).clamp(0, side + 1)  # N×H
+    columns = (positions + shifts[1] + 1).clamp(0, side + 1)  # N×W
+    picture = torch.arange(n, device=x.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _cutout(x: Tensor, random: Generator) -> Tensor:
+    """Grey out a square of half the side around a random centre."""
+    n, _, side, _ = x.shape
+    half = side // 4
+    centres = torch.randint(0, side, (2, n, 1), device=x.device, generator=random)
+    near = (torch.arange(side, device=x.device)[None] - centres).abs() <= half  # 2×N×side
+    covered = near[0][:, :, None] & near[1][:, None, :]  # N×H×W
+    return x.masked_fill(covered[:, None], 0.0)
+
+
+_KINDS = {"color": _color, "translation": _translation, "cutout": _cutout}

@@ -1,0 +1,72 @@
+"""The crop set on the training device: gathered, mirrored and normalised there."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dogsgan.training.augment import flip_half
+
+
+class Batches:
+    """An endless, resumable stream of shuffled batches.
+
+    The pictures lie on the device as uint8. Each pass over the set is a fresh permutation; a batch may span
+    two passes.
+
+    Args:
+        pictures: uint8 N×H×W×C.
+        labels: N class indices.
+        flip: mirror half of the pictures.
+        random: draws the mirroring, on the device.
+        seed: of the permutations.
+    """
+
+    def __init__(
+        self,
+        pictures: np.ndarray,
+        labels: np.ndarray,
+        *,
+        batch_size: int,
+        flip: bool,
+        device: torch.device,
+        random: torch.Generator,
+        seed: int,
+    ) -> None:
+        self.pictures = torch.from_numpy(np.array(pictures)).to(device)
+        self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
+        self.batch_size, self.flip, self.random = batch_size, flip, random
+        self._shuffler = torch.Generator().manual_seed(seed)
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._position = 0
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """Return N×C×H×W pictures in [−1, 1], channels last, and N labels."""
+        chosen = self._next_indices().to(self.pictures.device, non_blocking=True)
+        batch = self.pictures[chosen].permute(0, 3, 1, 2)  # N×C×H×W, channels last as it lies
+        batch = batch.float().div_(127.5).sub_(1.0)
+        if self.flip:
+            batch = flip_half(batch, random=self.random)
+        return batch, self.labels[chosen]
+
+    def _next_indices(self) -> Tensor:
+        parts, missing = [], self.batch_size
+        while missing:
+            if self._position == len(self._order):
+                self._order = torch.randperm(len(self.pictures), generator=self._shuffler)
+                self._position = 0
+            part = self._order[self._position : self._position + missing]
+            self._position += len(part)
+            missing -= len(part)
+            parts.append(part)
+        return torch.cat(parts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the data."""
+        return {"shuffler": self._shuffler.get_state(), "order": self._order, "position": self._position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a saved place in the data."""
+        self._shuffler.set_state(state["shuffler"])
+        self._order, self._position = state["order"].clone(), int(state["position"])

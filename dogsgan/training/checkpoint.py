@@ -1,0 +1,159 @@
+"""What a run leaves on disk: checkpoints to go on from, and the averaged generator to sample from.
+
+A checkpoint is a folder `checkpoints/<images seen>` with `weights.safetensors` (three networks) and
+`state.pt` (the rest,
+read with `weights_only`). It appears under its name only when complete.
+"""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dogsgan.config import Recipe
+from dogsgan.errors import DogsganError
+from dogsgan.files import atomic_path, read_json, write_json
+from dogsgan.training.state import TrainingState
+
+WEIGHTS, STATE = "weights.safetensors", "state.pt"
+GENERATOR_FILE = "generator.safetensors"
+RECIPE_FILE = "recipe.json"
+
+
+def save_checkpoint(state: TrainingState, run: Path) -> Path:
+    """Write the whole state, drop checkpoints beyond the last K, and return the new one's folder."""
+    folder = run / "checkpoints" / f"{state.images_seen:09d}"
+    weights = {
+        f"{prefix}.{name}": tensor.detach().cpu().contiguous()
+        for prefix, network in state.networks().items()
+        for name, tensor in network.state_dict().items()
+    }
+    with atomic_path(folder) as partial:
+        partial.mkdir()
+        save_file(weights, partial / WEIGHTS)
+        torch.save(state.state_dict(), partial / STATE)
+    for old in checkpoints(run)[: -state.recipe.training.keep_checkpoints]:
+        shutil.rmtree(old)
+    return folder
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Return the complete checkpoints of a run, oldest first."""
+    return sorted(path for path in (run / "checkpoints").glob("*") if path.name.isdigit())
+
+
+def load_checkpoint(folder: Path, state: TrainingState) -> None:
+    """Bring `state` to what `folder` holds.
+
+    Raises:
+        DogsganError: a file is missing, damaged, or of other networks.
+    """
+    remedy = "remove this checkpoint to go on from the one before"
+    try:
+        weights = load_file(folder / WEIGHTS)
+        for prefix, network in state.networks().items():
+            own = {
+                name.removeprefix(f"{prefix}."): t
+                for name, t in weights.items()
+                if name.startswith(f"{prefix}.")
+            }
+            network.load_state_dict(own)
+        state.load_state_dict(torch.load(folder / STATE, map_location="cpu", weights_only=True))
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
+        raise DogsganError(f"checkpoint {folder} cannot be read ({_first_line(error)}): {remedy}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DogsganError(
+            f"checkpoint {folder} is not one of this package ({_first_line(error)}): {remedy}"
+        ) from error
+
+
+def load_averaged(folder: Path) -> dict[str, Tensor]:
+    """Return the averaged generator's state from a checkpoint.
+
+    Raises:
+        DogsganError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith("averaged.")]  # noqa: SIM118
+            return {name.removeprefix("averaged."): file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise DogsganError(f"checkpoint {folder} cannot be read ({_first_line(error)})") from error
+
+
+def save_generator(
+    path: Path, weights: dict[str, Tensor], *, recipe: Recipe, class_names: tuple[str, ...], images_seen: int
+) -> None:
+    """Write a generator with everything that is needed to build and sample it again."""
+    described = {"recipe": recipe.to_json(), "class_names": list(class_names), "images_seen": images_seen}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    with atomic_path(path) as partial:
+        save_file(tensors, partial, metadata={"dogsgan": json.dumps(described)})
+
+
+def read_generator_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return weights and description of a file that `save_generator` wrote.
+
+    Raises:
+        DogsganError: there is no such file, or it is not one of these.
+    """
+    if not path.is_file():
+        raise DogsganError(f"no generator at {path}: train a run first, or name its folder")
+    remedy = "name a run folder or the generator.safetensors of one"
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        described = json.loads(metadata["dogsgan"])
+        if not isinstance(described, dict) or not isinstance(described.get("class_names"), list):
+            raise ValueError("its description is incomplete")
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise DogsganError(f"{path} holds no dogsgan generator ({_first_line(error)}): {remedy}") from error
+    return weights, described
+
+
+def load_weights(network: nn.Module, weights: dict[str, Tensor], *, where: Path) -> None:
+    """Load a state dict strictly.
+
+    Raises:
+        DogsganError: the weights are of another network.
+    """
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DogsganError(
+            f"the weights in {where} do not fit their own recipe ({_first_line(error)})"
+        ) from error
+
+
+def save_recipe(run: Path, recipe: Recipe, *, fingerprint: str) -> None:
+    """Write the recipe, and which data it is trained on, into the run."""
+    write_json(run / RECIPE_FILE, {**recipe.to_json(), "crop_set": fingerprint})
+
+
+def check_same_recipe(run: Path, recipe: Recipe, *, fingerprint: str) -> None:
+    """Refuse to go on with a run under another recipe or on other data.
+
+    Raises:
+        DogsganError: naming each difference.
+    """
+    saved = read_json(run / RECIPE_FILE)
+    saved_fingerprint = saved.pop("crop_set", None) if isinstance(saved, dict) else None
+    differences = Recipe.from_json(saved).differences(recipe)
+    if saved_fingerprint != fingerprint:
+        differences.append("the crop set is another one")
+    if differences:
+        raise DogsganError(
+            f"{run} was begun with another recipe ({'; '.join(differences)}): "
+            "use the same settings to resume it, or another --run folder"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

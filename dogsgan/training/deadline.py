@@ -1,0 +1,63 @@
+"""The time budget: when training has to stop so that what comes after it still fits."""
+
+import re
+import time
+
+from dogsgan.errors import DogsganError
+
+MARGIN = 1.25  # on everything that was measured
+FIXED_RESERVE_S = 2.0  # imports, the last log lines, closing the zip
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that `9h`, `1h30m`, `45s` or `90` (seconds) stand for.
+
+    Raises:
+        DogsganError: it is no duration above zero.
+    """
+    compact = text.strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", compact):
+        seconds = float(compact)
+    elif re.fullmatch(r"(\d+(\.\d+)?[smhd])+", compact):
+        parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", compact)
+        seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    else:
+        seconds = 0.0
+    if not 0 < seconds < 1e8:
+        raise DogsganError(f"{text!r} is no duration: write 9h, 1h30m, 45m, 30s or a number of seconds")
+    return seconds
+
+
+class Deadline:
+    """A budget that began at `started` (by `time.monotonic`) and covers training and everything after it.
+
+    Args:
+        budget_s: seconds from `started` to the finished result; None for no limit.
+    """
+
+    def __init__(self, budget_s: float | None, *, started: float | None = None) -> None:
+        self.budget_s = budget_s
+        self.started = time.monotonic() if started is None else started
+        self._finishing_s = 0.0
+        self._saving_s = 0.0
+
+    def note_finishing(self, seconds: float) -> None:
+        """Keep back what sampling and zipping were measured to need; the slowest measurement counts."""
+        self._finishing_s = max(self._finishing_s, seconds)
+
+    def note_saving(self, seconds: float) -> None:
+        """Keep back what a checkpoint was measured to need."""
+        self._saving_s = max(self._saving_s, seconds)
+
+    @property
+    def reserve_s(self) -> float:
+        """Seconds kept back for what follows training."""
+        return MARGIN * (self._finishing_s + self._saving_s) + FIXED_RESERVE_S
+
+    def training_left_s(self) -> float:
+        """Return the seconds that training may still use; infinite without a budget."""
+        if self.budget_s is None:
+            return float("inf")
+        return self.started + self.budget_s - self.reserve_s - time.monotonic()

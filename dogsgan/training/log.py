@@ -1,0 +1,58 @@
+"""What a run tells: a line of figures per tick in `log.jsonl`, and the plot of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dogsgan.files import atomic_path, write_text
+
+LOG_FILE = "log.jsonl"
+
+
+def append_line(run: Path, line: dict[str, Any]) -> None:
+    """Add one line to the log."""
+    with (run / LOG_FILE).open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """Return the log's complete lines; one that a kill cut short is left out."""
+    lines = []
+    path = run / LOG_FILE
+    for text in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+def cut_log(run: Path, *, images_seen: int) -> None:
+    """Drop the lines beyond `images_seen`: a resumed run writes them again."""
+    kept = [line for line in read_log(run) if line["images_seen"] <= images_seen]
+    write_text(run / LOG_FILE, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def plot_losses(run: Path) -> None:
+    """Draw both losses and the mean logits over images seen to `losses.png`, once there is a tick."""
+    lines = read_log(run)
+    if not lines:
+        return
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # only here: its import takes a second
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    images = [line["images_seen"] for line in lines]
+    panels = (
+        ("loss", {"discriminator": "discriminator_loss", "generator": "generator_loss"}),
+        ("mean logit", {"real": "real_logit", "generated": "fake_logit"}),
+    )
+    for axes, (title, curves) in zip(figure.subplots(1, 2), panels, strict=True):
+        for label, key in curves.items():
+            axes.plot(images, [line[key] for line in lines], label=label)
+        axes.set(xlabel="images seen", title=title)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    with atomic_path(run / "losses.png") as partial:
+        figure.savefig(partial, format="png", dpi=100)

@@ -1,0 +1,118 @@
+"""Everything that a run is made of, and that a checkpoint has to hold."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from dogsgan.config import Recipe
+from dogsgan.data.cropset import CropSet
+from dogsgan.models import build_networks, on_device
+from dogsgan.training.batches import Batches
+from dogsgan.training.ema import AveragedGenerator
+
+
+def autocast_dtype(recipe: Recipe, device: torch.device) -> torch.dtype | None:
+    """Return the 16-bit type that `device` trains in, or None for float32.
+
+    `auto` is bfloat16 where a GPU has it in hardware, float16 on older ones from Volta on, float32 elsewhere.
+    """
+    named = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if recipe.training.precision in named:
+        return named[recipe.training.precision]
+    if device.type != "cuda":
+        return None
+    major, _ = torch.cuda.get_device_capability(device)
+    return torch.bfloat16 if major >= 8 else torch.float16 if major >= 7 else None
+
+
+class TrainingState:
+    """Networks, average, optimisers, scalers, random states and the place in the data of one run."""
+
+    def __init__(self, recipe: Recipe, crop_set: CropSet, device: torch.device) -> None:
+        training = recipe.training
+        self.recipe, self.device = recipe, device
+        self.class_count = len(crop_set.class_names) if recipe.model.conditional else 0
+        torch.manual_seed(training.seed)
+        networks = build_networks(recipe, class_count=self.class_count)
+        self.generator = on_device(networks.generator, device)
+        self.discriminator = on_device(networks.discriminator, device)
+        self.averaged = AveragedGenerator(self.generator, training)
+        betas = (training.beta1, training.beta2)
+        fused = {"fused": True} if device.type in ("cuda", "cpu") else {"foreach": True}
+        self.generator_optimizer = torch.optim.Adam(
+            self.generator.parameters(), lr=training.generator_lr, betas=betas, **fused
+        )
+        self.discriminator_optimizer = torch.optim.Adam(
+            self.discriminator.parameters(), lr=training.discriminator_lr, betas=betas, **fused
+        )
+        self.dtype = autocast_dtype(recipe, device)
+        scaled = self.dtype is torch.float16
+        self.generator_scaler = torch.amp.GradScaler(device.type, enabled=scaled)
+        self.discriminator_scaler = torch.amp.GradScaler(device.type, enabled=scaled)
+        self.random = torch.Generator(device).manual_seed(training.seed + 1)
+        self.batches = Batches(
+            crop_set.pictures,
+            crop_set.labels,
+            batch_size=training.batch_size,
+            flip=training.flip,
+            device=device,
+            random=self.random,
+            seed=training.seed + 2,
+        )
+        self.images_seen = 0
+        self.steps = 0
+        self.rollbacks = 0
+
+    def set_rates(self, scale: float) -> None:
+        """Set both learning rates to the recipe's times `scale`."""
+        for optimizer, lr in (
+            (self.generator_optimizer, self.recipe.training.generator_lr),
+            (self.discriminator_optimizer, self.recipe.training.discriminator_lr),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = lr * scale
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Return the three networks by the prefix of their weights in a checkpoint."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "averaged": self.averaged.module,
+        }
+
+    def is_finite(self) -> bool:
+        """Return whether every weight and buffer is a number."""
+        tensors = [
+            tensor
+            for network in self.networks().values()
+            for tensor in network.state_dict().values()
+            if tensor.is_floating_point()
+        ]
+        return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all().item())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything but the networks' weights."""
+        return {
+            **{name: getattr(self, name).state_dict() for name in self._STATEFUL},
+            "random": self.random.get_state(),
+            "images_seen": self.images_seen,
+            "steps": self.steps,
+            "rollbacks": self.rollbacks,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        for name in self._STATEFUL:
+            getattr(self, name).load_state_dict(state[name])
+        self.random.set_state(state["random"])
+        self.images_seen, self.steps = int(state["images_seen"]), int(state["steps"])
+        self.rollbacks = int(state["rollbacks"])
+
+    _STATEFUL = (
+        "generator_optimizer",
+        "discriminator_optimizer",
+        "generator_scaler",
+        "discriminator_scaler",
+        "batches",
+    )

@@ -6,11 +6,15 @@ class DogsganError(Exception):
 
     Everything that a person can mend (a missing file, a recipe that makes no sense, a full disk) is raised as
     this; any other exception is a bug of the package. Names of files go into the text as they are: what would
-    break the line or steer a terminal is shown escaped.
+    break the line or steer a terminal is shown escaped, and a text that quotes too much loses its middle.
     """
 
+    LONGEST = 1200
+
     def __str__(self) -> str:
-        return printable(" ".join(super().__str__().split()))
+        line = printable(" ".join(super().__str__().split()))
+        half = self.LONGEST // 2
+        return line if len(line) <= self.LONGEST else f"{line[:half]} … {line[-half:]}"
 
 
 def printable(text: str) -> str:

@@ -75,7 +75,7 @@ class CropSet:
                 provenance=manifest["provenance"],
             )
             _check_arrays(crop_set, manifest)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError) as error:
+        except Exception as error:  # NumPy raises anything at a damaged header
             raise DogsganError(
                 f"the prepared set {path} is broken ({error}): remove it and prepare again"
             ) from error
@@ -235,9 +235,12 @@ def write_crop_set(
 
 def is_crop_set(path: Path) -> bool:
     """Return whether `path` is a folder that claims to be a prepared set, broken or not."""
-    return (Path(path) / MANIFEST).is_file() and any(
-        (Path(path) / f"{name}.npy").is_file() for name in _ARRAYS
-    )
+    try:
+        return (Path(path) / MANIFEST).is_file() and any(
+            (Path(path) / f"{name}.npy").is_file() for name in _ARRAYS
+        )
+    except OSError:  # a name that is too long, or a folder that may not be read
+        return False
 
 
 def refuse_occupied(path: Path) -> None:

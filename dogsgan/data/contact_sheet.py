@@ -10,8 +10,8 @@ from dogsgan.data.pictures import decode_picture, open_picture
 from dogsgan.data.sources import Source
 
 _COLUMNS = 6
-_ORIGINAL = (200, 150)  # width and height in px that an original is scaled down to fit
-_CROP_PX = 150
+_ORIGINAL = (170, 128)  # width and height in px that an original is scaled down to fit
+_CROP_PX = 128
 _CAPTION_PX = 16
 _BOX_COLOUR = (255, 60, 60)
 _RECTANGLE_COLOUR = (60, 255, 90)
@@ -52,7 +52,7 @@ def _tile(content: bytes, origin: Origin, crop: np.ndarray, breed: str) -> np.nd
     tile.paste(enlarged, (_ORIGINAL[0] + 4, 0))
     caption = f"{breed}  {origin.image}  {origin.policy}".strip().encode("ascii", "replace").decode()
     ImageDraw.Draw(tile).text(
-        (3, _ORIGINAL[1] + 2), caption[:64], fill="white", font=ImageFont.load_default()
+        (3, _ORIGINAL[1] + 2), caption[:56], fill="white", font=ImageFont.load_default()
     )
     return np.asarray(tile)
 

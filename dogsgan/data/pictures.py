@@ -80,8 +80,6 @@ class OpenPicture:
             if self.orientation != _UPRIGHT:
                 rgb = rgb.transpose(_TURNS[self.orientation])
             return rgb, reduction
-        except DogsganError:
-            raise
         except Exception as error:  # decoders of hostile content raise anything
             raise _undecodable(self.name, error) from error
 
@@ -136,7 +134,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return _from_deep_grey(image)
     if image.mode == "F":
-        raise DogsganError("floating-point pixels")
+        raise ValueError("floating-point pixels")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

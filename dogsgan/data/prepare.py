@@ -109,6 +109,10 @@ def prepare(
         written.
     """
     settings = _settings(size_px, policy, boxes, min_box_px, seed)
+    if workers is not None and not 1 <= workers <= 256:
+        raise DogsganError(
+            f"{workers} workers cannot crop: choose from 1 to 256, or leave it to the number of cores"
+        )
     out = Path(out)
     refuse_occupied(out)
     opened = source if isinstance(source, Source) else open_source(source)

@@ -130,26 +130,29 @@ def breed_name(class_name: str) -> str:
 
 def _annotated_images(storage: Storage, layout: Layout, skipped: list[Skipped]) -> list[SourceImage]:
     """Join pictures and annotations by the file's stem, and by the breed's folder where pictures have one."""
-    by_stem: dict[str, str] = {}
+    by_key: dict[str, str] = {}
     for member in layout.annotations:
-        stem = _stem(member)
-        if by_stem.setdefault(stem, member) != member:
+        if by_key.setdefault(_join_key(member, layout), member) != member:
             skipped.append(Skipped(member, "second annotation of the same picture"))
-    breeds = {folder[:9]: folder for folder in (_parent(member) for member in layout.annotations)}
+    breeds = {folder[:9]: folder for folder in map(_parent, layout.annotations)}
     images, used = [], set()
     for member in layout.pictures:
         bare = _bare_image(member, layout)
-        annotation_member = by_stem.get(_stem(member))
+        annotation_member = by_key.get(_join_key(member, layout))
         if annotation_member is None:
             wnid = _WNID.match(_stem(member))
             breed = bare.class_name or (breeds.get(wnid.group()) if wnid else None)
-            images.append(_replaced(bare, class_name=breed, problem="no annotation"))
+            images.append(_without_boxes(bare, breed, problem="no annotation"))
             continue
         used.add(annotation_member)
         images.append(_annotated(storage, bare, annotation_member, skipped))
-    unused = sorted(set(by_stem.values()) - used)
+    unused = sorted(set(by_key.values()) - used)
     skipped.extend(Skipped(member, "annotation without picture") for member in unused)
     return images
+
+
+def _join_key(member: str, layout: Layout) -> str:
+    return f"{_parent(member)}/{_stem(member)}" if layout.kind == "stanford" else _stem(member)
 
 
 def _annotated(storage: Storage, bare: SourceImage, member: str, skipped: list[Skipped]) -> SourceImage:
@@ -158,7 +161,7 @@ def _annotated(storage: Storage, bare: SourceImage, member: str, skipped: list[S
         annotation: Annotation = parse_annotation(storage.read(member, limit=MAX_ANNOTATION_BYTES), member)
     except DogsganError as error:
         skipped.append(Skipped(member, UNREADABLE_ANNOTATION, str(error)))
-        return _replaced(bare, class_name=breed, problem=UNREADABLE_ANNOTATION)
+        return _without_boxes(bare, breed, problem=UNREADABLE_ANNOTATION)
     return SourceImage(
         name=bare.name,
         class_name=breed,
@@ -169,8 +172,8 @@ def _annotated(storage: Storage, bare: SourceImage, member: str, skipped: list[S
     )
 
 
-def _replaced(image: SourceImage, *, class_name: str | None, problem: str) -> SourceImage:
-    return SourceImage(name=image.name, class_name=class_name, problem=problem, member=image.member)
+def _without_boxes(image: SourceImage, breed: str | None, *, problem: str) -> SourceImage:
+    return SourceImage(name=image.name, class_name=breed, problem=problem, member=image.member)
 
 
 def _bare_image(member: str, layout: Layout) -> SourceImage:

@@ -1,7 +1,7 @@
 """Drawn dogs in the competition's own layout, so that everything can be tried where no data is at hand.
 
-The files are like the genuine ones: flat JPEG pictures in `all-dogs/all-dogs`, annotations without extension or
-XML declaration in `annotation/Annotation/<breed>`, boxes exact around every dog.
+The files are like the genuine ones: flat JPEG pictures in `all-dogs/all-dogs`, annotations without extension
+or XML declaration in `annotation/Annotation/<breed>`, boxes exact around every dog.
 """
 
 import io

@@ -1,0 +1,323 @@
+"""Preparing: the right crops and labels, everything left out listed, the same bytes for any workers."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_sources import PUG, annotation, competition, jpeg, lay_out, zip_up
+
+from dogsgan.data.annotations import Box
+from dogsgan.data.cropset import CropSet
+from dogsgan.data.prepare import PrepareReport, prepare
+from dogsgan.data.sources import open_source
+from dogsgan.data.synthetic import draw_competition
+from dogsgan.errors import DogsganError
+
+FILES = ("pictures.npy", "labels.npy", "origins.npy", "set.json", "skipped.json", "contact-sheet.png")
+
+
+def png(pixels: np.ndarray, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", **options)
+    return buffer.getvalue()
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {name: (path / name).read_bytes() for name in FILES}
+
+
+def one_dog(folder: Path, picture: bytes, annotated: bytes) -> Path:
+    stem = "n02110958_1"
+    files = {f"all-dogs/all-dogs/{stem}.jpg": picture, f"annotation/Annotation/{PUG}/{stem}": annotated}
+    return lay_out(folder, files)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_competition(tmp_path_factory.mktemp("drawn") / "dogs.zip", images=24, seed=3)
+
+
+def test_the_report_and_the_set_agree(drawn: Path, tmp_path: Path) -> None:
+    report = prepare(drawn, tmp_path / "set", size_px=32)
+    crop_set = CropSet.open(tmp_path / "set")
+    as_json = report.to_json()
+    boxes = sum(len(image.boxes) for image in open_source(drawn).images)
+    assert as_json["crops"] == len(crop_set) == boxes > 24
+    assert (as_json["images"], as_json["breeds"], as_json["skipped"]) == (24, 10, 0)
+    assert (as_json["policy"], as_json["size"], as_json["reused"]) == ("square", 32, False)
+    assert crop_set.class_names[0] == "Russet spitz"
+    for index in range(len(crop_set)):
+        wnid = crop_set.origin(index).image[:9]
+        assert crop_set.provenance["class_folders"][crop_set.labels[index]].startswith(wnid)
+    assert "24 pictures" in report.summary()
+    json.dumps(as_json)
+
+
+def test_crops_are_the_pixels_of_their_rectangles(drawn: Path, tmp_path: Path) -> None:
+    source = open_source(drawn)
+    crop_set = prepare(source, tmp_path / "set", size_px=32, policy="context:1,squash:1").crop_set
+    images = {image.name: image for image in source.images}
+    for index in range(0, len(crop_set), 5):
+        origin = crop_set.origin(index)
+        picture = Image.open(io.BytesIO(source.read(images[origin.image])))
+        expected = picture.crop(origin.rectangle).resize((32, 32), Image.Resampling.LANCZOS)
+        assert np.abs(np.asarray(expected).astype(int) - crop_set.pictures[index]).mean() < 4
+
+
+def test_bytes_are_the_same_for_any_number_of_workers(drawn: Path, tmp_path: Path) -> None:
+    for workers in (1, 2, 7):
+        prepare(
+            drawn,
+            tmp_path / f"set{workers}",
+            size_px=16,
+            workers=workers,
+            policy="whole:1,context:2,square:1",
+        )
+    assert contents(tmp_path / "set1") == contents(tmp_path / "set2") == contents(tmp_path / "set7")
+
+
+def test_a_zip_and_its_folder_give_the_same_crops(tmp_path: Path) -> None:
+    zipped = prepare(zip_up(tmp_path / "x.zip", competition()), tmp_path / "a", policy="whole:1,square:1")
+    folder = prepare(lay_out(tmp_path / "x/input", competition()), tmp_path / "b", policy="whole:1,square:1")
+    assert zipped.crop_set.fingerprint == folder.crop_set.fingerprint
+
+
+def test_preparing_twice_reuses_and_any_difference_does_not(drawn: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    first = prepare(drawn, out, size_px=16)
+    before = {name: (out / name).stat().st_mtime_ns for name in FILES}
+    again = prepare(drawn, out, size_px=16, workers=1)
+    assert again.reused
+    assert again.to_json() | {"reused": False} == first.to_json()
+    assert {name: (out / name).stat().st_mtime_ns for name in FILES} == before
+    different: list[dict[str, object]] = [
+        {"size_px": 24},
+        {"policy": "whole"},
+        {"boxes": "largest"},
+        {"min_box_px": 1},
+        {"seed": 1},
+    ]
+    for change in different:
+        assert not prepare(drawn, out, **({"size_px": 16} | change)).reused  # type: ignore[arg-type]
+    other = draw_competition(tmp_path / "other.zip", images=24, seed=4)
+    prepare(drawn, out, size_px=16)
+    assert not prepare(other, out, size_px=16).reused
+
+
+def test_a_broken_set_is_made_anew(drawn: Path, tmp_path: Path) -> None:
+    prepare(drawn, tmp_path / "set", size_px=16)
+    whole = contents(tmp_path / "set")
+    for name in ("pictures.npy", "skipped.json"):
+        (tmp_path / "set" / name).write_bytes(b"")
+        assert not prepare(drawn, tmp_path / "set", size_px=16).reused
+        assert contents(tmp_path / "set") == whole
+
+
+def test_each_thing_left_out_is_listed(tmp_path: Path) -> None:
+    files = competition()
+    cases = {
+        "n02110958_20": (
+            jpeg(),
+            annotation((9, 9, 9, 30), (30, 5, 10, 20), (90, 90, 95, 95), (1, 1, 30, 30)),
+        ),
+        "n02110958_21": (jpeg(), annotation((1, 1, 30, 8), (1, 1, 30, 30))),
+        "n02110958_22": (b"", annotation((1, 1, 30, 30))),
+        "n02110958_23": (jpeg()[:300], annotation((1, 1, 30, 30))),
+        "n02110958_24": (jpeg(), b"<oops"),
+        "n02110958_25": (jpeg(), annotation()),
+    }
+    for stem, (picture, annotated) in cases.items():
+        files[f"all-dogs/all-dogs/{stem}.jpg"] = picture
+        files[f"annotation/Annotation/{PUG}/{stem}"] = annotated
+    files["all-dogs/all-dogs/n02110958_26.jpg"] = jpeg()
+    files[f"annotation/Annotation/{PUG}/n02110958_27"] = annotation((1, 1, 30, 30))
+    report = prepare(lay_out(tmp_path / "x", files), tmp_path / "set", min_box_px=9)
+    assert report.skipped_by_reason == {
+        "annotation cannot be read": 1,
+        "annotation without picture": 1,
+        "annotation without a dog": 1,
+        "box is empty or inverted": 2,
+        "box is smaller than 9 px": 1,
+        "box lies outside the picture": 1,
+        "no annotation": 1,
+        "picture cannot be read": 2,
+    }
+    listed = json.loads((tmp_path / "set/skipped.json").read_text())
+    assert [item["name"] for item in listed] == [item.name for item in report.skipped]
+    assert "2 × picture cannot be read" in report.summary()
+    assert len(report.crop_set) == 4 + 2
+    assert report.images == 3 + 2
+
+
+def test_boxes_that_leave_the_picture_are_clamped(tmp_path: Path) -> None:
+    source = one_dog(tmp_path / "x", jpeg(40), annotation((-5, 10, 99, 30)))
+    crop_set = prepare(source, tmp_path / "set").crop_set
+    assert crop_set.origin(0).box == Box(0, 10, 40, 30)
+    assert crop_set.origin(0).rectangle == (0, 0, 40, 40)
+
+
+def test_boxes_are_scaled_where_the_picture_has_another_size(tmp_path: Path) -> None:
+    source = one_dog(tmp_path / "x", jpeg(80), annotation((10, 20, 20, 40), side=40))
+    assert prepare(source, tmp_path / "set").crop_set.origin(0).box == Box(20, 40, 40, 80)
+
+
+UPRIGHT = {5: (10, 50, 20, 80), 6: (40, 50, 50, 80), 7: (40, 10, 50, 40), 8: (10, 10, 20, 40)}
+
+
+@pytest.mark.parametrize(
+    ("orientation", "annotated"), [(orientation, None) for orientation in range(2, 9)] + list(UPRIGHT.items())
+)
+def test_boxes_turn_with_exif(
+    orientation: int, annotated: tuple[int, int, int, int] | None, tmp_path: Path
+) -> None:
+    """The box is around the only bright spot, be it annotated in the picture as stored (None) or upright."""
+    stored = np.zeros((60, 90, 3), np.uint8)
+    stored[10:20, 50:80] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = png(stored, exif=exif)
+    width, height = (90, 60) if annotated is None else (60, 90)
+    text = annotation(annotated or (50, 10, 80, 20))
+    text = text.replace(b"40</width>", b"%d</width>" % width).replace(b"40</height>", b"%d</height>" % height)
+    crop_set = prepare(
+        one_dog(tmp_path / "x", content, text), tmp_path / "set", policy="squash", size_px=8
+    ).crop_set
+    assert (crop_set.pictures[0] > 200).all()
+
+
+def test_largest_takes_one_dog_per_picture(tmp_path: Path) -> None:
+    source = one_dog(tmp_path / "x", jpeg(40), annotation((0, 0, 9, 9), (5, 5, 30, 30), (30, 30, 40, 40)))
+    crop_set = prepare(source, tmp_path / "set", boxes="largest").crop_set
+    assert [crop_set.origin(i).box for i in range(len(crop_set))] == [Box(5, 5, 30, 30)]
+
+
+def test_whole_takes_each_picture_once_and_needs_no_boxes(tmp_path: Path) -> None:
+    files = competition() | {"all-dogs/all-dogs/n02110958_26.jpg": jpeg()}
+    report = prepare(lay_out(tmp_path / "x", files), tmp_path / "set", policy="whole")
+    assert len(report.crop_set) == report.images == 4
+    assert report.skipped == ()
+    assert report.crop_set.origin(0).rectangle == (0, 0, 40, 40)
+    assert report.crop_set.labels.tolist() == [0, 0, 1, 1]
+
+
+def test_pictures_without_boxes_are_cropped_as_a_whole(tmp_path: Path) -> None:
+    wide = png(np.zeros((20, 50, 3), np.uint8))
+    report = prepare(lay_out(tmp_path / "x", {"a.png": wide, "b.txt": b""}), tmp_path / "set")
+    assert report.crop_set.origin(0) == ("a.png", None, (15, 0, 35, 20), "square")
+    assert report.crop_set.class_names == ()
+    assert report.to_json()["breeds"] == 0
+    assert report.skipped_by_reason == {"not a picture by its name": 1}
+
+
+def test_a_breed_without_crops_has_no_label(tmp_path: Path) -> None:
+    files = competition() | {
+        "all-dogs/all-dogs/n01111111_1.jpg": b"broken",
+        "annotation/Annotation/n01111111-broken_breed/n01111111_1": annotation((1, 1, 30, 30)),
+    }
+    report = prepare(lay_out(tmp_path / "x", files), tmp_path / "set")
+    assert report.crop_set.class_names == ("pug", "toy poodle")
+    assert report.crop_set.labels.tolist() == [0, 1, 1, 1]
+
+
+def test_a_prepared_set_can_be_prepared_again(drawn: Path, tmp_path: Path) -> None:
+    first = prepare(drawn, tmp_path / "large", size_px=64).crop_set
+    second = prepare(tmp_path / "large", tmp_path / "small", size_px=16).crop_set
+    assert second.labels.tolist() == first.labels.tolist()
+    assert second.class_names == first.class_names
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"size_px": 4},
+        {"size_px": 5000},
+        {"policy": "round"},
+        {"boxes": "some"},
+        {"min_box_px": -1},
+        {"workers": 0},
+        {"workers": -3},
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(
+    arguments: dict[str, object], drawn: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DogsganError) as caught:
+        prepare(drawn, tmp_path / "set", **arguments)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "set").exists()
+
+
+def test_nothing_to_crop_is_an_error_that_says_why(tmp_path: Path) -> None:
+    source = lay_out(tmp_path / "x", {"a.png": b"", "b.png": b""})
+    with pytest.raises(DogsganError, match="2 × picture cannot be read"):
+        prepare(source, tmp_path / "set")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_killed_prepare_leaves_nothing_under_the_final_name(drawn: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from dogsgan.data import prepare as p\n"
+        "crop = p.crop_image\n"
+        "def slow(*a): time.sleep(0.05); return crop(*a)\n"
+        "p.crop_image = slow; print('go', flush=True); p.prepare(Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", script, str(drawn), str(tmp_path / "set")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"go\n"
+        time.sleep(0.5)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not (tmp_path / "set").exists()
+    assert not prepare(drawn, tmp_path / "set", size_px=16).reused
+
+
+def test_the_contact_sheet_shows_what_was_cut_out(tmp_path: Path) -> None:
+    grey = png(np.full((100, 100, 3), 128, np.uint8))
+    source = one_dog(tmp_path / "x", grey, annotation((30, 40, 70, 60), side=100))
+    prepare(source, tmp_path / "set")
+    sheet = np.asarray(Image.open(tmp_path / "set/contact-sheet.png")).astype(int)
+    green = (sheet == (60, 255, 90)).all(axis=2)
+    red = (sheet == (255, 60, 60)).all(axis=2)
+    rows, columns = np.nonzero(green | red)
+    assert green.any()
+    assert red.any()
+    assert abs((columns.max() - columns.min() + 1) - 51) <= 1  # 40 px, drawn 1.28 times as large
+    assert abs((rows.max() - rows.min() + 1) - 51) <= 1
+
+
+@pytest.fixture(scope="module")
+def mini(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> PrepareReport:
+    return prepare(
+        shared_data / "generative-dog-images-mini", tmp_path_factory.mktemp("mini") / "set", min_box_px=32
+    )
+
+
+def test_the_real_quirks(mini: PrepareReport) -> None:
+    assert mini.skipped_by_reason == {"box is smaller than 32 px": 11, "annotation without picture": 1}
+    assert len(mini.crop_set) == 596 - 11
+    assert len(mini.crop_set.class_names) == 120
+    assert mini.crop_set.class_names[0] == "Chihuahua"
+    rows = {str(row["image"]): row for row in mini.crop_set.origins}
+    assert rows["n02098105_2063.jpg"]["box"].tolist() == [92, 42, 500, 328]  # annotated 11 px too wide
+    small = [item.name for item in mini.skipped if item.reason.startswith("box")]
+    assert "n02110806_3880.jpg" in small  # 17 × 23 px
+
+
+def test_real_crops_differ_little_from_a_plain_loop(mini: PrepareReport, shared_data: Path) -> None:
+    folder = shared_data / "generative-dog-images-mini/all-dogs/all-dogs"
+    differences = []
+    for index in range(0, len(mini.crop_set), 6):
+        origin = mini.crop_set.origin(index)
+        picture = Image.open(folder / origin.image).convert("RGB").crop(origin.rectangle)
+        expected = np.asarray(picture.resize((64, 64), Image.Resampling.LANCZOS)).astype(int)
+        differences.append(np.abs(expected - mini.crop_set.pictures[index]).mean())
+    assert np.mean(differences) < 2
+    assert max(differences) < 8

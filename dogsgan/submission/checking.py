@@ -27,6 +27,7 @@ from dogsgan.submission.archive import (
 from dogsgan.submission.png import DamagedPng, Png, parse_png, picture_format
 
 PICTURE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
+EXAMINED = 30_000  # entries looked at, or twice the wanted number: more would only take longer
 READABLE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ACCEPTED_BUT_WRONG = frozenset(("same-bytes", "same-pixels", "one-colour"))
 MESSAGES = {  # kind of problem: what it means, and what to do. The order is that of the report
@@ -94,8 +95,8 @@ class CheckReport:
 def check_submission(path: Path, *, count: int = 10000, size_px: int = 64) -> CheckReport:
     """Check that `path` is a zip of `count` RGB PNGs with 8 bits, `size_px`×`size_px`, each different.
 
-    Nothing is written, and no more is unpacked than `count` such pictures can take several times over: a zip
-    bomb is a problem like any other. Pixels are looked at only where the size is right.
+    Nothing is written, and unpacking stops at a few times what that many pictures (or `EXAMINED`, if that is
+    more) can take: a zip bomb is a problem like any other. Pixels are looked at only where the size is right.
 
     Raises:
         DogsganError: there is no such file, or it may not be read.
@@ -105,15 +106,16 @@ def check_submission(path: Path, *, count: int = 10000, size_px: int = 64) -> Ch
         raise DogsganError(f"cannot check {path} for {count} pictures of {size_px} px: use 1 or more of each")
     examination = _Examination(count, size_px)
     picture_bytes = size_px * (3 * size_px + 1)
+    most = max(EXAMINED, 2 * count)
     try:
         _require_file(path)
         with Archive(
             path,
-            directory_limit=MiB + 256 * count,
+            directory_limit=MiB + 256 * most,
             entry_limit=MiB + 8 * picture_bytes,
-            total_limit=64 * MiB + 8 * count * picture_bytes,
+            total_limit=64 * MiB + 4 * most * picture_bytes,
         ) as archive:
-            examination.examine(archive)
+            examination.examine(archive, most=most)
     except DamagedZip as problem:
         examination.add("not-a-zip", path.name, str(problem))
     except TooLarge as problem:
@@ -156,11 +158,10 @@ class _Examination:
         )
         return CheckReport(path, not problems, self.pictures, problems)
 
-    def examine(self, archive: Archive) -> None:
+    def examine(self, archive: Archive, *, most: int) -> None:
         overlapping = archive.overlapping()
         if overlapping:
             self.add("bomb", overlapping.orig_filename, "its bytes are part of another entry too")
-        most = 2 * self.wanted + 1000  # any more make no difference to the verdict, only to the time it takes
         for entry in progress_bar(archive.entries[:most], description="checking"):
             try:
                 self.examine_entry(archive, entry)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from dogsgan.errors import DogsganError
 
 MAX_FILES = 5_000_000
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks others without any limit
 
 
 class Storage(Protocol):
@@ -128,6 +129,8 @@ class ZipStorage:
                 self.problems.append((entry.filename, "same name twice in the zip"))
             elif entry.flag_bits & 0x1:
                 self.problems.append((entry.filename, "encrypted in the zip"))
+            elif entry.compress_type not in _METHODS:
+                self.problems.append((entry.filename, "neither stored nor deflated in the zip"))
             else:
                 self._entries[entry.filename] = entry
 

@@ -1,5 +1,6 @@
 """Pictures in, features out: one side of the comparison, with its statistics."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -69,21 +70,26 @@ def features_of_batches(
         DogsganError: the network returned NaN or an infinity for a picture, which is named.
     """
     features = np.empty((total, network.dimension), dtype=np.float32)
-    bar = progress_bar(description=f"features: {description}", total=total) if description else None
     count = 0
-    for pictures, names in batches:
-        batch = network.features(pictures)
-        finite = torch.isfinite(batch).all(dim=1)
-        if not finite.all():
-            name = names[int((~finite).nonzero()[0])]
-            raise DogsganError(
-                f"the network {network.name} returns NaN or infinite features for picture {name}: "
-                "its weights are damaged or of another network"
-            )
-        features[count : count + len(names)] = batch.numpy()
-        count += len(names)
-        if bar is not None:
-            bar.update(len(names))
-    if bar is not None:
-        bar.close()
+    with contextlib.ExitStack() as stack:
+        bar = None
+        if description is not None:
+            bar = stack.enter_context(progress_bar(description=f"features: {description}", total=total))
+        for pictures, names in batches:
+            batch = network.features(pictures)
+            _refuse_nan(batch, names, network)
+            features[count : count + len(names)] = batch.numpy()
+            count += len(names)
+            if bar is not None:
+                bar.update(len(names))
     return features[:count]
+
+
+def _refuse_nan(batch: torch.Tensor, names: list[str], network: FeatureNetwork) -> None:
+    finite = torch.isfinite(batch).all(dim=1)
+    if not finite.all():
+        name = names[int((~finite).nonzero()[0])]
+        raise DogsganError(
+            f"the network {network.name} returns NaN or infinite features for picture {name}: "
+            "its weights are damaged or of another network"
+        )

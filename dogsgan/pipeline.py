@@ -1,4 +1,4 @@
-"""What chains the rooms: `generate` (run to zip), `run` (source to scored zip) and `demo` (drawn dogs to that).
+"""What chains the rooms: `generate` (run to zip), `run` (source to scored zip), `demo` (drawn dogs to that).
 
 The stages are the functions that the commands call; what passes between them lies in the output folder, so
 that each can

@@ -3,6 +3,8 @@
 Zhang et al., arXiv 1805.08318, with the 64 px layout of the BigGAN-PyTorch and StudioGAN implementations.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -86,7 +88,7 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList()
         self.attention = nn.ModuleDict()
         side_px = BASE_PX
-        for in_channels, out_channels in zip(widths, widths[1:], strict=False):
+        for in_channels, out_channels in pairwise(widths):
             self.blocks.append(
                 GeneratorBlock(
                     in_channels, out_channels, class_count=class_count, use_spectral_norm=use_spectral_norm
@@ -146,7 +148,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """A picture in [−1, 1] and its class to one logit (by projection: Miyato and Koyama, arXiv 1802.05637)."""
+    """A picture in [−1, 1] and its class to one logit (projection: Miyato and Koyama, arXiv 1802.05637)."""
 
     def __init__(
         self,

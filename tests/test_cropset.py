@@ -150,6 +150,14 @@ def test_other_peoples_folders_are_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "photos/mine.txt").read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
+def test_impossible_places_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DogsganError):
+        write_crop_set(tmp_path / name, PICTURES)
+    with pytest.raises(DogsganError):
+        CropSet.open(tmp_path / name)
+
+
 def test_there_is_no_set_where_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(DogsganError, match="dogsgan prepare"):
         CropSet.open(tmp_path / "nowhere")

@@ -72,7 +72,10 @@ def test_crops_are_the_pixels_of_their_rectangles(drawn: Path, tmp_path: Path) -
         assert np.abs(np.asarray(expected).astype(int) - crop_set.pictures[index]).mean() < 4
 
 
-def test_bytes_are_the_same_for_any_number_of_workers(drawn: Path, tmp_path: Path) -> None:
+def test_bytes_are_the_same_for_any_number_of_workers(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dogsgan.data.prepare._IMAGES_PER_TASK", 1)  # so that tasks queue up and overtake
     for workers in (1, 2, 7):
         prepare(
             drawn,
@@ -197,6 +200,16 @@ def test_largest_takes_one_dog_per_picture(tmp_path: Path) -> None:
     source = one_dog(tmp_path / "x", jpeg(40), annotation((0, 0, 9, 9), (5, 5, 30, 30), (30, 30, 40, 40)))
     crop_set = prepare(source, tmp_path / "set", boxes="largest").crop_set
     assert [crop_set.origin(i).box for i in range(len(crop_set))] == [Box(5, 5, 30, 30)]
+
+
+def test_every_dog_has_a_crop_but_the_whole_picture_is_taken_once(tmp_path: Path) -> None:
+    boxes = [(0, 0, 40, 40), (1, 0, 40, 40), (2, 0, 40, 40), (3, 0, 39, 40)]
+    source = one_dog(tmp_path / "x", jpeg(40), annotation(*boxes))
+    assert len(prepare(source, tmp_path / "square").crop_set) == 4
+    mixed = prepare(source, tmp_path / "mixed", policy="whole:9,square:1", seed=1).crop_set
+    taken = mixed.origins["policy"].tolist()
+    assert taken.count("whole") == 1
+    assert len(taken) < 4
 
 
 def test_whole_takes_each_picture_once_and_needs_no_boxes(tmp_path: Path) -> None:

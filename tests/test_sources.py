@@ -278,6 +278,21 @@ def test_sources_work_in_other_processes(tmp_path: Path) -> None:
             assert list(pool.map(source.read, source.images)) == [jpeg()] * 3
 
 
+def test_a_forked_process_opens_the_zip_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sharing the parent's handle would share its place in the file, and mix up what both read."""
+    source = open_source(zip_up(tmp_path / "x.zip", competition()))
+    opened = []
+    monkeypatch.setattr(
+        zipfile, "ZipFile", lambda path, real=zipfile.ZipFile: opened.append(path) or real(path)
+    )
+    source.read(source.images[0])
+    assert opened == []
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert source.read(source.images[0]) == jpeg()
+    source.read(source.images[1])
+    assert opened == [tmp_path / "x.zip"]
+
+
 def test_the_fingerprint_is_of_the_contents_not_of_the_place(tmp_path: Path) -> None:
     first = zip_up(tmp_path / "a.zip", competition())
     second = Path(shutil.copy(first, tmp_path / "b.zip"))

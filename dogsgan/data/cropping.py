@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from dogsgan.data.annotations import Box
-from dogsgan.data.crops import CROPS, Policy, Rectangle, clamp
+from dogsgan.data.crops import CROPS, WITHOUT_BOX, Policy, Rectangle, clamp
 from dogsgan.data.cropset import Origin
 from dogsgan.data.pictures import OpenPicture, open_picture
 from dogsgan.data.sources import UNREADABLE_ANNOTATION, Skipped, Source, SourceImage
@@ -52,14 +52,22 @@ def crop_image(source: Source, image: SourceImage, settings: CropSettings) -> Cr
 def plan_crops(
     image: SourceImage, picture: OpenPicture, settings: CropSettings
 ) -> tuple[list[Origin], list[Skipped]]:
-    """Return what to cut out of a picture, each rectangle once, and the boxes that cannot be used."""
+    """Return what to cut out of a picture, and the boxes that cannot be used.
+
+    Every usable box gives one crop; but those crops that do not depend on the box are taken once per picture.
+    """
     usable, skipped = _usable_boxes(image, picture, settings)
-    origins: dict[Rectangle, Origin] = {}
+    origins: list[Origin] = []
+    taken: set[str] = set()
     for index, box in usable:
         name = settings.policy.choose(image.name, index, seed=settings.seed)
+        if name in taken:
+            continue
+        if name in WITHOUT_BOX:
+            taken.add(name)
         rectangle = CROPS[name](picture.size, box or Box(0, 0, *picture.size))
-        origins.setdefault(rectangle, Origin(image.name, box, rectangle, name))
-    return list(origins.values()), skipped
+        origins.append(Origin(image.name, box, rectangle, name))
+    return origins, skipped
 
 
 def _usable_boxes(

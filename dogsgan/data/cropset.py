@@ -245,16 +245,22 @@ def is_crop_set(path: Path) -> bool:
 
 def refuse_occupied(path: Path) -> None:
     """Raise a DogsganError when something else than a prepared set or an empty folder is at `path`."""
-    if is_crop_set(path) or not path.exists():
-        return
-    if not path.is_dir() or any(path.iterdir()):
+    try:
+        occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except (OSError, ValueError) as error:  # a NUL in the path, a name that is too long, no permission
+        raise DogsganError(f"cannot write {path} ({error}): choose another place for --out") from error
+    if occupied and not is_crop_set(path):
         raise DogsganError(
             f"{path} exists and is no prepared set: choose another place for --out, or remove it"
         )
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    if not path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except (OSError, ValueError) as error:  # a NUL in the path, a name that is too long
+        raise DogsganError(f"no prepared set at {path} ({error}): check the path") from error
+    if not is_folder:
         raise DogsganError(f"no prepared set at {path}: make one with dogsgan prepare SOURCE --out {path}")
     if not (path / MANIFEST).is_file():
         raise DogsganError(f"{path} is no prepared set, it has no {MANIFEST}: make one with dogsgan prepare")

@@ -29,7 +29,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import read_json
 from dogsgan.progress import progress_bar
 
-VERSION = 1  # to be raised when the same arguments give other bytes
+VERSION = 2  # to be raised when the same arguments give other bytes
 _IMAGES_PER_TASK = 8
 SKIPPED_FILE = "skipped.json"
 CONTACT_SHEET = "contact-sheet.png"

@@ -245,9 +245,11 @@ def is_crop_set(path: Path) -> bool:
 
 def refuse_occupied(path: Path) -> None:
     """Raise a DogsganError when something else than a prepared set or an empty folder is at `path`."""
+    if "\0" in str(path):
+        raise DogsganError(f"cannot write {path}: a path holds no NUL; choose another place for --out")
     try:
         occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
-    except (OSError, ValueError) as error:  # a NUL in the path, a name that is too long, no permission
+    except (OSError, ValueError) as error:  # a name that is too long, no permission
         raise DogsganError(f"cannot write {path} ({error}): choose another place for --out") from error
     if occupied and not is_crop_set(path):
         raise DogsganError(

@@ -118,8 +118,8 @@ def test_preparing_twice_reuses_and_any_difference_does_not(drawn: Path, tmp_pat
 def test_a_broken_set_is_made_anew(drawn: Path, tmp_path: Path) -> None:
     prepare(drawn, tmp_path / "set", size_px=16)
     whole = contents(tmp_path / "set")
-    for name in ("pictures.npy", "skipped.json"):
-        (tmp_path / "set" / name).write_bytes(b"")
+    for name in ("pictures.npy", "skipped.json", "contact-sheet.png"):
+        (tmp_path / "set" / name).unlink()
         assert not prepare(drawn, tmp_path / "set", size_px=16).reused
         assert contents(tmp_path / "set") == whole
 
@@ -230,6 +230,13 @@ def test_pictures_without_boxes_are_cropped_as_a_whole(tmp_path: Path) -> None:
     assert report.skipped_by_reason == {"not a picture by its name": 1}
 
 
+def test_a_set_inside_its_source_is_no_part_of_it(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"a.png": jpeg()})
+    assert not prepare(tmp_path, tmp_path / "set").reused
+    assert prepare(tmp_path, tmp_path / "set").reused
+    assert [image.name for image in open_source(tmp_path).images] == ["a.png"]
+
+
 def test_a_breed_without_crops_has_no_label(tmp_path: Path) -> None:
     files = competition() | {
         "all-dogs/all-dogs/n01111111_1.jpg": b"broken",
@@ -334,3 +341,19 @@ def test_real_crops_differ_little_from_a_plain_loop(mini: PrepareReport, shared_
         differences.append(np.abs(expected - mini.crop_set.pictures[index]).mean())
     assert np.mean(differences) < 2
     assert max(differences) < 8
+
+
+def test_the_real_pictures_give_the_same_set_in_stanfords_layout_and_in_a_zip(
+    mini: PrepareReport, shared_data: Path, tmp_path: Path
+) -> None:
+    folder = shared_data / "generative-dog-images-mini"
+    files = {}
+    for file in sorted((folder / "annotation/Annotation").glob("*/*")):
+        picture = folder / f"all-dogs/all-dogs/{file.name}.jpg"
+        files[f"stanford/Annotation/{file.parent.name}/{file.name}"] = file.read_bytes()
+        if picture.exists():
+            files[f"stanford/Images/{file.parent.name}/{file.name}.jpg"] = picture.read_bytes()
+    report = prepare(zip_up(tmp_path / "stanford.zip", files), tmp_path / "set", min_box_px=32)
+    assert report.crop_set.provenance["kind"] == "stanford"
+    assert report.crop_set.fingerprint == mini.crop_set.fingerprint
+    assert report.skipped_by_reason == mini.skipped_by_reason

@@ -119,6 +119,13 @@ def test_pictures_without_boxes(tmp_path: Path) -> None:
         assert [item.name for item in source.skipped] == ["notes.txt"]
 
 
+def test_the_pictures_folder_alone_says_how_to_get_the_boxes(tmp_path: Path) -> None:
+    lay_out(tmp_path, competition())
+    source = open_source(tmp_path / "all-dogs")
+    assert source.kind == "pictures"
+    assert "annotation/" in source.description
+
+
 def test_breeds_of_folders_count_only_when_all_pictures_have_one(tmp_path: Path) -> None:
     files = {f"Images/{POODLE}/1.jpg": jpeg(), f"Images/{PUG}/2.jpg": jpeg()}
     assert {i.class_name for i in open_source(lay_out(tmp_path, files)).images} == {POODLE, PUG}

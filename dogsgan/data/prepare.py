@@ -221,7 +221,7 @@ def _reusable(out: Path, key: str) -> PrepareReport | None:
         return None
     try:
         crop_set = CropSet.open(out)
-        if crop_set.provenance.get("key") != key:
+        if crop_set.provenance.get("key") != key or not (out / CONTACT_SHEET).is_file():
             return None
         skipped = tuple(Skipped(**item) for item in read_json(out / SKIPPED_FILE))
         return PrepareReport(crop_set, crop_set.provenance["images"], skipped, reused=True)

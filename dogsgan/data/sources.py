@@ -116,7 +116,7 @@ def open_source(path: Path) -> Source:
     return Source(
         kind=layout.kind,
         path=path,
-        description=_describe(layout.kind, images, is_zip=path.is_file()),
+        description=_describe(layout.kind, images, path),
         images=sorted(images, key=lambda image: image.name),
         skipped=skipped,
         storage=storage,
@@ -213,10 +213,11 @@ def _crop_set_source(crop_set: CropSet) -> Source:
     )
 
 
-def _describe(kind: str, images: list[SourceImage], *, is_zip: bool) -> str:
-    container = "zip" if is_zip else "folder"
+def _describe(kind: str, images: list[SourceImage], path: Path) -> str:
+    container = "zip" if path.is_file() else "folder"
     if kind == "pictures":
-        return f"a {container} of {len(images):,} pictures without boxes"
+        lost = "; for boxes give the folder above, with annotation/ in it" if path.name == "all-dogs" else ""
+        return f"a {container} of {len(images):,} pictures without boxes{lost}"
     title = {"competition": "the competition's data", "stanford": "Stanford Dogs"}[kind]
     boxes = sum(len(image.boxes) for image in images)
     breeds = len({image.class_name for image in images if image.class_name})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from dogsgan.data.cropset import is_crop_set
 from dogsgan.errors import DogsganError
 
 MAX_FILES = 5_000_000
@@ -64,6 +65,9 @@ class FolderStorage:
                 subfolders.clear()
                 continue
             visited.add((status.st_dev, status.st_ino))
+            if folder != str(self.root) and is_crop_set(Path(folder)):  # its contact sheet is no picture
+                subfolders.clear()
+                continue
             subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
             prefix = Path(folder).relative_to(self.root).as_posix()
             start = "" if prefix == "." else prefix + "/"

@@ -5,7 +5,7 @@ alone.
 """
 
 import dataclasses
-import math
+import sys
 import types
 import typing
 from dataclasses import dataclass, field
@@ -72,9 +72,9 @@ class ModelRecipe:
     """Spectral norm on every convolution, linear layer and embedding of the discriminator."""
 
     def __post_init__(self) -> None:
-        _check(self.z_dim >= 1, self, "z_dim", "take 1 or more")
-        _check(self.generator_width >= 1, self, "generator_width", "take 1 or more")
-        _check(self.discriminator_width >= 1, self, "discriminator_width", "take 1 or more")
+        _check(1 <= self.z_dim <= 8192, self, "z_dim", "take 1 to 8192")
+        for name in ("generator_width", "discriminator_width"):
+            _check(1 <= getattr(self, name) <= 1024, self, name, "take 1 to 1024 channels")
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ def _typed(value: Any, wanted: Any, where: str) -> Any:
     if isinstance(wanted, types.GenericAlias):
         if isinstance(value, list | tuple) and all(type(item) is int for item in value):
             return tuple(value)
-    elif wanted is float and type(value) in (int, float) and math.isfinite(value):
+    elif wanted is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
     elif wanted is not float and type(value) is wanted:
         return value

@@ -1,5 +1,6 @@
 """An averaged generator to batches of uint8 pictures."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ def load_sampler(path: Path, *, device: str = "auto") -> Sampler:
     weights, described = read_generator_file(file)
     recipe = Recipe.from_json(described.get("recipe"))
     class_names = tuple(str(name) for name in described["class_names"])
-    generator = build_networks(recipe, class_count=len(class_names)).generator
+    generator = _build_generator(recipe, weights, class_count=len(class_names), where=file)
     load_weights(generator, weights, where=file)
     target = pick_device(device)
     generator = on_device(generator, target)
@@ -96,6 +97,24 @@ def load_sampler(path: Path, *, device: str = "auto") -> Sampler:
         generator, z_dim=recipe.model.z_dim, class_count=len(class_names), images=STATISTICS_IMAGES
     )
     return Sampler(ready, recipe, class_names, int(described.get("images_seen", 0)), target)
+
+
+def _build_generator(
+    recipe: Recipe, weights: dict[str, Tensor], *, class_count: int, where: Path
+) -> nn.Module:
+    """Build the generator alone. The file is untrusted: a width that it only claims could take hours.
+
+    Every generator ends in a convolution from its width to the picture's channels, so that is looked for.
+    """
+    model = recipe.model
+    last = {model.generator_width, recipe.data.channels}
+    if not any(tensor.ndim == 4 and set(tensor.shape[:2]) == last for tensor in weights.values()):
+        raise DogsganError(
+            f"the weights in {where} are not {model.generator_width} channels wide, as their recipe says: "
+            "name the file of another run"
+        )
+    smallest = dataclasses.replace(model, discriminator_width=1, discriminator_attention_px=())
+    return build_networks(dataclasses.replace(recipe, model=smallest), class_count=class_count).generator
 
 
 def sampling_seconds(generator: nn.Module, *, z_dim: int, class_count: int, count: int) -> float:

@@ -6,7 +6,6 @@ read with `weights_only`). It appears under its name only when complete.
 """
 
 import json
-import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -65,12 +64,12 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
             }
             network.load_state_dict(own)
         state.load_state_dict(torch.load(folder / STATE, map_location="cpu", weights_only=True))
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
-        raise DogsganError(f"checkpoint {folder} cannot be read ({_first_line(error)}): {remedy}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DogsganError(
             f"checkpoint {folder} is not one of this package ({_first_line(error)}): {remedy}"
         ) from error
+    except Exception as error:  # a damaged pickle raises anything
+        raise DogsganError(f"checkpoint {folder} cannot be read ({_first_line(error)}): {remedy}") from error
 
 
 def load_averaged(folder: Path) -> dict[str, Tensor]:
@@ -113,7 +112,9 @@ def read_generator_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         described = json.loads(metadata["dogsgan"])
         if not isinstance(described, dict) or not isinstance(described.get("class_names"), list):
             raise ValueError("its description is incomplete")
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        if type(described.get("images_seen")) is not int:
+            raise ValueError("its description does not say how many images it has seen")
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise DogsganError(f"{path} holds no dogsgan generator ({_first_line(error)}): {remedy}") from error
     return weights, described
 

@@ -73,11 +73,14 @@ def preset(name: str) -> Recipe:
 
 def describe_presets() -> list[dict[str, Any]]:
     """Return name, source and parameter counts of every preset; with 120 classes where conditional."""
-    from dogsgan.models import build_networks, parameter_count  # torch, only where it is needed
+    import torch  # only where it is needed
+
+    from dogsgan.models import build_networks, parameter_count
 
     rows = []
     for name, item in PRESETS.items():
-        networks = build_networks(item.recipe, class_count=DOG_BREEDS)
+        with torch.device("meta"):  # shapes only
+            networks = build_networks(item.recipe, class_count=DOG_BREEDS)
         rows.append(
             {
                 "name": name,

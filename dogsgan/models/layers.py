@@ -7,6 +7,12 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 
+def in_float32(x: Tensor) -> torch.autocast:
+    """Return a context that switches autocast off for the device of `x`."""
+    kind = x.device.type
+    return torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False)
+
+
 class Float32SpectralNorm(_SpectralNorm):
     """torch's spectral norm, its power iteration and division kept in float32 under autocast.
 
@@ -17,7 +23,7 @@ class Float32SpectralNorm(_SpectralNorm):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return `weight` over its largest singular value; in training mode after one power iteration."""
-        with torch.autocast(weight.device.type, enabled=False):
+        with in_float32(weight):
             return super().forward(weight)
 
 

@@ -14,6 +14,7 @@ from dogsgan.models.layers import (
     ConvDownsample2d,
     SelfAttention,
     UpsampleConv2d,
+    in_float32,
     spectral_norm,
 )
 
@@ -194,7 +195,7 @@ class Discriminator(nn.Module):
             if i < last and str(x.shape[-1]) in self.attention:
                 x = self.attention[str(x.shape[-1])](x)
         features = F.relu(x).sum(dim=(2, 3), dtype=torch.float32)  # N×16w
-        with torch.autocast(x.device.type, enabled=False):
+        with in_float32(x):
             logits = self.linear(features).squeeze(1)
             if self.class_count:
                 logits = logits + (self.embedding(labels) * features).sum(dim=1)

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dogsgan.config import TrainingRecipe
+from dogsgan.models.layers import in_float32
 
 
 class AdversarialLoss(Protocol):
@@ -69,7 +70,7 @@ def gradient_penalty(
         mix: N weights in [0, 1] of the real picture.
     """
     weight = mix.view(-1, 1, 1, 1)
-    with torch.autocast(real.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
+    with in_float32(real), sdpa_kernel(SDPBackend.MATH):
         between = (weight * real.float() + (1 - weight) * fake.detach().float()).requires_grad_()
         logits = discriminator(between, labels)
         (gradient,) = torch.autograd.grad(logits.sum(), between, create_graph=True)

@@ -1,0 +1,118 @@
+"""The laws that the layers obey."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from dogsgan.models.layers import (
+    ConditionalBatchNorm2d,
+    ConvDownsample2d,
+    SelfAttention,
+    UpsampleConv2d,
+    spectral_norm,
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 6), st.integers(1, 6))
+def test_upsampling_fused_into_the_convolution_changes_nothing(in_channels, out_channels, height, width):
+    layer = UpsampleConv2d(in_channels, out_channels).double()
+    x = torch.randn(2, in_channels, height, width, dtype=torch.float64)
+    expected = F.conv2d(F.interpolate(x, scale_factor=2), layer.weight, layer.bias, padding=1)
+    torch.testing.assert_close(layer(x), expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 6), st.integers(1, 6))
+def test_pooling_fused_into_the_convolution_changes_nothing(in_channels, out_channels, height, width):
+    layer = ConvDownsample2d(in_channels, out_channels).double()
+    x = torch.randn(2, in_channels, 2 * height, 2 * width, dtype=torch.float64)
+    expected = F.avg_pool2d(F.conv2d(x, layer.weight, layer.bias, padding=1), 2)
+    torch.testing.assert_close(layer(x), expected)
+
+
+@pytest.mark.parametrize("use_spectral_norm", [True, False])
+def test_attention_at_gamma_zero_is_the_identity(use_spectral_norm):
+    layer = SelfAttention(16, use_spectral_norm=use_spectral_norm)
+    x = torch.randn(2, 16, 8, 8)
+    assert torch.equal(layer(x), x)
+    layer.gamma.data.fill_(1.0)
+    assert not torch.allclose(layer(x), x, atol=1e-3)
+
+
+def test_attention_is_the_paper_s_formula():
+    torch.manual_seed(0)
+    layer = SelfAttention(16, use_spectral_norm=False)
+    layer.gamma.data.fill_(0.7)
+    x = torch.randn(2, 16, 4, 6)
+
+    def positions(y):
+        return y.reshape(y.shape[0], y.shape[1], -1)
+
+    theta = positions(layer.query(x))  # N×2×24
+    phi = positions(F.max_pool2d(layer.key(x), 2))  # N×2×6
+    g = positions(F.max_pool2d(layer.value(x), 2))  # N×8×6
+    beta = torch.einsum("ncq,nck->nqk", theta, phi).exp()
+    beta = beta / beta.sum(dim=2, keepdim=True)
+    o = torch.einsum("nqk,nck->ncq", beta, g).reshape(2, 8, 4, 6)
+    torch.testing.assert_close(layer(x), x + 0.7 * layer.out(o))
+    assert (layer.query.out_channels, layer.value.out_channels) == (2, 8)
+    assert all(convolution.bias is None for convolution in (layer.query, layer.key, layer.value, layer.out))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Linear(7, 5),
+        nn.Conv2d(4, 6, 3),
+        nn.ConvTranspose2d(4, 6, 3),
+        nn.Embedding(9, 4),
+        UpsampleConv2d(4, 6),
+        ConvDownsample2d(4, 6),
+    ],
+    ids=lambda module: type(module).__name__,
+)
+def test_the_top_singular_value_is_one(module):
+    torch.manual_seed(0)
+    nn.init.normal_(module.weight, std=3.0)
+    module = spectral_norm(module)
+    for _ in range(50):
+        _ = module.weight  # a power iteration each
+    weight = module.eval().weight.detach()
+    if isinstance(module, nn.ConvTranspose2d):
+        weight = weight.transpose(0, 1)
+    top = torch.linalg.svdvals(weight.flatten(1).double())[0]
+    assert abs(top - 1) < 1e-3
+
+
+def test_spectral_norm_stays_in_float32_under_autocast():
+    torch.manual_seed(0)
+    module = spectral_norm(nn.Linear(64, 64))
+    twin = copy.deepcopy(module)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        weight = module.weight
+    assert weight.dtype is torch.float32
+    assert torch.equal(weight, twin.weight)
+
+
+def test_a_copy_after_a_forward_works():
+    module = spectral_norm(nn.Linear(3, 3))
+    module(torch.randn(2, 3)).sum().backward()
+    assert torch.equal(copy.deepcopy(module).eval().weight, module.eval().weight)
+
+
+def test_conditional_batch_norm_normalises_then_scales_by_class():
+    layer = ConditionalBatchNorm2d(3, 2)
+    layer.gain.weight.data = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    layer.bias.weight.data = torch.tensor([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
+    x = torch.randn(6, 3, 4, 4)
+    labels = torch.tensor([0, 1, 1, 0, 1, 0])
+    mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True, unbiased=False)
+    expected = (x - mean) / (var + 1e-5).sqrt()
+    expected = expected * layer.gain.weight[labels][:, :, None, None] + layer.bias.weight[labels][:, :, None, None]
+    torch.testing.assert_close(layer(x, labels), expected)

@@ -1,0 +1,73 @@
+"""The losses are their formulas."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from dogsgan.config import TrainingRecipe
+from dogsgan.models.layers import SelfAttention
+from dogsgan.training.losses import build_loss, gradient_penalty
+
+REAL, FAKE = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.0, 1.0])
+
+
+def test_hinge():
+    loss = build_loss(TrainingRecipe(loss="hinge"))
+    assert loss.discriminator(REAL, FAKE).item() == pytest.approx((0 + 0.5 + 2) / 3 + (0 + 1 + 2) / 3)
+    assert loss.generator(FAKE).item() == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_bce_with_one_sided_smoothing(smoothing):
+    loss = build_loss(TrainingRecipe(loss="bce", label_smoothing=smoothing))
+
+    def sigmoid(x):
+        return 1 / (1 + math.exp(-x))
+
+    target = 1 - smoothing
+    real = -sum(target * math.log(sigmoid(x)) + (1 - target) * math.log(1 - sigmoid(x)) for x in REAL.tolist()) / 3
+    fake = -sum(math.log(1 - sigmoid(x)) for x in FAKE.tolist()) / 3
+    assert loss.discriminator(REAL, FAKE).item() == pytest.approx((real + fake) / 2, rel=1e-5)
+    assert loss.generator(FAKE).item() == pytest.approx(-sum(math.log(sigmoid(x)) for x in FAKE.tolist()) / 3, rel=1e-5)
+
+
+class _Linear(nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, x, labels):
+        return (x * self.weight).sum(dim=(1, 2, 3))
+
+
+def test_gradient_penalty_of_a_linear_critic_is_its_slope():
+    critic = _Linear(torch.full((3, 2, 2), 2.0))  # a gradient of norm 2·√12
+    x = torch.randn(4, 3, 2, 2)
+    penalty = gradient_penalty(critic, x, -x, labels=None, mix=torch.rand(4))
+    assert penalty.item() == pytest.approx((2 * math.sqrt(12) - 1) ** 2, rel=1e-5)
+    penalty.backward()
+    assert critic.weight.grad.abs().sum() > 0
+
+
+def test_gradient_penalty_goes_through_attention_and_autocast():
+    torch.manual_seed(0)
+
+    class Critic(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = SelfAttention(8, use_spectral_norm=True)
+            self.attention.gamma.data.fill_(0.5)
+
+        def forward(self, x, labels):
+            return self.attention(x).square().mean(dim=(1, 2, 3))
+
+    critic = Critic()
+    x = torch.randn(2, 8, 4, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        penalty = gradient_penalty(critic, x, x + 1, labels=None, mix=torch.rand(2))
+    penalty.backward()
+    assert penalty.dtype is torch.float32
+    assert critic.attention.gamma.grad.isfinite()
+    assert critic.attention.gamma.grad != 0

@@ -2,8 +2,8 @@
 
     python scripts/bench_score.py [--quick]
 
-Needs the extra `bench` (pytorch-fid). The Inception weights are random: speed does not depend on them, and both
-networks load the same file.
+Needs the extra `bench` (pytorch-fid). The Inception weights are random: speed does not depend on them, and
+both networks load the same file.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def covariances(dimension: int, *, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bench_frechet(dimension: int, *, rounds: int) -> None:
-    """Time the distance of two Gaussians by our way, by the matrix square root, and by eigenvalues of the product."""
+    """Time the distance of two Gaussians three ways: ours, the matrix's root, the product's eigenvalues."""
     a, b = covariances(dimension, count=2 * dimension)
     zeros = np.zeros(dimension)
     found: dict[str, float] = {}

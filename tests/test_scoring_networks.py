@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 
 from dogsgan.data.pictures import decode_picture
 from dogsgan.errors import DogsganError
-from dogsgan.scoring import features_of, open_network
+from dogsgan.scoring import features_of, frechet_distance_of_features, open_network
 from dogsgan.scoring.inception import Conv, Inception2015, folded_keys
 from dogsgan.scoring.timm_networks import PRIVATE_RECIPE, TimmFeatures, parse_recipe
 
-STAND_IN_FEATURES = (0.33533501625, 0.29265749455, 0.28488680721)
+STAND_IN_FEATURES = (3.3533501625, 2.9265749454, 2.8488681316)
 
 
 def random_inception() -> dict[str, torch.Tensor]:
@@ -190,6 +190,25 @@ def test_stand_in_never_changes() -> None:
     features = features_of(pictures, open_network("stand-in", device="cpu"))
     assert features.shape == (2, 288)
     np.testing.assert_allclose(features[0, :3], STAND_IN_FEATURES, rtol=1e-4)
+
+
+def test_stand_in_orders_worse_and_worse_pictures(shared_data: Path) -> None:
+    """Other real pictures are nearest, then blurred ones, then noisy ones, then pure noise."""
+    files = sorted((shared_data / "generative-dog-images-mini").rglob("*.jpg"))
+    pictures = [Image.open(file).convert("RGB").resize((64, 64)) for file in files]
+    one, other = pictures[::2], pictures[1::2]
+    random = np.random.RandomState(0)
+    stacks = [
+        np.stack([np.asarray(picture) for picture in other]),
+        np.stack([np.asarray(picture.resize((16, 16)).resize((64, 64))) for picture in other]),
+        np.stack([np.asarray(picture) for picture in other]) * 0.5 + random.rand(len(other), 64, 64, 3) * 127,
+        random.rand(len(other), 64, 64, 3) * 255,
+    ]
+    network = open_network("stand-in", device="cpu")
+    real = features_of(np.stack([np.asarray(picture) for picture in one]), network)
+    distances = [frechet_distance_of_features(features_of(stack, network), real) for stack in stacks]
+    assert distances == sorted(distances)
+    assert distances[1] > 2 * distances[0]
 
 
 def test_batches_do_not_change_features() -> None:

@@ -295,7 +295,7 @@ def test_zips_with_any_names_and_contents(
     with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names used twice
         for name, content in entries:
-            with contextlib.suppress(UnicodeEncodeError):
+            with contextlib.suppress(UnicodeEncodeError, IndexError):  # zipfile cannot write such names
                 archive.writestr(name, content)
     with one_line_at_most("dogs.zip", folder=folder):
         prepare_and_open(path, folder / "set")
@@ -317,6 +317,15 @@ def test_folders_with_any_names_and_contents(
     with one_line_at_most(folder / "dogs", folder=folder):
         prepare_and_open(folder / "dogs", folder / "set")
     shutil.rmtree(folder)
+
+
+def test_a_source_zip_with_a_name_that_starts_with_nul(tmp_path: Path) -> None:
+    path = tmp_path / "dogs.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("Q9.png", PICTURES["png"])
+        archive.writestr("8.png", PICTURES["png"])
+    path.write_bytes(path.read_bytes().replace(b"Q9.png", b"\x009.png"))
+    assert [image.name for image in open_source(path).images] == ["8.png"]
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

@@ -188,6 +188,14 @@ def test_one_bad_entry_is_one_problem(tmp_path: Path, case: str) -> None:
     assert kind in report.summary()
 
 
+def test_a_name_that_starts_with_nul(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "images.zip", [*good_entries(3), ("Q9.png", encoded(picture(9)))])
+    path.write_bytes(path.read_bytes().replace(b"Q9.png", b"\x009.png"))
+    report = check(path)
+    assert kinds(report) == {"unsafe-name": 1}
+    assert report.problems[0].example == "\\x009.png"
+
+
 @pytest.mark.parametrize("name", ["../9.png", "a/../../9.png", "/9.png", "//host/9.png"])
 def test_a_name_that_climbs_out_of_its_folder(tmp_path: Path, name: str) -> None:
     path = write_zip(tmp_path / "images.zip", [*good_entries(3), (name, encoded(picture(9)))])

@@ -127,7 +127,8 @@ class ZipStorage:
         self._entries: dict[str, zipfile.ZipInfo] = {}
         self.problems = []
         for entry in self._zip.infolist():
-            if entry.is_dir() or any(is_hidden(part) for part in PurePosixPath(entry.filename).parts):
+            folder = entry.filename.endswith("/")  # `is_dir` falls over an empty name
+            if folder or any(is_hidden(part) for part in PurePosixPath(entry.filename).parts):
                 continue
             if entry.filename in self._entries:
                 self.problems.append((entry.filename, "same name twice in the zip"))

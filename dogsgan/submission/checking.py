@@ -181,7 +181,7 @@ class _Examination:
         if name in self.names:
             self.add("duplicate-name", name)
         self.names.add(name)
-        if entry.is_dir():
+        if name.endswith("/"):  # `is_dir` falls over a name that is empty or starts with NUL
             self.add("folder", name)
             return
         if "/" in name:

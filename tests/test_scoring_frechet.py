@@ -79,6 +79,17 @@ def test_gaussians_on_orthogonal_planes() -> None:
     assert frechet_distance(zeros, first, zeros, second) == pytest.approx(10.0, rel=1e-12)
 
 
+def test_singular_to_working_precision_counts_as_singular() -> None:
+    """Rounding lets Cholesky through a singular covariance at times, leaving noise for variance."""
+    zeros, passed = np.zeros(6), 0
+    for seed in range(40):
+        basis = np.linalg.qr(np.random.RandomState(seed).randn(6, 6))[0]
+        flat, line = basis[:, :5] @ basis[:, :5].T, np.outer(basis[:, 5], basis[:, 5])
+        passed += int(torch.linalg.cholesky_ex(torch.from_numpy(flat))[1]) == 0
+        assert frechet_distance(zeros, flat, zeros, line) == pytest.approx(6.0, rel=1e-12)
+    assert passed > 0
+
+
 def test_collapsed_pictures() -> None:
     same = np.ones((50, 8))
     other = np.random.RandomState(5).randn(400, 8)

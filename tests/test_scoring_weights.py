@@ -21,7 +21,10 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `content`; cuts an answer off after `cut_after` bytes, `cuts` times; may ignore ranges."""
+    """Serves `content`; cuts an answer off after `cut_after` bytes, `cuts` times.
+
+    It may ignore ranges, or be `shifted`: answer any range with everything.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -29,6 +32,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.cuts = 0
         self.cut_after = 1_000_000
         self.ranges = True
+        self.shifted = False
         self.errors: list[int] = []
         self.requests: list[str | None] = []
 
@@ -47,6 +51,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(server.errors.pop(0))
             return
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.ranges else 0
+        if wanted and server.shifted:
+            size = len(server.content)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes 0-{size - 1}/{size}")
+            self.send_header("Content-Length", str(size))
+            self.end_headers()
+            self.wfile.write(server.content)
+            return
         if start >= len(server.content) and start:
             self.send_error(416)
             return
@@ -109,6 +121,13 @@ def test_the_next_call_resumes_too(server: Server, tmp_path: Path) -> None:
 def test_a_server_without_ranges_sends_all_again(server: Server, tmp_path: Path) -> None:
     server.ranges, server.cuts = False, 1
     assert fetch(server, tmp_path / "file").read_bytes() == CONTENT
+    assert len(server.requests) == 2
+
+
+def test_a_partial_answer_from_elsewhere_is_not_appended(server: Server, tmp_path: Path) -> None:
+    server.cuts, server.shifted = 1, True
+    assert fetch(server, tmp_path / "file").read_bytes() == CONTENT
+    assert len(server.requests) == 2
 
 
 def test_a_wrong_hash_is_not_kept(server: Server, tmp_path: Path) -> None:

@@ -102,9 +102,23 @@ def _cholesky_factor(sigma: torch.Tensor) -> torch.Tensor | None:
     factor, failed = torch.linalg.cholesky_ex(sigma)
     if failed.item():
         return None
-    pivots = factor.diagonal().square()
-    singular = pivots.min() <= 10 * len(sigma) * _EPSILON * sigma.diagonal().max()
+    singular = _smallest_eigenvalue(factor) <= 10 * len(sigma) * _EPSILON * float(sigma.diagonal().max())
     return None if singular else factor
+
+
+def _smallest_eigenvalue(factor: torch.Tensor) -> float:
+    """Estimate the smallest eigenvalue of L Lᵀ from above, by a few steps of inverse iteration.
+
+    The pivots alone do not tell: rounding can leave them far larger than the eigenvalue.
+    """
+    x = torch.linspace(1.0, 2.0, len(factor), dtype=torch.float64).unsqueeze(1)  # D×1
+    growth = 1.0
+    for _ in range(4):
+        x = x / torch.linalg.vector_norm(x)
+        x = torch.linalg.solve_triangular(factor, x, upper=False)
+        x = torch.linalg.solve_triangular(factor.T, x, upper=True)
+        growth = float(torch.linalg.vector_norm(x))
+    return 1.0 / growth
 
 
 def _eigen_factor(sigma: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,5 @@
 """An averaged generator to batches of uint8 pictures."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from dogsgan.config import Recipe
 from dogsgan.device import pick_device, synchronize
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks, on_device
-from dogsgan.training.checkpoint import GENERATOR_FILE, load_weights, read_generator_file
+from dogsgan.training.checkpoint import GENERATOR_FILE, read_generator_file
 from dogsgan.training.ema import RECOLLECT_BATCH, to_uint8, with_own_statistics
 
 BATCH = 64  # fixed: another batch size may round convolutions differently
@@ -90,7 +89,6 @@ def load_sampler(path: Path, *, device: str = "auto") -> Sampler:
     recipe = Recipe.from_json(described.get("recipe"))
     class_names = tuple(str(name) for name in described["class_names"])
     generator = _build_generator(recipe, weights, class_count=len(class_names), where=file)
-    load_weights(generator, weights, where=file)
     target = pick_device(device)
     generator = on_device(generator, target)
     ready = with_own_statistics(
@@ -102,19 +100,16 @@ def load_sampler(path: Path, *, device: str = "auto") -> Sampler:
 def _build_generator(
     recipe: Recipe, weights: dict[str, Tensor], *, class_count: int, where: Path
 ) -> nn.Module:
-    """Build the generator alone. The file is untrusted: a width that it only claims could take hours.
-
-    Every generator ends in a convolution from its width to the picture's channels, so that is looked for.
-    """
-    model = recipe.model
-    last = {model.generator_width, recipe.data.channels}
-    if not any(tensor.ndim == 4 and set(tensor.shape[:2]) == last for tensor in weights.values()):
+    """Build a generator around weights. The file is untrusted: nothing of the size it claims is allocated."""
+    with torch.device("meta"):
+        generator = build_networks(recipe, class_count=class_count).generator
+    try:
+        generator.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
         raise DogsganError(
-            f"the weights in {where} are not {model.generator_width} channels wide, as their recipe says: "
-            "name the file of another run"
-        )
-    smallest = dataclasses.replace(model, discriminator_width=1, discriminator_attention_px=())
-    return build_networks(dataclasses.replace(recipe, model=smallest), class_count=class_count).generator
+            f"the weights in {where} do not fit their own recipe: name the file of another run"
+        ) from error
+    return generator
 
 
 def sampling_seconds(generator: nn.Module, *, z_dim: int, class_count: int, count: int) -> float:

@@ -114,5 +114,7 @@ def test_conditional_batch_norm_normalises_then_scales_by_class():
     labels = torch.tensor([0, 1, 1, 0, 1, 0])
     mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True, unbiased=False)
     expected = (x - mean) / (var + 1e-5).sqrt()
-    expected = expected * layer.gain.weight[labels][:, :, None, None] + layer.bias.weight[labels][:, :, None, None]
+    expected = (
+        expected * layer.gain.weight[labels][:, :, None, None] + layer.bias.weight[labels][:, :, None, None]
+    )
     torch.testing.assert_close(layer(x, labels), expected)

@@ -27,10 +27,15 @@ def test_bce_with_one_sided_smoothing(smoothing):
         return 1 / (1 + math.exp(-x))
 
     target = 1 - smoothing
-    real = -sum(target * math.log(sigmoid(x)) + (1 - target) * math.log(1 - sigmoid(x)) for x in REAL.tolist()) / 3
+    real = (
+        -sum(target * math.log(sigmoid(x)) + (1 - target) * math.log(1 - sigmoid(x)) for x in REAL.tolist())
+        / 3
+    )
     fake = -sum(math.log(1 - sigmoid(x)) for x in FAKE.tolist()) / 3
     assert loss.discriminator(REAL, FAKE).item() == pytest.approx((real + fake) / 2, rel=1e-5)
-    assert loss.generator(FAKE).item() == pytest.approx(-sum(math.log(sigmoid(x)) for x in FAKE.tolist()) / 3, rel=1e-5)
+    assert loss.generator(FAKE).item() == pytest.approx(
+        -sum(math.log(sigmoid(x)) for x in FAKE.tolist()) / 3, rel=1e-5
+    )
 
 
 class _Linear(nn.Module):

@@ -94,7 +94,9 @@ def test_every_size_makes_pictures_in_range_and_one_logit_each(size_px, conditio
 
 def test_the_class_changes_the_picture_and_the_logit():
     torch.manual_seed(0)
-    generator, discriminator = build_networks(small(32, "model.generator_attention_px=16", "model.discriminator_attention_px=16"), class_count=5)
+    generator, discriminator = build_networks(
+        small(32, "model.generator_attention_px=16", "model.discriminator_attention_px=16"), class_count=5
+    )
     for module in generator.modules():
         if hasattr(module, "gain"):
             torch.nn.init.normal_(module.gain.weight)
@@ -108,7 +110,10 @@ def test_the_class_changes_the_picture_and_the_logit():
 
 
 def test_grey_pictures():
-    generator, discriminator = build_networks(small(32, "data.channels=1", "model.generator_attention_px=", "model.discriminator_attention_px="), class_count=2)
+    generator, discriminator = build_networks(
+        small(32, "data.channels=1", "model.generator_attention_px=", "model.discriminator_attention_px="),
+        class_count=2,
+    )
     pictures = generator(torch.randn(2, 64), torch.tensor([0, 1]))
     assert pictures.shape == (2, 1, 32, 32)
     assert discriminator(pictures, torch.tensor([0, 1])).shape == (2,)

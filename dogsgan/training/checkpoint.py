@@ -1,8 +1,8 @@
 """What a run leaves on disk: checkpoints to go on from, and the averaged generator to sample from.
 
-A checkpoint is a folder `checkpoints/<images seen>` with `weights.safetensors` (three networks) and
-`state.pt` (the rest,
-read with `weights_only`). It appears under its name only when complete.
+A checkpoint is a folder `checkpoints/<images seen>` with `weights.safetensors` (both players),
+`generator.safetensors` (the average; the run's own file of that name is a copy of the newest) and `state.pt`
+(the rest, read with `weights_only`). It appears under its name only when complete.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
@@ -37,9 +37,28 @@ def save_checkpoint(state: TrainingState, run: Path) -> Path:
         partial.mkdir()
         save_file(weights, partial / WEIGHTS)
         torch.save(state.state_dict(), partial / STATE)
+        _save_generator(partial / GENERATOR_FILE, state)
     for old in checkpoints(run)[: -state.recipe.training.keep_checkpoints]:
         shutil.rmtree(old)
     return folder
+
+
+def _save_generator(path: Path, state: TrainingState) -> None:
+    """Write the averaged generator with everything that is needed to build and sample it again."""
+    described = {
+        "recipe": state.recipe.to_json(),
+        "class_names": list(state.class_names),
+        "images_seen": state.images_seen,
+    }
+    weights = state.averaged.module.state_dict().items()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights}
+    save_file(tensors, path, metadata={"dogsgan": json.dumps(described)})
+
+
+def publish_generator(folder: Path, run: Path) -> None:
+    """Make the averaged generator of a checkpoint the one that the run is sampled by."""
+    with atomic_path(run / GENERATOR_FILE) as partial:
+        shutil.copyfile(folder / GENERATOR_FILE, partial)
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -63,6 +82,8 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
                 if name.startswith(f"{prefix}.")
             }
             network.load_state_dict(own)
+        averaged, _ = read_generator_file(folder / GENERATOR_FILE)
+        state.averaged.module.load_state_dict(averaged)
         state.load_state_dict(torch.load(folder / STATE, map_location="cpu", weights_only=True))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DogsganError(
@@ -72,32 +93,8 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
         raise DogsganError(f"checkpoint {folder} cannot be read ({_first_line(error)}): {remedy}") from error
 
 
-def load_averaged(folder: Path) -> dict[str, Tensor]:
-    """Return the averaged generator's state from a checkpoint.
-
-    Raises:
-        DogsganError: the file is missing or damaged.
-    """
-    try:
-        with safe_open(folder / WEIGHTS, framework="pt") as file:
-            names = [name for name in file.keys() if name.startswith("averaged.")]  # noqa: SIM118
-            return {name.removeprefix("averaged."): file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise DogsganError(f"checkpoint {folder} cannot be read ({_first_line(error)})") from error
-
-
-def save_generator(
-    path: Path, weights: dict[str, Tensor], *, recipe: Recipe, class_names: tuple[str, ...], images_seen: int
-) -> None:
-    """Write a generator with everything that is needed to build and sample it again."""
-    described = {"recipe": recipe.to_json(), "class_names": list(class_names), "images_seen": images_seen}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata={"dogsgan": json.dumps(described)})
-
-
 def read_generator_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return weights and description of a file that `save_generator` wrote.
+    """Return weights and description of a generator file.
 
     Raises:
         DogsganError: there is no such file, or it is not one of these.
@@ -117,20 +114,6 @@ def read_generator_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise DogsganError(f"{path} holds no dogsgan generator ({_first_line(error)}): {remedy}") from error
     return weights, described
-
-
-def load_weights(network: nn.Module, weights: dict[str, Tensor], *, where: Path) -> None:
-    """Load a state dict strictly.
-
-    Raises:
-        DogsganError: the weights are of another network.
-    """
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise DogsganError(
-            f"the weights in {where} do not fit their own recipe ({_first_line(error)})"
-        ) from error
 
 
 def save_recipe(run: Path, recipe: Recipe, *, fingerprint: str) -> None:

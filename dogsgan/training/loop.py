@@ -91,7 +91,7 @@ def train(
     state = _open_run(recipe, crop_set, run, resume=resume, device=pick_device(device))
     if recipe.training.compile:
         compile_networks(state.generator, state.discriminator, device=state.device)
-    keeper = _Keeper(state, run, deadline, crop_set.class_names)
+    keeper = _Keeper(state, run, deadline)
     if not checkpoint.checkpoints(run):
         keeper.save()  # something to return to, and something to sample, from the first second
     loss = build_loss(recipe.training)
@@ -214,10 +214,8 @@ def restore_latest(state: TrainingState, run: Path) -> None:
 class _Keeper:
     """Saves good states and returns to them."""
 
-    def __init__(
-        self, state: TrainingState, run: Path, deadline: Deadline, class_names: tuple[str, ...]
-    ) -> None:
-        self.state, self.run, self.deadline, self.class_names = state, run, deadline, class_names
+    def __init__(self, state: TrainingState, run: Path, deadline: Deadline) -> None:
+        self.state, self.run, self.deadline = state, run, deadline
         self._saved_at = state.images_seen if checkpoint.checkpoints(run) else -1
 
     def is_due(self) -> bool:
@@ -229,15 +227,11 @@ class _Keeper:
         state, began = self.state, time.monotonic()
         try:
             if state.images_seen != self._saved_at:
-                checkpoint.save_checkpoint(state, self.run)
+                folder = checkpoint.save_checkpoint(state, self.run)
                 self._saved_at = state.images_seen
-            checkpoint.save_generator(
-                self.run / checkpoint.GENERATOR_FILE,
-                state.averaged.module.state_dict(),
-                recipe=state.recipe,
-                class_names=self.class_names if state.class_count else (),
-                images_seen=state.images_seen,
-            )
+            else:
+                folder = checkpoint.checkpoints(self.run)[-1]
+            checkpoint.publish_generator(folder, self.run)
         except DogsganError as error:
             if not (self.run / checkpoint.GENERATOR_FILE).exists():
                 raise

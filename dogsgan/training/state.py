@@ -32,7 +32,8 @@ class TrainingState:
     def __init__(self, recipe: Recipe, crop_set: CropSet, device: torch.device) -> None:
         training = recipe.training
         self.recipe, self.device = recipe, device
-        self.class_count = len(crop_set.class_names) if recipe.model.conditional else 0
+        self.class_names = crop_set.class_names if recipe.model.conditional else ()
+        self.class_count = len(self.class_names)
         torch.manual_seed(training.seed)
         networks = build_networks(recipe, class_count=self.class_count)
         self.generator = on_device(networks.generator, device)
@@ -74,18 +75,14 @@ class TrainingState:
                 group["lr"] = lr * scale
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the three networks by the prefix of their weights in a checkpoint."""
-        return {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "averaged": self.averaged.module,
-        }
+        """Return the two players by the prefix of their weights in a checkpoint."""
+        return {"generator": self.generator, "discriminator": self.discriminator}
 
     def is_finite(self) -> bool:
         """Return whether every weight and buffer is a number."""
         tensors = [
             tensor
-            for network in self.networks().values()
+            for network in (*self.networks().values(), self.averaged.module)
             for tensor in network.state_dict().values()
             if tensor.is_floating_point()
         ]

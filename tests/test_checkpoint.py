@@ -1,0 +1,121 @@
+"""What a run leaves on disk is whole, and read back to the last bit."""
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny import RECIPE, crop_set
+
+from dogsgan import sampling
+from dogsgan.errors import DogsganError
+from dogsgan.sampling import load_sampler
+from dogsgan.training import checkpoint
+from dogsgan.training.losses import build_loss
+from dogsgan.training.loop import restore_latest
+from dogsgan.training.state import TrainingState
+from dogsgan.training.step import train_step
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def state(tmp_path):
+    return TrainingState(RECIPE, crop_set(tmp_path / "set"), CPU)
+
+
+@pytest.fixture(autouse=True)
+def _few_statistics(monkeypatch):
+    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
+
+
+def weights_of(state: TrainingState) -> dict[str, torch.Tensor]:
+    players = {**state.networks(), "averaged": state.averaged.module}
+    return {f"{p}.{n}": t.clone() for p, network in players.items() for n, t in network.state_dict().items()}
+
+
+def test_a_step_after_loading_is_the_step_that_would_have_been(state, tmp_path):
+    loss = build_loss(RECIPE.training)
+    for _ in range(2):
+        train_step(state, loss)
+    folder = checkpoint.save_checkpoint(state, tmp_path / "run")
+    other = TrainingState(RECIPE, crop_set(tmp_path / "set2"), CPU)
+    train_step(other, loss)  # leaves it somewhere else
+    checkpoint.load_checkpoint(folder, other)
+    assert (other.images_seen, other.steps) == (state.images_seen, state.steps)
+    ours, theirs = train_step(state, loss), train_step(other, loss)
+    assert torch.equal(ours, theirs)
+    expected, found = weights_of(state), weights_of(other)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_only_the_last_checkpoints_are_kept(state, tmp_path):
+    for images in (0, 16, 32, 48):
+        state.images_seen = images
+        checkpoint.save_checkpoint(state, tmp_path / "run")
+    kept = [folder.name for folder in checkpoint.checkpoints(tmp_path / "run")]
+    assert kept == ["000000032", "000000048"]
+
+
+@pytest.mark.parametrize("file", [checkpoint.WEIGHTS, checkpoint.STATE, checkpoint.GENERATOR_FILE])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(state, tmp_path, file, capsys):
+    run = tmp_path / "run"
+    for images in (16, 32):
+        state.images_seen = images
+        newest = checkpoint.save_checkpoint(state, run)
+    content = (newest / file).read_bytes()
+    (newest / file).write_bytes(content[: len(content) // 2])
+    restore_latest(state, run)
+    assert state.images_seen == 16
+    assert str(newest) in capsys.readouterr().err
+
+
+def test_without_a_readable_checkpoint_the_run_is_refused(state, tmp_path):
+    folder = checkpoint.save_checkpoint(state, tmp_path / "run")
+    (folder / checkpoint.STATE).unlink()
+    with pytest.raises(DogsganError, match="no checkpoint"):
+        restore_latest(state, tmp_path / "run")
+
+
+def test_a_half_written_checkpoint_is_none(state, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    checkpoint.save_checkpoint(state, run)
+
+    def fail(*_, **__):
+        raise KeyboardInterrupt
+
+    state.images_seen = 16
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save_checkpoint(state, run)
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["000000000"]
+
+
+def test_the_average_is_sampled_from_a_run_a_checkpoint_or_a_file(state, tmp_path):
+    run = tmp_path / "run"
+    folder = checkpoint.save_checkpoint(state, run)
+    checkpoint.publish_generator(folder, run)
+    shutil.copy(run / checkpoint.GENERATOR_FILE, tmp_path / "alone.safetensors")
+    grids = [
+        next(iter(load_sampler(path, device="cpu").batches(4)))
+        for path in (run, folder, tmp_path / "alone.safetensors")
+    ]
+    assert grids[0].shape == (4, 32, 32, 3)
+    assert (grids[0] == grids[1]).all()
+    assert (grids[0] == grids[2]).all()
+
+
+def test_a_file_of_something_else_is_no_generator(tmp_path):
+    save_file({"x": torch.zeros(3)}, tmp_path / "other.safetensors")
+    (tmp_path / "noise.safetensors").write_bytes(b"\x00" * 99)
+    for name in ("other.safetensors", "noise.safetensors", "missing.safetensors"):
+        with pytest.raises(DogsganError, match=name):
+            load_sampler(tmp_path / name)
+
+
+def test_weights_that_do_not_fit_their_recipe_are_refused(state, tmp_path):
+    state.recipe = RECIPE.with_overrides(["model.generator_width=1024"])
+    folder = checkpoint.save_checkpoint(state, tmp_path / "run")
+    with pytest.raises(DogsganError, match="do not fit"):
+        load_sampler(folder)

@@ -1,0 +1,304 @@
+"""A run stops where it should, goes on where it stood to the last bit, and survives what befalls it."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import RECIPE, crop_set
+
+from dogsgan.errors import DogsganError
+from dogsgan.training import loop, step
+from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, WEIGHTS, checkpoints
+from dogsgan.training.log import read_log
+from dogsgan.training.losses import HingeLoss
+from dogsgan.training.loop import train
+
+
+@pytest.fixture
+def data(tmp_path):
+    return crop_set(tmp_path / "set")
+
+
+def with_training(**changes):
+    return dataclasses.replace(RECIPE, training=dataclasses.replace(RECIPE.training, **changes))
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Compare the last checkpoints of two runs to the last bit."""
+    ours, theirs = checkpoints(a)[-1], checkpoints(b)[-1]
+    assert ours.name == theirs.name
+    for file in (WEIGHTS, GENERATOR_FILE):
+        x, y = load_file(ours / file), load_file(theirs / file)
+        assert x.keys() == y.keys()
+        assert all(torch.equal(x[name], y[name]) for name in x), file
+    x, y = (torch.load(folder / STATE, weights_only=True) for folder in (ours, theirs))
+    assert_equal_trees(x, y)
+
+
+def assert_equal_trees(a, b):
+    assert type(a) is type(b)
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_equal_trees(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_equal_trees(x, y)
+    else:
+        assert a == b
+
+
+def test_a_run_leaves_everything_a_person_and_a_sampler_need(data, tmp_path):
+    run = tmp_path / "run"
+    report = train(RECIPE, data, run, images=40)
+    assert (report.images_seen, report.steps, report.stopped_by) == (40, 10, "images")
+    assert {path.name for path in run.iterdir()} >= {
+        "recipe.json",
+        "log.jsonl",
+        "samples",
+        "checkpoints",
+        "generator.safetensors",
+        "losses.png",
+    }
+    lines = read_log(run)
+    assert [line["images_seen"] for line in lines] == [16, 32, 40]
+    assert lines[0]["gamma"]["generator"].keys() == {"16"}
+    assert sorted(path.name for path in (run / "samples").iterdir()) == [
+        "000000016.png",
+        "000000032.png",
+        "000000040.png",
+    ]
+    assert not [path for path in run.rglob("*") if "partial" in path.name]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_resuming_changes_no_bit(data, tmp_path, precision):
+    recipe = with_training(precision=precision)
+    train(recipe, data, tmp_path / "straight", images=48)
+    for images in (20, 32, 48):  # once between two checkpoints, once on one
+        train(recipe, data, tmp_path / "resumed", images=images)
+    assert_same_run(tmp_path / "straight", tmp_path / "resumed")
+
+
+TRAIN_IN_A_PROCESS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tiny import RECIPE
+from dogsgan.data.cropset import CropSet
+from dogsgan.training.loop import train
+report = train(RECIPE, CropSet.open(Path(sys.argv[2])), Path(sys.argv[3]), images=int(sys.argv[4]))
+print(report.stopped_by, report.images_seen)
+"""
+
+
+def start(data, run: Path, images: int) -> subprocess.Popen:
+    arguments = [str(Path(__file__).parent), str(data.path), str(run), str(images)]
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAIN_IN_A_PROCESS, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_checkpoint(run: Path, *, images: int) -> None:
+    for _ in range(1200):
+        if any(int(folder.name) >= images for folder in checkpoints(run)):
+            return
+        time.sleep(0.05)
+    raise AssertionError("no checkpoint came")
+
+
+def test_kill_9_loses_an_interval_at_most_and_no_bit(data, tmp_path):
+    killed = start(data, tmp_path / "killed", 10**9)
+    wait_for_checkpoint(tmp_path / "killed", images=64)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    reached = int(checkpoints(tmp_path / "killed")[-1].name)
+    total = reached + 24
+    for name in ("killed", "straight"):
+        out, errors = start(data, tmp_path / name, total).communicate(timeout=300)
+        assert out.split() == ["images", str(total)], errors
+    assert_same_run(tmp_path / "straight", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops(data, tmp_path, number):
+    running = start(data, tmp_path / "run", 10**9)
+    wait_for_checkpoint(tmp_path / "run", images=16)
+    running.send_signal(number)
+    out, errors = running.communicate(timeout=120)
+    stopped_by, images = out.split()
+    assert running.returncode == 0, errors
+    assert stopped_by == number.name
+    assert checkpoints(tmp_path / "run")[-1].name == f"{int(images):09d}"
+
+
+def test_a_changed_recipe_is_refused_with_the_difference_named(data, tmp_path):
+    train(RECIPE, data, tmp_path / "run", images=4)
+    with pytest.raises(DogsganError, match=r"training\.generator_lr: 0\.0001 -> 0\.5"):
+        train(with_training(generator_lr=0.5), data, tmp_path / "run", images=8)
+
+
+def test_other_data_is_refused(data, tmp_path):
+    train(RECIPE, data, tmp_path / "run", images=4)
+    other = crop_set(tmp_path / "other", count=31)
+    with pytest.raises(DogsganError, match="crop set is another"):
+        train(RECIPE, other, tmp_path / "run", images=8)
+
+
+def test_never_resuming_wants_a_fresh_folder(data, tmp_path):
+    train(RECIPE, data, tmp_path / "run", images=4)
+    with pytest.raises(DogsganError, match="already holds a run"):
+        train(RECIPE, data, tmp_path / "run", images=8, resume="never")
+
+
+def test_the_size_of_the_set_has_to_be_the_recipe_s(tmp_path):
+    with pytest.raises(DogsganError, match="--size 32"):
+        train(RECIPE, crop_set(tmp_path / "set", size_px=64), tmp_path / "run", images=4)
+
+
+def test_a_length_is_needed(data, tmp_path):
+    with pytest.raises(DogsganError, match="--images N or --budget"):
+        train(RECIPE, data, tmp_path / "run")
+
+
+def test_the_budget_keeps_back_what_comes_after(data, tmp_path):
+    began = time.monotonic()
+    report = train(RECIPE, data, tmp_path / "run", budget_s=14, finishing_s=lambda generator: 4.0)
+    took = time.monotonic() - began
+    assert report.stopped_by == "budget"
+    assert report.images_seen > 0
+    assert took < 14 - 4
+
+
+def test_a_spent_budget_still_leaves_a_generator(data, tmp_path):
+    report = train(RECIPE, data, tmp_path / "run", budget_s=0.01)
+    assert (report.images_seen, report.stopped_by) == (0, "budget")
+    assert (tmp_path / "run" / GENERATOR_FILE).is_file()
+
+
+class _NaNFrom(HingeLoss):
+    """A loss that turns NaN once, or from some call on."""
+
+    def __init__(self, call: int, *, forever: bool) -> None:
+        self.call, self.forever, self.calls = call, forever, 0
+
+    def discriminator(self, real_logits, fake_logits):
+        self.calls += 1
+        bad = self.calls >= self.call if self.forever else self.calls == self.call
+        value = super().discriminator(real_logits, fake_logits)
+        return value * float("nan") if bad else value
+
+
+def test_a_nan_rolls_back_with_a_lower_rate_and_goes_on(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "build_loss", lambda recipe: _NaNFrom(7, forever=False))
+    report = train(RECIPE, data, tmp_path / "run", images=64)
+    assert (report.images_seen, report.stopped_by, report.rollbacks) == (64, "images", 1)
+    said = capsys.readouterr().err
+    assert "diverged" in said
+    assert "0.5 × the learning rates" in said
+    saved = torch.load(checkpoints(tmp_path / "run")[-1] / STATE, weights_only=True)
+    assert saved["generator_optimizer"]["param_groups"][0]["lr"] == RECIPE.training.generator_lr / 2
+    weights = load_file(tmp_path / "run" / GENERATOR_FILE)
+    assert all(tensor.isfinite().all() for tensor in weights.values() if tensor.is_floating_point())
+    assert [line["images_seen"] for line in read_log(tmp_path / "run")] == [16, 32, 48, 64]
+
+
+def test_a_lasting_nan_ends_with_the_last_good_generator(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "build_loss", lambda recipe: _NaNFrom(6, forever=True))
+    report = train(with_training(max_rollbacks=2), data, tmp_path / "run", images=64)
+    assert report.stopped_by == "diverged"
+    assert report.images_seen == 16
+    weights = load_file(tmp_path / "run" / GENERATOR_FILE)
+    assert all(tensor.isfinite().all() for tensor in weights.values() if tensor.is_floating_point())
+
+
+def test_a_nan_in_the_last_steps_is_not_kept(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "build_loss", lambda recipe: _NaNFrom(10, forever=True))
+    monkeypatch.setattr(loop, "READ_INTERVAL_S", 1e9)
+    report = train(with_training(max_rollbacks=0), data, tmp_path / "run", images=40)
+    assert report.images_seen == 32
+    weights = load_file(tmp_path / "run" / GENERATOR_FILE)
+    assert all(tensor.isfinite().all() for tensor in weights.values() if tensor.is_floating_point())
+
+
+def test_out_of_memory_ends_with_the_last_good_generator(data, tmp_path, monkeypatch):
+    calls = []
+
+    def step_or_fail(state, loss):
+        calls.append(1)
+        if len(calls) == 6:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return step.train_step(state, loss)
+
+    monkeypatch.setattr(loop, "train_step", step_or_fail)
+    report = train(RECIPE, data, tmp_path / "run", images=64)
+    assert (report.images_seen, report.stopped_by) == (16, "out-of-memory")
+    assert (tmp_path / "run" / GENERATOR_FILE).is_file()
+
+
+def test_a_full_disk_costs_the_checkpoint_not_the_run(data, tmp_path, monkeypatch, capsys):
+    save = loop.checkpoint.save_checkpoint
+
+    def full_from_the_second_on(state, run):
+        if state.images_seen:
+            raise DogsganError("the disk is full")
+        return save(state, run)
+
+    monkeypatch.setattr(loop.checkpoint, "save_checkpoint", full_from_the_second_on)
+    report = train(RECIPE, data, tmp_path / "run", images=32)
+    assert report.stopped_by == "images"
+    assert "not written: the disk is full" in capsys.readouterr().err
+
+
+def test_a_log_line_cut_short_by_a_kill_is_left_out(data, tmp_path):
+    run = tmp_path / "run"
+    train(RECIPE, data, run, images=16)
+    with (run / "log.jsonl").open("a") as file:
+        file.write('{"images_seen": 20, "st')
+    assert len(read_log(run)) == 1
+    train(RECIPE, data, run, images=32)
+    assert [json.loads(line)["images_seen"] for line in (run / "log.jsonl").read_text().splitlines()] == [
+        16,
+        32,
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell's PATH")
+def test_compiling_is_refused_where_there_is_no_compiler(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DogsganError, match=r"compile=true cannot work here.*C\+\+ compiler"):
+        train(with_training(compile=True), data, tmp_path / "run", images=4, device="cpu")
+
+
+def test_the_networks_learn(tmp_path):
+    """A few hundred steps on pictures of one colour bring the generator's colour there."""
+    import numpy as np
+
+    from dogsgan.data.cropset import CropSet, write_crop_set
+    from dogsgan.sampling import load_sampler
+
+    pictures = np.zeros((64, 32, 32, 3), dtype=np.uint8)
+    pictures[..., 0] = 220
+    write_crop_set(tmp_path / "red", pictures, np.zeros(64, dtype=np.int64), class_names=["red"])
+    recipe = with_training(
+        generator_lr=2e-3, discriminator_lr=4e-3, tick_images=10**6, checkpoint_images=10**6, diffaugment=""
+    )
+    train(recipe, CropSet.open(tmp_path / "red"), tmp_path / "run", images=800)
+    made = next(load_sampler(tmp_path / "run").batches(32)).mean(axis=(0, 1, 2))
+    assert made[0] > 140
+    assert made[1] < 90
+    assert made[2] < 90

@@ -1,6 +1,6 @@
 """Measure the score's hot paths against the usual ways, both sides in one run, and print the ratios.
 
-    python scripts/bench_score.py [--quick]
+    python scripts/bench_score.py [--quick] [--only frechet|distance|features]
 
 Needs the extra `bench` (pytorch-fid). The Inception weights are random: speed does not depend on them, and
 both networks load the same file.
@@ -185,11 +185,16 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="smaller sizes: shows that it runs, not how fast"
     )
-    quick = parser.parse_args().quick
+    parser.add_argument("--only", choices=("frechet", "distance", "features"), help="one of the measurements")
+    options = parser.parse_args()
+    quick = options.quick
     print(f"{torch.get_num_threads()} threads, {os.cpu_count()} cores, torch {torch.__version__}")
-    bench_frechet(256 if quick else 2048, rounds=2)
-    bench_distance(1000 if quick else 10_000, 2000 if quick else 20_000, 2048, rounds=2)
-    bench_features(8 if quick else 100, rounds=1 if quick else 2)
+    if options.only in (None, "frechet"):
+        bench_frechet(256 if quick else 2048, rounds=2)
+    if options.only in (None, "distance"):
+        bench_distance(1000 if quick else 10_000, 2000 if quick else 20_000, 2048, rounds=2)
+    if options.only in (None, "features"):
+        bench_features(8 if quick else 100, rounds=1 if quick else 3)
 
 
 if __name__ == "__main__":

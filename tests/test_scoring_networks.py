@@ -219,6 +219,25 @@ def test_batches_do_not_change_features() -> None:
     np.testing.assert_allclose(features_of(pictures.astype(np.float32), network), whole, rtol=1e-6)
 
 
+def test_cores_side_by_side_change_neither_features_nor_settings() -> None:
+    pictures = np.random.RandomState(0).randint(0, 256, (50, 32, 32, 3)).astype(np.uint8)
+    network = open_network("stand-in", device="cpu")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = features_of(pictures, network, batch_size=4)
+        torch.set_num_threads(3)
+        np.testing.assert_allclose(features_of(pictures, network, batch_size=4), alone, rtol=1e-5)
+        assert torch.get_num_threads() == 3
+        pictures = pictures.astype(np.float32)
+        pictures[17] = np.nan
+        with pytest.raises(DogsganError, match="for picture 17"):
+            features_of(pictures, network, batch_size=4)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_nan_features_name_the_picture() -> None:
     network = copy.copy(open_network("stand-in", device="cpu"))
     pictures = np.zeros((5, 32, 32, 3), np.float32)

@@ -10,6 +10,7 @@ import torch
 from dogsgan.errors import DogsganError
 from dogsgan.progress import progress_bar
 from dogsgan.scoring.networks import FeatureNetwork
+from dogsgan.scoring.parallel import in_parallel
 from dogsgan.scoring.statistics import Statistics
 
 
@@ -75,8 +76,7 @@ def features_of_batches(
         bar = None
         if description is not None:
             bar = stack.enter_context(progress_bar(description=f"features: {description}", total=total))
-        for pictures, names in batches:
-            batch = network.features(pictures)
+        for batch, names in in_parallel(batches, network):
             _refuse_nan(batch, names, network)
             features[count : count + len(names)] = batch.numpy()
             count += len(names)

@@ -28,7 +28,8 @@ _PRESETS = (
             model=ModelRecipe(generator_width=16, discriminator_width=16),
             training=TrainingRecipe(
                 generator_lr=2e-4,
-                batch_size=16,
+                discriminator_lr=8e-4,
+                beta2=0.99,
                 ema_halflife_images=20_000,
                 ema_rampup=0.1,
                 precision="bfloat16",

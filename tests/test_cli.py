@@ -1,0 +1,156 @@
+"""The commands: exit status, one line for every mistake, JSON on stdout and nothing else there."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from tiny import RECIPE, crop_set
+
+from dogsgan import cli, sampling
+from dogsgan.cli import main
+from dogsgan.data.synthetic import draw_competition
+
+COMMANDS = ["prepare", "train", "generate", "check", "score", "run", "demo", "presets", "weights"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return draw_competition(tmp_path_factory.mktemp("drawn") / "dogs.zip", images=24, seed=1)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_s_help_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main([command, "--help"])
+    assert exit_info.value.code == 0
+    out = capsys.readouterr().out
+    assert f"example: dogsgan {command}" in " ".join(out.split())
+    assert "--json" in out
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['dogsgan', '--help']\n"
+        "from dogsgan.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'numpy', 'PIL', 'scipy', 'timm', 'torchvision', 'tqdm'} & sys.modules.keys()))"
+    )
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert time.monotonic() - began < 30  # the second it may take is measured by hand, not on a busy machine
+
+
+def test_the_chain_of_commands(source, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
+    crops, run, zip_path = (str(tmp_path / name) for name in ("crops", "run", "images.zip"))
+
+    def output(*arguments, status=0):
+        assert main([*arguments, "--json"]) == status
+        return json.loads(capsys.readouterr().out)
+
+    prepared = output("prepare", str(source), "--out", crops, "--size", "32")
+    assert prepared.keys() >= {"crops", "images", "breeds", "skipped", "policy", "size"}
+    settings = [
+        "data.size_px=32",
+        "model.generator_attention_px=16",
+        "model.discriminator_attention_px=16",
+        "training.batch_size=4",
+    ]
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    trained = output("train", "--data", crops, "--run", run, "--preset", "demo", "--images", "8", *overrides)
+    assert trained.keys() >= {"images_seen", "steps", "stopped_by", "run"}
+    generated = output("generate", run, "--out", zip_path, "--count", "12")
+    assert generated.keys() >= {"count", "path", "seconds"}
+    checked = output("check", zip_path, "--count", "12", "--size", "32")
+    assert checked["ok"] is True
+    assert output("check", zip_path, "--size", "32", status=1)["problems"]
+    scored = output("score", zip_path, "--real", str(source), "--network", "stand-in")
+    assert scored.keys() >= {"network", "epsilon", "fid", "distance", "mifid", "generated", "real"}
+
+
+def test_strict_turns_what_was_left_out_into_a_no(tmp_path):
+    folder = tmp_path / "pictures"
+    draw_competition(folder, images=4, seed=1)
+    broken = next(folder.rglob("*.jpg"))
+    broken.write_bytes(broken.read_bytes()[:50])
+    assert main(["prepare", str(folder), "--out", str(tmp_path / "a"), "--size", "32"]) == 0
+    assert main(["prepare", str(folder), "--out", str(tmp_path / "b"), "--size", "32", "--strict"]) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["prepare", "nowhere.zip", "--out", "set"],
+        ["train", "--data", "nowhere", "--run", "run", "--images", "4"],
+        ["generate", "nowhere", "--out", "images.zip"],
+        ["check", "nowhere.zip"],
+        ["score", "nowhere.zip", "--real", "nowhere"],
+        ["run", "nowhere", "--out", "out", "--images", "4"],
+        ["run", "nowhere", "--out", "out", "--images", "4", "--preset", "cats"],
+        ["run", "nowhere", "--out", "out", "--budget", "soon"],
+        ["demo", "--out", "out", "--device", "abacus"],
+    ],
+    ids=" ".join,
+)
+def test_what_a_person_can_mend_is_one_line_and_status_2(arguments, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dogsgan.pipeline.draw_competition", lambda out, images: None)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    error = captured.err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    assert "bug" not in error
+
+
+def test_a_missing_argument_is_one_line_and_status_2(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["generate"])
+    assert exit_info.value.code == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_bug_is_one_line_too_and_a_traceback_with_debug(capsys, monkeypatch, tmp_path):
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError("oh\nno")
+
+    monkeypatch.setattr("dogsgan.submission.check_submission", broken)
+    assert main(["check", "x.zip"]) == 2
+    assert (
+        capsys.readouterr().err == "error: a bug of dogsgan: ZeroDivisionError: oh no; --debug shows where\n"
+    )
+    with pytest.raises(ZeroDivisionError):
+        main(["check", "x.zip", "--debug"])
+
+
+def test_presets_are_listed_with_their_size(capsys):
+    assert main(["presets", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["dogs-sagan"]["generator_parameters"] == 12_926_596
+    assert {"dogs-sagan", "demo"} <= rows.keys()
+    assert all(row["source"] for row in rows.values())
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_zip(tmp_path, capsys, monkeypatch):
+    from dogsgan.training.loop import train
+
+    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
+    train(RECIPE, crop_set(tmp_path / "set"), tmp_path / "run", images=4)
+
+    def onto_a_full_disk(self, *args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zipfile.ZipFile.writestr", onto_a_full_disk)
+    assert (
+        main(["generate", str(tmp_path / "run"), "--out", str(tmp_path / "images.zip"), "--count", "4"]) == 2
+    )
+    assert "disk is full" in capsys.readouterr().err.splitlines()[-1]
+    assert not [path for path in tmp_path.iterdir() if "images.zip" in path.name]
+
+
+def test_the_budget_begins_with_the_process():
+    assert time.monotonic() >= cli.STARTED

@@ -1,0 +1,134 @@
+"""From a source to a scored zip, and on again from wherever it stopped."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import RECIPE
+
+from dogsgan import pipeline, sampling
+from dogsgan.data.synthetic import draw_competition
+from dogsgan.errors import DogsganError
+from dogsgan.pipeline import demo, generate, run_pipeline
+from dogsgan.submission import check_submission
+
+
+@pytest.fixture(autouse=True)
+def _few_statistics(monkeypatch):
+    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return draw_competition(tmp_path_factory.mktemp("drawn") / "dogs.zip", images=24, seed=1)
+
+
+def run(source, out, **settings):
+    defaults = {"recipe": RECIPE, "images": 16, "count": 20, "network": "stand-in", "device": "cpu"}
+    return run_pipeline(source, out, **{**defaults, **settings})
+
+
+def test_a_source_becomes_a_scored_zip(source, tmp_path):
+    report = run(source, tmp_path)
+    assert report.check.ok, report.check.summary()
+    saved = json.loads((tmp_path / "report.json").read_text())
+    assert saved == json.loads(json.dumps(report.to_json()))
+    assert saved["train"]["images_seen"] == 16
+    assert saved["score"]["network"] == "stand-in"
+    assert saved["score"]["generated"] == 20
+    assert saved["score"]["competition"] is False
+    assert "NOT" in report.summary() or "not the competition" in report.summary().lower()
+    with Image.open(tmp_path / "samples.png") as grid:
+        assert grid.width > 16 * 32
+    with zipfile.ZipFile(tmp_path / "images.zip") as archive:
+        assert len(archive.namelist()) == 20
+
+
+def test_the_same_again_does_no_stage_twice(source, tmp_path, monkeypatch):
+    first = run(source, tmp_path)
+    content = (tmp_path / "images.zip").read_bytes()
+    monkeypatch.setattr(pipeline, "generate", None)  # would fail if it were called
+    again = run(source, tmp_path)
+    assert again.prepare.reused
+    assert again.train.steps == first.train.steps
+    assert again.generate["reused"]
+    assert (tmp_path / "images.zip").read_bytes() == content
+    assert again.score == first.score
+
+
+def test_more_images_go_on_and_make_a_new_zip(source, tmp_path):
+    run(source, tmp_path)
+    before = (tmp_path / "images.zip").read_bytes()
+    report = run(source, tmp_path, images=32)
+    assert report.train.images_seen == 32
+    assert not report.generate["reused"]
+    assert (tmp_path / "images.zip").read_bytes() != before
+
+
+def test_a_zip_that_was_tampered_with_is_made_anew(source, tmp_path):
+    run(source, tmp_path)
+    (tmp_path / "images.zip").write_bytes(b"PK")
+    assert run(source, tmp_path).check.ok
+
+
+def test_a_spent_budget_still_gives_a_valid_zip(source, tmp_path):
+    report = run(source, tmp_path, images=None, budget_s=1.0)
+    assert report.train.stopped_by == "budget"
+    assert check_submission(tmp_path / "images.zip", count=20, size_px=32).ok
+
+
+def test_an_interrupt_still_gives_a_valid_zip_unscored(source, tmp_path, monkeypatch):
+    train = pipeline.train_within
+
+    def interrupted(*args, **settings):
+        import dataclasses
+
+        return dataclasses.replace(train(*args, **settings), stopped_by="SIGTERM")
+
+    monkeypatch.setattr(pipeline, "train_within", interrupted)
+    report = run(source, tmp_path)
+    assert report.check.ok
+    assert report.score is None
+    assert "not scored" in report.summary()
+
+
+def test_without_the_competition_s_weights_the_stand_in_says_so(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "empty"))
+    report = run(source, tmp_path / "out", network="auto")
+    assert report.score.network == "stand-in"
+    assert any("not Kaggle's" in note for note in report.notes)
+
+
+def test_an_unconditional_recipe_takes_pictures_without_boxes(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for i in range(12):
+        Image.fromarray(random.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    with pytest.raises(DogsganError, match="conditional=false"):
+        run(folder, tmp_path / "refused")
+    recipe = RECIPE.with_overrides(["model.conditional=false"])
+    assert run(folder, tmp_path / "out", recipe=recipe).check.ok
+
+
+def test_a_failing_generator_leaves_no_zip(source, tmp_path, monkeypatch):
+    run(source, tmp_path / "out")
+
+    def break_off(self, count, **settings):
+        yield np.zeros((4, 32, 32, 3), dtype=np.uint8)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sampling.Sampler, "batches", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        generate(tmp_path / "out" / "run", tmp_path / "new.zip", count=20, device="cpu")
+    assert not [path for path in tmp_path.iterdir() if "new.zip" in path.name]
+
+
+def test_the_demo_ends_with_a_valid_zip(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "DEMO_IMAGES", 30)
+    report = demo(tmp_path, images=32, count=30, device="cpu")
+    assert report.check.ok, report.check.summary()
+    assert report.score is not None
+    assert (tmp_path / "generative-dog-images.zip").is_file()

@@ -19,7 +19,10 @@ class Preset:
 
 _PRESETS = (
     Preset(
-        Recipe(name="dogs-sagan"),
+        Recipe(
+            name="dogs-sagan",
+            training=TrainingRecipe(tick_images=50_000, checkpoint_images=100_000),
+        ),
         "SAGAN (Zhang et al., arXiv 1805.08318) on box crops of Stanford Dogs, 64 px",
     ),
     Preset(

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# One thread a process: tests are small, and threads that wait for each other on a busy machine cost more than they do.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SHARED = Path(os.environ.get("DOGSGAN_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 

@@ -194,7 +194,7 @@ def main() -> None:
     if options.only in (None, "distance"):
         bench_distance(1000 if quick else 10_000, 2000 if quick else 20_000, 2048, rounds=2)
     if options.only in (None, "features"):
-        bench_features(8 if quick else 100, rounds=1 if quick else 3)
+        bench_features(8 if quick else 128, rounds=1 if quick else 2)
 
 
 if __name__ == "__main__":

@@ -20,4 +20,4 @@ def save_grid(pictures: np.ndarray | torch.Tensor, path: Path, *, columns: int =
         batch = batch.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
     grid = make_grid(batch, nrow=columns, padding=2, pad_value=255)  # 3×H×W
     with atomic_path(path) as partial:
-        Image.fromarray(grid.permute(1, 2, 0).numpy()).save(partial, format="PNG")
+        Image.fromarray(grid.permute(1, 2, 0).numpy()).save(partial, format="PNG", compress_level=1)

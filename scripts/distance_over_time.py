@@ -2,8 +2,8 @@
 
     python scripts/distance_over_time.py RUN --real SOURCE --network timm:mobilenetv1_100 --weights FILE
 
-Prints one line per checkpoint and writes `distance.csv` and `distance.png` into the run. The real side is the whole
-pictures of a source, or the crops of a prepared set.
+Prints one line per checkpoint and writes `distance.csv` and `distance.png` into the run. The real side is the
+whole pictures of a source, or the crops of a prepared set.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from dogsgan.training.checkpoint import checkpoints
 
 
 def real_pictures(path: Path, *, count: int, size_px: int) -> np.ndarray:
-    """Return `count` real pictures spread over a source, N×S×S×3: crops of a set, else whole pictures squashed."""
+    """Return `count` pictures spread over a source, N×S×S×3: crops of a set, else whole pictures squashed."""
     if is_crop_set(path):
         pictures = CropSet.open(path).pictures
         return np.asarray(pictures[:: max(1, len(pictures) // count)][:count])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-# One thread a process: tests are small, and threads that wait for each other on a busy machine cost more than they do.
+# One thread a process: tests are small, and threads that wait for each other on a busy machine cost more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(os.environ.get("DOGSGAN_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -13,7 +13,7 @@ SHARED = Path(os.environ.get("DOGSGAN_SHARED", Path(__file__).resolve().parents[
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder with real dogs, MNIST, scored submissions and weights; tests that need it skip without it."""
+    """The folder with real dogs, scored submissions and weights; tests that need it skip without it."""
     folder = SHARED / "data"
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")

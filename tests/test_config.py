@@ -93,10 +93,9 @@ def test_a_damaged_recipe_file_is_refused(value):
 def test_any_json_is_a_recipe_or_refused(value):
     try:
         recipe = Recipe.from_json(value)
-    except DogsganError as error:
-        assert "\n" not in str(error)
-    else:
-        assert Recipe.from_json(recipe.to_json()) == recipe
+    except DogsganError:
+        return
+    assert Recipe.from_json(recipe.to_json()) == recipe
 
 
 def test_differences_name_every_changed_value():

@@ -18,8 +18,8 @@ from dogsgan.errors import DogsganError
 from dogsgan.training import loop, step
 from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, WEIGHTS, checkpoints
 from dogsgan.training.log import read_log
-from dogsgan.training.losses import HingeLoss
 from dogsgan.training.loop import train
+from dogsgan.training.losses import HingeLoss
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_run_leaves_everything_a_person_and_a_sampler_need(data, tmp_path):
     assert not [path for path in run.rglob("*") if "partial" in path.name]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_resuming_changes_no_bit(data, tmp_path, precision):
     recipe = with_training(precision=precision)
     train(recipe, data, tmp_path / "straight", images=48)
@@ -282,6 +282,13 @@ def test_compiling_is_refused_where_there_is_no_compiler(data, tmp_path, monkeyp
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DogsganError, match=r"compile=true cannot work here.*C\+\+ compiler"):
         train(with_training(compile=True), data, tmp_path / "run", images=4, device="cpu")
+
+
+@pytest.mark.slow
+def test_compiled_networks_train_and_resume(data, tmp_path):
+    train(with_training(compile=True), data, tmp_path / "run", images=20, device="cpu")
+    report = train(with_training(compile=True), data, tmp_path / "run", images=40, device="cpu")
+    assert report.images_seen == 40
 
 
 def test_the_networks_learn(tmp_path):

@@ -3,8 +3,8 @@
     python scripts/bench_training.py --width 16 --batch 32 --precision float32
 
 The other side has the same weights and the same pictures, but upsamples, convolves and pools one after the
-other and computes attention from its whole matrix. `--compile` adds the same step under `torch.compile`. Rounds
-are interleaved; the best of each counts.
+other and computes attention from its whole matrix. `--compile` adds the same step under `torch.compile`.
+Rounds are interleaved; the best of each counts.
 """
 
 import argparse
@@ -107,9 +107,8 @@ def main() -> None:
             for name, (setting, compiled) in sides.items():
                 found[name].append(best(setting, compiled=compiled))
     reference = max(found["as usually built"])
-    print(
-        f"width {args.width}, batch {args.batch}, {args.precision}, {device}, {torch.get_num_threads()} threads"
-    )
+    threads = torch.get_num_threads()
+    print(f"width {args.width}, batch {args.batch}, {args.precision}, {device}, {threads} threads")
     for name, rates in found.items():
         print(
             f"{name:24} {max(rates):8.2f} images/s ({min(rates):.2f} to {max(rates):.2f})  "

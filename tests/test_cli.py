@@ -39,10 +39,8 @@ def test_help_imports_nothing_heavy():
         "heavy = {'torch', 'numpy', 'PIL', 'scipy', 'timm', 'torchvision', 'tqdm'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
     )
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    assert time.monotonic() - began < 30  # the second it may take is measured by hand, not on a busy machine
 
 
 def test_the_chain_of_commands(source, tmp_path, capsys, monkeypatch):

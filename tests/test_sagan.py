@@ -19,8 +19,8 @@ from dogsgan.presets import preset
 #   128 → 64                   73728 + 36864 + 8192 + 192 + 384           =    119,360
 #   batch norm, 3×3 to RGB     2·64  +  9·64·3 + 3                        =      1,859
 UNCONDITIONAL_GENERATOR = 12_241_156
-# With 120 classes, each of the eight batch norms has 120 gains and biases a channel instead of one: 238 more for
-# each of 1024 + 512 + 512 + 256 + 256 + 128 + 128 + 64 = 2880 channels.
+# With 120 classes, each of the eight batch norms has 120 gains and biases a channel instead of one: 238 more
+# for each of 1024 + 512 + 512 + 256 + 256 + 128 + 128 + 64 = 2880 channels.
 CONDITIONAL_GENERATOR = UNCONDITIONAL_GENERATOR + 685_440
 # One discriminator block: 9io + o, 9oo + o, skip io + o.
 #   3 → 64                     1728 + 36864 + 192 + 192                   =     38,976

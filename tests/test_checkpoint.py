@@ -11,7 +11,7 @@ from dogsgan import sampling
 from dogsgan.errors import DogsganError
 from dogsgan.sampling import load_sampler
 from dogsgan.training import checkpoint
-from dogsgan.training.loop import restore_latest
+from dogsgan.training.keeper import restore_latest
 from dogsgan.training.losses import build_loss
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from dogsgan.data.cropset import CropSet, Origin
 from dogsgan.data.pictures import decode_picture, open_picture
 from dogsgan.data.sources import Source
+from dogsgan.grids import save_grid
 
 _COLUMNS = 6
 _ORIGINAL = (170, 128)  # width and height in px that an original is scaled down to fit
@@ -22,8 +23,6 @@ def draw_contact_sheet(source: Source, crop_set: CropSet, path: Path, *, count: 
 
     The annotated box is drawn in red, what was cut out in green.
     """
-    from dogsgan.grids import save_grid  # imports torch
-
     images = {image.name: image for image in source.images}
     order = np.argsort(crop_set.labels, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))]

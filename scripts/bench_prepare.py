@@ -11,7 +11,6 @@ three are interleaved; the best of each counts.
 import argparse
 import contextlib
 import io
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import dogsgan.grids  # noqa: F401  so that importing torch is in nobody's time
+from dogsgan.cores import usable_cores
 from dogsgan.data.cropping import CropSettings
 from dogsgan.data.crops import parse_policy
 from dogsgan.data.cropset import CropSet
@@ -90,7 +89,7 @@ def main() -> None:
             times["whole prepare"].append(seconds(lambda index=index: whole(f"round-{index}")))
     best = {name: min(values) for name, values in times.items()}
     print(
-        f"{len(crop_set)} crops of {arguments.size} px, {arguments.workers} workers, {os.cpu_count()} cores"
+        f"{len(crop_set)} crops of {arguments.size} px, {arguments.workers} workers, {usable_cores()} cores"
     )
     for name, (wall, cpu) in best.items():
         ratio = best["plain loop"][0] / wall

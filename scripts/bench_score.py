@@ -7,7 +7,6 @@ both networks load the same file.
 """
 
 import argparse
-import os
 import resource
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import scipy.linalg
 import torch
 from PIL import Image
 
+from dogsgan.cores import usable_cores
 from dogsgan.data.sources import open_source
 from dogsgan.scoring import frechet_distance, memorization_distance, open_network
 from dogsgan.scoring.features import features_of_batches
@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("frechet", "distance", "features"), help="one of the measurements")
     options = parser.parse_args()
     quick = options.quick
-    print(f"{torch.get_num_threads()} threads, {os.cpu_count()} cores, torch {torch.__version__}")
+    print(f"{torch.get_num_threads()} threads, {usable_cores()} cores, torch {torch.__version__}")
     if options.only in (None, "frechet"):
         bench_frechet(256 if quick else 2048, rounds=2)
     if options.only in (None, "distance"):

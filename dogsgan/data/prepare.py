@@ -3,7 +3,6 @@ workers. The last step of the data room."""
 
 import hashlib
 import json
-import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import Any
 
 import PIL
 
+from dogsgan.cores import usable_cores
 from dogsgan.data.contact_sheet import draw_contact_sheet
 from dogsgan.data.cropping import Cropped, CropSettings, crop_image
 from dogsgan.data.crops import parse_policy
@@ -123,7 +123,7 @@ def prepare(
     skipped = list(opened.skipped)
     with crop_set_writer(out, size_px=size_px) as writer:
         folders, images = _write_crops(
-            opened, writer, skipped, settings=settings, workers=workers or _cores()
+            opened, writer, skipped, settings=settings, workers=workers or usable_cores()
         )
         if not folders:
             raise DogsganError(f"nothing to crop in {opened.path}: {_worst(skipped)}")
@@ -239,10 +239,3 @@ def _worst(skipped: list[Skipped]) -> str:
         return "it holds no pictures"
     reason, count = Counter(item.reason for item in skipped).most_common(1)[0]
     return f"{count} × {reason}; the first is {skipped[0].name}"
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1

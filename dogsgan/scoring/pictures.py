@@ -1,7 +1,6 @@
 """Pictures of a source in batches, decoded ahead in threads while the network works on the batch before."""
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from dogsgan.cores import usable_cores
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import Source, SourceImage
 from dogsgan.errors import DogsganError
@@ -114,7 +114,7 @@ def _in_threads(
     load: Callable[[SourceImage], _Loaded], images: list[SourceImage]
 ) -> Iterator[tuple[SourceImage, _Loaded]]:
     """Yield each image with what `load` made of it, in order, while threads work a few dozen ahead."""
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(8, usable_cores())
     waiting: deque[tuple[SourceImage, Future[_Loaded]]] = deque()
     remaining = iter(images)
     with ThreadPoolExecutor(workers) as pool:

@@ -1,7 +1,6 @@
 """Pictures ─▶ images.zip as a stream: encoded by several threads, written in order, no folder in between."""
 
 import io
-import os
 import time
 import zipfile
 import zlib
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dogsgan.cores import usable_cores
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path
 
@@ -65,7 +65,7 @@ def write_submission(
     with atomic_path(path) as partial:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:  # PNGs are deflated already
             chunks = _counted_chunks(pictures, path, count)
-            for index, png in enumerate(_encoded(chunks, workers or _usable_cpus())):
+            for index, png in enumerate(_encoded(chunks, workers or usable_cores())):
                 archive.writestr(_entry(f"{index:0{digits}d}.png"), png)
         size = partial.stat().st_size
     return SubmissionReport(path, count, time.monotonic() - start, size)
@@ -76,12 +76,6 @@ def _entry(name: str) -> zipfile.ZipInfo:
     entry.create_system = 3  # Unix, whatever this runs on: the same bytes everywhere
     entry.external_attr = 0o100644 << 16
     return entry
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _counted_chunks(pictures: Iterable[np.ndarray], path: Path, count: int) -> Iterator[np.ndarray]:

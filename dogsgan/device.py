@@ -22,7 +22,9 @@ def works(device: torch.device) -> bool:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device to work on: `auto` takes a GPU if one works, else the CPU.
+    """Return the device to work on: `auto` takes the first CUDA GPU if it works, else the CPU.
+
+    Other accelerators have to be named. Apple's MPS lacks float64, and nothing here was measured on it.
 
     Raises:
         DogsganError: a device was named and no operation runs on it.
@@ -37,20 +39,12 @@ def pick_device(name: str = "auto") -> torch.device:
                 f"no operation runs on device {name!r} with this build of torch; use --device cpu"
             )
         return device
-    for candidate in _accelerators():
-        if works(candidate):
-            return candidate
-        say(f"device {candidate} is listed but no operation runs on it; not used")
-    return torch.device("cpu")
-
-
-def _accelerators() -> list[torch.device]:
-    found = []
     if torch.cuda.is_available():
-        found.append(torch.device("cuda", 0))
-    if torch.backends.mps.is_available():
-        found.append(torch.device("mps"))
-    return found
+        gpu = torch.device("cuda", 0)
+        if works(gpu):
+            return gpu
+        say(f"device {gpu} is listed but no operation runs on it; not used")
+    return torch.device("cpu")
 
 
 def synchronize(device: torch.device) -> None:
@@ -59,3 +53,11 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception of torch or Python means that memory ran out, on a GPU or not."""
+    signs = ("out of memory", "alloc_failed", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        sign in str(error).lower() for sign in signs
+    )

@@ -1,6 +1,7 @@
 """Each network's features against an independent implementation with the same random weights."""
 
 import copy
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from dogsgan.data.pictures import decode_picture
 from dogsgan.errors import DogsganError
 from dogsgan.scoring import features_of, frechet_distance_of_features, open_network
 from dogsgan.scoring.inception import Conv, Inception2015, folded_keys
+from dogsgan.scoring.networks import _exact
 from dogsgan.scoring.timm_networks import PRIVATE_RECIPE, TimmFeatures, parse_recipe
 
 STAND_IN_FEATURES = (3.3533501625, 2.9265749454, 2.8488681316)
@@ -217,6 +219,27 @@ def test_batches_do_not_change_features() -> None:
     whole = features_of(pictures, network)
     np.testing.assert_allclose(features_of(pictures, network, batch_size=3), whole, rtol=1e-5)
     np.testing.assert_allclose(features_of(pictures.astype(np.float32), network), whole, rtol=1e-6)
+
+
+def test_pictures_in_a_mapped_file_are_taken_without_a_warning(tmp_path: Path) -> None:
+    pictures = np.random.RandomState(0).randint(0, 256, (5, 32, 32, 3)).astype(np.uint8)
+    np.save(tmp_path / "pictures.npy", pictures)
+    mapped = np.load(tmp_path / "pictures.npy", mmap_mode="r")
+    network = open_network("stand-in", device="cpu")
+    expected = network.features(pictures)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(network.features(mapped), expected)
+        mirrored = network.features(mapped[:, :, ::-1])
+    assert torch.equal(mirrored, network.features(pictures[:, :, ::-1].copy()))
+
+
+def test_on_a_gpu_cudnn_is_used_but_neither_tf32_nor_what_does_not_repeat() -> None:
+    cudnn = torch.backends.cudnn
+    before = cudnn.enabled, cudnn.allow_tf32, cudnn.deterministic
+    with _exact(torch.device("cuda")):
+        assert (cudnn.enabled, cudnn.allow_tf32, cudnn.deterministic) == (True, False, True)
+    assert (cudnn.enabled, cudnn.allow_tf32, cudnn.deterministic) == before
 
 
 def test_cores_side_by_side_change_neither_features_nor_settings() -> None:

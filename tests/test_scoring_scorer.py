@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dogsgan.errors import DogsganError
@@ -266,3 +267,11 @@ def test_the_cache_is_keyed_by_the_network(real: Path, tmp_path: Path) -> None:
         stored.cache_path(tmp_path, source, other, size_px=64),
     }
     assert len(paths) == 3
+
+
+@pytest.mark.parametrize("device", ["mps", "meta", "cpu"])
+def test_sums_in_float64_are_left_to_the_cpu_where_there_is_no_cuda(device: str) -> None:
+    features = np.random.RandomState(0).rand(5, 3).astype(np.float32)
+    side = Side(statistics=statistics_of(features), features=features, description="")
+    network = dataclasses.replace(open_network("stand-in", device="cpu"), device=torch.device(device))
+    assert scorer._on(side, network).device.type == "cpu"

@@ -229,3 +229,11 @@ def test_no_code_in_a_weights_file_runs(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(DogsganError, match=name):
             read_weights(tmp_path / name)
     assert not (tmp_path / "pwned").exists()
+
+
+def test_a_download_that_cannot_be_kept_names_the_setting_that_moves_it(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("in the way")
+    with pytest.raises(DogsganError, match="set DOGSGAN_CACHE"):
+        download(server.url, tmp_path / "cache/file", sha256="0", show_progress=False, pause_s=0.0)

@@ -69,7 +69,8 @@ def download(
             say(f"what was resumed has the wrong hash; fetching {target.name} from the start")
     except OSError as error:
         raise DogsganError(
-            f"cannot write {part} ({error.strerror or error}): free space or choose --cache-dir"
+            f"cannot write {part} ({error.strerror or error}): free space, or set DOGSGAN_CACHE to a folder "
+            "with room"
         ) from error
     raise DogsganError(
         f"the connection to {url} keeps failing: run the command again to go on where it stopped"

@@ -46,12 +46,25 @@ class FeatureNetwork:
 
     def features(self, pictures: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Return the features, N×D float32 on the CPU, of a batch of pictures, N×H×W×3 with values 0..255."""
+        if isinstance(pictures, np.ndarray) and not pictures.flags.writeable:
+            # torch warns of a mapped file; the copy to float32 is due anyway, so NumPy makes it
+            pictures = pictures.astype(np.float32, order="C")
         batch = torch.as_tensor(pictures).to(self.device)
         batch = batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last)  # N×3×H×W
-        # TF32 would cost three of the seven digits that the competition's own arithmetic had.
-        exact = torch.backends.cudnn.flags(allow_tf32=False, deterministic=True)
-        with torch.inference_mode(), exact if self.device.type == "cuda" else contextlib.nullcontext():
+        with torch.inference_mode(), _exact(self.device):
             return self.forward(batch).float().cpu()
+
+
+def _exact(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which convolutions on `device` repeat bit by bit and keep float32's digits.
+
+    TF32 would cost three of the seven digits that the competition's own arithmetic had. On the CPU nothing
+    is to be set: the flags are the process's, and there several threads are at work.
+    """
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    # `enabled` is False unless it is given, and convolutions would go without cuDNN
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False, deterministic=True)
 
 
 def open_network(

@@ -188,7 +188,8 @@ def score_sides(
 
 
 def _on(side: Side, network: FeatureNetwork) -> torch.Tensor:
-    return torch.as_tensor(side.features).to(network.device)
+    """Return a side's features where float64 sums run: on a CUDA GPU, else on the CPU, for MPS has none."""
+    return torch.as_tensor(side.features).to(network.device if network.device.type == "cuda" else "cpu")
 
 
 def _generated_size(source: Source, network: FeatureNetwork) -> int:

@@ -48,8 +48,12 @@ def _replace_folder(partial: Path, target: Path) -> None:
     if target.is_dir():
         old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
         target.rename(old)
-        partial.rename(target)
-        shutil.rmtree(old)
+        try:
+            partial.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        _remove(old)
     else:
         partial.rename(target)
 

@@ -34,22 +34,6 @@ def test_any_cutting_of_the_stream_agrees_with_numpy(
     assert result.count == rows
 
 
-def test_merging_is_independent_of_order() -> None:
-    features = np.random.RandomState(1).randn(90, 5) * 7 + 3
-    parts = []
-    for start in (0, 30, 60):
-        part = RunningStatistics(5)
-        part.add(features[start : start + 30])
-        parts.append(part)
-    forward, backward = RunningStatistics(5), RunningStatistics(5)
-    for part in parts:
-        forward.merge(part)
-    for part in reversed(parts):
-        backward.merge(part)
-    np.testing.assert_allclose(forward.finish().covariance, backward.finish().covariance, rtol=1e-12)
-    np.testing.assert_allclose(forward.finish().covariance, np.cov(features, rowvar=False), rtol=1e-12)
-
-
 def test_float32_features_are_summed_in_float64() -> None:
     features = (np.random.RandomState(2).randn(5000, 3) + 1000).astype(np.float32)
     exact = np.cov(features.astype(np.float64), rowvar=False)

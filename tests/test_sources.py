@@ -2,10 +2,8 @@
 
 import io
 import os
-import pickle
 import shutil
 import zipfile
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -274,30 +272,6 @@ def test_odd_files_in_a_folder_do_not_hang(tmp_path: Path) -> None:
     for image in source.images[1:]:
         with pytest.raises(DogsganError, match=image.name):
             source.read(image)
-
-
-def test_sources_work_in_other_processes(tmp_path: Path) -> None:
-    path = zip_up(tmp_path / "x.zip", competition())
-    for source in (open_source(path), open_source(lay_out(tmp_path / "f", competition()))):
-        copy = pickle.loads(pickle.dumps(source))
-        assert copy.read(copy.images[1]) == source.read(source.images[1])
-        with ProcessPoolExecutor(2) as pool:
-            assert list(pool.map(source.read, source.images)) == [jpeg()] * 3
-
-
-def test_a_forked_process_opens_the_zip_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sharing the parent's handle would share its place in the file, and mix up what both read."""
-    source = open_source(zip_up(tmp_path / "x.zip", competition()))
-    opened = []
-    monkeypatch.setattr(
-        zipfile, "ZipFile", lambda path, real=zipfile.ZipFile: opened.append(path) or real(path)
-    )
-    source.read(source.images[0])
-    assert opened == []
-    monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert source.read(source.images[0]) == jpeg()
-    source.read(source.images[1])
-    assert opened == [tmp_path / "x.zip"]
 
 
 def test_the_fingerprint_is_of_the_contents_not_of_the_place(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Where pictures come from: a folder or zip in any known layout, told apart without being told which.
 
 The first value of the data room: names, boxes and breeds are known once a source is open; a picture's bytes
-are read when they are asked for, in place, from any thread or worker process.
+are read when they are asked for, in place, from any thread.
 """
 
 import hashlib

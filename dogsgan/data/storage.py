@@ -5,7 +5,7 @@ import threading
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Protocol
 
 from dogsgan.data.cropset import is_crop_set
 from dogsgan.errors import DogsganError
@@ -15,7 +15,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks others 
 
 
 class Storage(Protocol):
-    """Where a source's files are: a listing, and reading one. Usable from threads and worker processes."""
+    """Where a source's files are: a listing, and reading one. Threads may read at once."""
 
     @property
     def names(self) -> list[str]:
@@ -105,27 +105,21 @@ class FolderStorage:
 
 @dataclass
 class ZipStorage:
-    """The entries of a zip file. The handle is opened anew in every process, and guarded between threads."""
+    """The entries of a zip file. Threads share one handle and take turns at it."""
 
     path: Path
     names: list[str] = field(init=False)
     problems: list[tuple[str, str]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        self._open()
-        self.names = sorted(self._entries)
-
-    def _open(self) -> None:
         try:
             self._zip = zipfile.ZipFile(self.path)
         except Exception as error:  # archives of hostile content raise anything
             raise DogsganError(
                 f"{self.path} is no readable zip ({error}): download it again, or give a folder of pictures"
             ) from error
-        self._process = os.getpid()
         self._lock = threading.Lock()
         self._entries: dict[str, zipfile.ZipInfo] = {}
-        self.problems = []
         for entry in self._zip.infolist():
             folder = entry.filename.endswith("/")  # `is_dir` falls over an empty name
             if folder or any(is_hidden(part) for part in PurePosixPath(entry.filename).parts):
@@ -138,10 +132,9 @@ class ZipStorage:
                 self.problems.append((entry.filename, "neither stored nor deflated in the zip"))
             else:
                 self._entries[entry.filename] = entry
+        self.names = sorted(self._entries)
 
     def read(self, name: str, *, limit: int) -> bytes:
-        if self._process != os.getpid():  # a forked handle would share its place in the file with its parent
-            self._open()
         entry = self._entries.get(name)
         if entry is None:
             raise DogsganError(f"{name} is no longer in {self.path}: leave the zip alone while it is read")
@@ -159,12 +152,6 @@ class ZipStorage:
     def stamp(self, name: str) -> str:
         entry = self._entries[name]
         return f"{entry.file_size}:{entry.CRC:08x}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])  # type: ignore[misc]
 
 
 def is_hidden(name: str) -> bool:

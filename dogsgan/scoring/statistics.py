@@ -46,20 +46,11 @@ class RunningStatistics:
             return
         mean = batch.mean(dim=0)
         centred = batch - mean
-        self._merge(len(batch), mean, centred.T @ centred)
-
-    def merge(self, other: "RunningStatistics") -> None:
-        """Take in all that `other` has gathered."""
-        self._merge(other.count, other._mean, other._scatter)
-
-    def _merge(self, count: int, mean: torch.Tensor, scatter: torch.Tensor) -> None:
-        if count == 0:
-            return
-        total = self.count + count
+        total = self.count + len(batch)
         shift = mean - self._mean
-        self._scatter += scatter
-        self._scatter.addr_(shift, shift, alpha=self.count * count / total)
-        self._mean += shift * (count / total)
+        self._scatter += centred.T @ centred
+        self._scatter.addr_(shift, shift, alpha=self.count * len(batch) / total)
+        self._mean += shift * (len(batch) / total)
         self.count = total
 
     def finish(self) -> Statistics:

@@ -9,7 +9,9 @@ from PIL import Image
 
 from dogsgan.data import synthetic
 from dogsgan.data.annotations import parse_annotation
-from dogsgan.data.drawn_dogs import BREEDS, POSES, Pen, draw_dog
+from dogsgan.data.drawn_breeds import BREEDS
+from dogsgan.data.drawn_dogs import POSES, draw_dog
+from dogsgan.data.pen import Pen
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
 from dogsgan.data.synthetic import annotation_text, draw_competition, draw_picture

@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,11 +45,13 @@ def _prepare(args: argparse.Namespace) -> Outcome:
 
 def _train(args: argparse.Namespace) -> Outcome:
     from dogsgan.data.cropset import CropSet
-    from dogsgan.pipeline import train_within
+    from dogsgan.pipeline import refuse_other_crops, train_within
 
+    recipe, crop_set = _recipe(args), CropSet.open(args.data)
+    refuse_other_crops(args.set, recipe, crop_set)
     report = train_within(
-        _recipe(args),
-        CropSet.open(args.data),
+        recipe,
+        crop_set,
         args.run,
         images=args.images,
         budget_s=_budget_s(args),
@@ -55,7 +59,7 @@ def _train(args: argparse.Namespace) -> Outcome:
         resume=args.resume,
         device=args.device,
     )
-    return Outcome(report.to_json(), report.summary())
+    return Outcome(report.to_json(), report.summary(), report.trained_something)
 
 
 def _generate(args: argparse.Namespace) -> Outcome:
@@ -111,7 +115,7 @@ def _run(args: argparse.Namespace) -> Outcome:
         workers=args.workers,
         device=args.device,
     )
-    return Outcome(report.to_json(), report.summary(), report.check.ok)
+    return Outcome(report.to_json(), report.summary(), report.check.ok and report.train.trained_something)
 
 
 def _demo(args: argparse.Namespace) -> Outcome:
@@ -169,8 +173,8 @@ def _positive(text: str) -> int:
 
 
 def _not_negative(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 up")
+    if not text.isdigit() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 2⁶³ − 1")
     return int(text)
 
 
@@ -307,7 +311,9 @@ def _add_training(parser: argparse.ArgumentParser, *, preset: str) -> None:
         metavar="A.B=C",
         help="change a value of the recipe; may be repeated",
     )
-    parser.add_argument("--budget", metavar="TIME", help="9h, 45m, 30s: time until the zip is finished")
+    parser.add_argument(
+        "--budget", metavar="TIME", help="9h, 45m, 30s: time of this call until the zip is there"
+    )
     parser.add_argument(
         "--images", type=_positive, metavar="N", help="train on N images in all, resumed or not"
     )
@@ -339,9 +345,20 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
 
 
+def _let_sigterm_clean_up() -> None:
+    """Have SIGTERM unwind as Ctrl-C does, so that half-written files are removed."""
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 the answer is no, 2 something to mend."""
     args = build_parser().parse_args(argv)
+    _let_sigterm_clean_up()
     try:
         outcome: Outcome = args.function(args)
     except DogsganError as error:

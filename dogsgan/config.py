@@ -128,6 +128,12 @@ class TrainingRecipe:
             "it goes with loss bce only",
         )
         _check(self.gradient_penalty >= 0, self, "gradient_penalty", "take 0 or more")
+        _check(
+            not (self.compile and self.gradient_penalty),
+            self,
+            "compile",
+            "torch.compile has no second derivative, which a gradient penalty needs",
+        )
         for name in ("generator_lr", "discriminator_lr"):
             _check(0 < getattr(self, name) < 1, self, name, "take a rate between 0 and 1")
         for name in ("beta1", "beta2"):

@@ -1,10 +1,10 @@
 """What chains the rooms: `generate` (run to zip), `run` (source to scored zip), `demo` (drawn dogs to that).
 
 The stages are the functions that the commands call; what passes between them lies in the output folder, so
-that each can
-be used alone and a run that was stopped goes on with the stage it stopped in.
+that each can be used alone and a run that was stopped goes on with the stage it stopped in.
 """
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,23 +18,24 @@ from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet, is_crop_set
 from dogsgan.data.prepare import PrepareReport, prepare
 from dogsgan.data.synthetic import draw_competition
-from dogsgan.device import synchronize
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, sha256_of, write_json
 from dogsgan.grids import save_grid
 from dogsgan.presets import preset
 from dogsgan.progress import progress_bar, say
-from dogsgan.sampling import Sampler, draw_noise, load_sampler, sampling_seconds
+from dogsgan.sampling import Sampler, check_truncation, load_sampler, rehearse_sampling
+from dogsgan.scoring.networks import open_network
 from dogsgan.scoring.scorer import Score, score
 from dogsgan.scoring.weights import find_weights
 from dogsgan.submission import CheckReport, SubmissionReport, check_submission, write_submission
+from dogsgan.submission.writing import encode_png
 from dogsgan.training.checkpoint import GENERATOR_FILE
+from dogsgan.training.interrupts import listen_for_stop
 from dogsgan.training.loop import TrainReport, train
 
 COUNT = 10_000
 DEMO_IMAGES = 1_200
 DEMO_BUDGET_S = 200.0
-WRITING_S_PER_PICTURE = 1.5e-3  # PNG and zip on one slow core: about three times what was measured
 
 
 def generate(
@@ -45,7 +46,7 @@ def generate(
     Raises:
         DogsganError: no usable generator, or the zip cannot be written; nothing stands under `out` then.
     """
-    draw_noise(1, 1, seed=seed, truncation=truncation)  # refuses a senseless truncation before any work
+    check_truncation(truncation)
     began = time.monotonic()
     sampler = load_sampler(run, device=device)
     with progress_bar(description="generate", total=count) as bar:
@@ -61,10 +62,14 @@ def _counted(sampler: Sampler, bar: Any, *, count: int, seed: int, truncation: f
 
 
 def finishing_seconds(generator: nn.Module, recipe: Recipe, *, class_count: int, count: int) -> float:
-    """Measure what sampling and zipping `count` pictures will take after training."""
-    synchronize(next(generator.parameters()).device)
-    sampling_s = sampling_seconds(generator, z_dim=recipe.model.z_dim, class_count=class_count, count=count)
-    return sampling_s + count * WRITING_S_PER_PICTURE
+    """Measure what sampling and zipping `count` pictures will take after training, on one core."""
+    sampling_s, pictures = rehearse_sampling(
+        generator, z_dim=recipe.model.z_dim, class_count=class_count, count=count
+    )
+    began = time.monotonic()
+    for picture in pictures:
+        encode_png(picture)
+    return sampling_s + (time.monotonic() - began) / len(pictures) * count
 
 
 def train_within(
@@ -79,7 +84,11 @@ def train_within(
     device: str = "auto",
     count: int = COUNT,
 ) -> TrainReport:
-    """Train so that `count` pictures can still be sampled and zipped within the budget."""
+    """Train so that `count` pictures can still be sampled and zipped within the budget.
+
+    What the set was prepared with goes into the recipe, so that the run's recipe tells the truth.
+    """
+    recipe = recipe_of_set(recipe, crop_set)
     class_count = len(crop_set.class_names) if recipe.model.conditional else 0
     return train(
         recipe,
@@ -94,6 +103,30 @@ def train_within(
             generator, recipe, class_count=class_count, count=count
         ),
     )
+
+
+def recipe_of_set(recipe: Recipe, crop_set: CropSet) -> Recipe:
+    """Return the recipe with the crop policy and boxes that a prepared set was really made with."""
+    made_with = {
+        name: crop_set.provenance[name]
+        for name in ("policy", "boxes", "min_box_px")
+        if name in crop_set.provenance
+    }
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **made_with))
+
+
+def refuse_other_crops(settings: list[str], recipe: Recipe, crop_set: CropSet) -> None:
+    """Refuse settings `data.…=…` that ask for other crops than a prepared set has.
+
+    Raises:
+        DogsganError: naming the first such setting.
+    """
+    asked = {setting.partition("=")[0].strip() for setting in settings}
+    for difference in recipe.differences(recipe_of_set(recipe, crop_set)):
+        if difference.partition(":")[0] in asked:
+            raise DogsganError(
+                f"--set {difference} in {crop_set.path}: prepare a set that way, or leave it out"
+            )
 
 
 @dataclass(frozen=True)
@@ -146,9 +179,8 @@ def run_pipeline(
 ) -> RunReport:
     """Go from a source to a scored zip in `out`, or go on where an earlier call stopped.
 
-    `out` then holds `crops/`, `run/`, `images.zip`, `samples.png` and `report.json`. The budget covers
-    everything up to the
-    finished zip; the score comes after it.
+    `out` then holds `crops/`, `run/`, `images.zip`, `samples.png` and `report.json`. The budget of a call
+    covers everything up to the finished zip; the score comes after it.
 
     Args:
         network: as for `score`; `auto` is the competition's public network where its weights are found, else
@@ -157,34 +189,39 @@ def run_pipeline(
     Raises:
         DogsganError: something a person can mend; what was finished stays for the next call.
     """
-    started = time.monotonic() if started is None else started
     began = time.monotonic()
+    started = began if started is None else started
+    check_truncation(truncation)
+    network, network_note = _chosen_network(network, weights)
+    notes = [network_note] if network_note else []
+
     crop_set, prepared = _prepared(source, out / "crops", recipe, workers=workers)
-    trained = train_within(
-        recipe,
-        crop_set,
-        out / "run",
-        images=images,
-        budget_s=budget_s,
-        started=started,
-        device=device,
-        count=count,
-    )
+    with listen_for_stop() as wish:  # whatever stops training, the zip still comes
+        trained = train_within(
+            recipe,
+            crop_set,
+            out / "run",
+            images=images,
+            budget_s=budget_s,
+            started=started,
+            device=device,
+            count=count,
+        )
+        generated = _generated(out, count=count, seed=seed, truncation=truncation, device=device)
     zip_path = out / "images.zip"
-    generated = _generated(out, count=count, seed=seed, truncation=truncation, device=device)
     checked = check_submission(zip_path, count=count, size_px=recipe.data.size_px)
     _save_sample_grid(zip_path, out / "samples.png")
-    notes = []
     scored = None
-    if trained.stopped_by in ("SIGTERM", "SIGINT"):
+    stopped_by = wish.signal_name or trained.stopped_by
+    if stopped_by in ("SIGTERM", "SIGINT"):
         notes.append(
-            f"stopped by {trained.stopped_by}: not scored; "
-            f"`dogsgan score {zip_path} --real {source}` does that"
+            f"stopped by {stopped_by}: not scored; `dogsgan score {zip_path} --real {source}` does that"
         )
     else:
-        network, note = _chosen_network(network, weights)
-        notes += [note] if note else []
-        scored = score(zip_path, source, network=network, weights=weights, device=device)
+        try:
+            scored = score(zip_path, source, network=network, weights=weights, device=device)
+        except DogsganError as error:
+            notes.append(f"not scored: {error}")
     report = RunReport(
         out, time.monotonic() - began, prepared, trained, generated, checked, scored, tuple(notes)
     )
@@ -231,16 +268,18 @@ def _generated(out: Path, *, count: int, seed: int, truncation: float, device: s
 
 
 def _chosen_network(network: str, weights: Path | None) -> tuple[str, str | None]:
-    if network != "auto":
-        return network, None
-    try:
-        find_weights("public", weights=weights)
-    except DogsganError:
-        return "stand-in", (
-            "no weights of the competition's network here: scored by the stand-in, whose figure is not "
-            "Kaggle's; `dogsgan weights public` fetches them"
-        )
-    return "public", None
+    """Return the network to score with, opened once before hours are spent, and a note on the choice."""
+    if network == "auto" and weights is None:
+        try:
+            find_weights("public")
+        except DogsganError:
+            return "stand-in", (
+                "no weights of the competition's network here: scored by the stand-in, whose figure is not "
+                "Kaggle's; `dogsgan weights public` fetches them"
+            )
+    name = "public" if network == "auto" else network
+    open_network(name, weights=weights, device="cpu")
+    return name, None
 
 
 def _save_sample_grid(zip_path: Path, path: Path, *, columns: int = 16, rows: int = 10) -> None:
@@ -264,7 +303,7 @@ def demo(
 ) -> RunReport:
     """Draw dogs in the competition's layout and run everything on them, with preset and network to match."""
     started = time.monotonic()
-    source = out / "generative-dog-images.zip"
+    source = out / "drawn-dogs.zip"
     if not source.exists():
         draw_competition(source, images=DEMO_IMAGES)
     return run_pipeline(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from PIL import Image
 
 from dogsgan.training.batches import Batches
 
@@ -37,6 +38,24 @@ def test_pictures_keep_their_labels_and_range():
     assert pictures.shape == (4, 3, 2, 2)
     assert pictures.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(pictures[:, 0, 0, 0], labels / 127.5 - 1)
+
+
+def test_grey_is_pillow_s():
+    colours = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
+    stream = Batches(
+        colours,
+        np.arange(6),
+        channels=1,
+        batch_size=6,
+        flip=False,
+        device=torch.device("cpu"),
+        random=torch.Generator(),
+        seed=0,
+    )
+    pictures, labels = stream.next()
+    expected = np.stack([np.asarray(Image.fromarray(colours[i]).convert("L")) for i in labels])
+    found = ((pictures[:, 0] + 1) * 127.5).numpy()
+    assert np.abs(found - expected).max() <= 1.01  # Pillow's weights are rounded to 16 bits
 
 
 def test_a_saved_place_is_returned_to():

@@ -12,6 +12,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.sampling import load_sampler
 from dogsgan.training import checkpoint
 from dogsgan.training.keeper import restore_latest
+from dogsgan.training.loop import train
 from dogsgan.training.losses import build_loss
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step
@@ -69,6 +70,37 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(state, tmp_path,
     restore_latest(state, run)
     assert state.images_seen == 16
     assert str(newest) in capsys.readouterr().err
+
+
+def test_what_was_passed_over_is_neither_published_nor_counted(state, tmp_path):
+    recipe = RECIPE.with_overrides(["training.keep_checkpoints=1", "training.checkpoint_images=4"])
+    run, data = tmp_path / "run", crop_set(tmp_path / "data")
+    train(recipe.with_overrides(["training.keep_checkpoints=5"]), data, run, images=16)
+    newest = checkpoint.checkpoints(run)[-1]
+    (newest / checkpoint.GENERATOR_FILE).write_bytes(b"half")
+    report = train(recipe.with_overrides(["training.keep_checkpoints=5"]), data, run, images=20)
+    assert report.images_seen == 20
+    assert newest.with_suffix(".damaged").is_dir()
+    assert load_sampler(run, device="cpu").images_seen == 20
+
+
+def test_a_run_goes_on_on_another_kind_of_device(state, tmp_path, capsys):
+    folder = checkpoint.save_checkpoint(state, tmp_path / "run")
+    saved = torch.load(folder / checkpoint.STATE, weights_only=True)
+    saved |= {"device": "cuda", "random": torch.zeros(16, dtype=torch.uint8)}  # as a GPU's generator has it
+    torch.save(saved, folder / checkpoint.STATE)
+    checkpoint.load_checkpoint(folder, state)
+    assert "not bit for bit" in capsys.readouterr().err
+
+
+def test_leftovers_of_a_killed_process_are_swept(state, tmp_path):
+    run = tmp_path / "run"
+    checkpoint.save_checkpoint(state, run)
+    (run / "checkpoints" / ".000000016.abcd1234.partial").mkdir()
+    (run / ".log.jsonl.abcd1234.partial").write_text("half")
+    checkpoint.sweep(run)
+    assert [path.name for path in run.iterdir()] == ["checkpoints"]
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["000000000"]
 
 
 def test_without_a_readable_checkpoint_the_run_is_refused(state, tmp_path):

@@ -113,6 +113,12 @@ def test_a_missing_argument_is_one_line_and_status_2(capsys):
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
+def test_a_seed_that_no_generator_takes_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["generate", "run", "--out", "x.zip", "--seed", "99999999999999999999"])
+    assert "whole number" in capsys.readouterr().err
+
+
 def test_a_bug_is_one_line_too_and_a_traceback_with_debug(capsys, monkeypatch, tmp_path):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("oh\nno")

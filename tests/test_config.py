@@ -51,11 +51,17 @@ def test_settings_are_read_as_the_type_of_their_field():
         ("training.diffaugment=colour", "color,translation,cutout"),
         ("model.conditional=maybe", "true or false"),
         ("data.channels=2", "grey"),
+        ("training.label_smoothing=0.7", "label_smoothing"),
     ],
 )
 def test_a_senseless_setting_is_refused_by_name(setting, named):
     with pytest.raises(DogsganError, match=named):
         Recipe().with_overrides([setting])
+
+
+def test_compiling_a_gradient_penalty_is_refused():
+    with pytest.raises(DogsganError, match="second derivative"):
+        Recipe().with_overrides(["training.compile=true", "training.gradient_penalty=10"])
 
 
 @pytest.mark.parametrize(

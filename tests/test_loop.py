@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tiny import RECIPE, crop_set
 
 from dogsgan.errors import DogsganError
-from dogsgan.training import loop, step
+from dogsgan.training import checkpoint, loop, step, ticker
 from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, WEIGHTS, checkpoints
 from dogsgan.training.log import read_log
 from dogsgan.training.loop import train
@@ -250,6 +251,44 @@ def test_out_of_memory_ends_with_the_last_good_generator(data, tmp_path, monkeyp
     assert (tmp_path / "run" / GENERATOR_FILE).is_file()
 
 
+def test_out_of_memory_before_the_first_step_trained_nothing(data, tmp_path, monkeypatch, capsys):
+    def fail(state, loss):
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    monkeypatch.setattr(loop, "train_step", fail)
+    report = train(RECIPE, data, tmp_path / "run", images=64)
+    assert not report.trained_something
+    assert "batch_size" in capsys.readouterr().err
+
+
+def test_out_of_memory_in_the_samples_costs_the_samples_only(data, tmp_path, monkeypatch):
+    def fail(state, run):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(ticker, "_save_samples", fail)
+    assert train(RECIPE, data, tmp_path / "run", images=32).stopped_by == "images"
+
+
+def test_a_full_disk_is_said_by_the_library_that_writes(data, tmp_path, monkeypatch, capsys):
+    """safetensors raises an exception of its own for what the system refused."""
+    save = checkpoint.save_file
+
+    def full(tensors, path, **settings):
+        if "000000000" not in str(path):
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        save(tensors, path, **settings)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    assert train(RECIPE, data, tmp_path / "run", images=32).stopped_by == "images"
+    assert "No space left" in capsys.readouterr().err
+
+
+def test_without_a_plot_there_is_still_a_run(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert train(RECIPE, data, tmp_path / "run", images=16).stopped_by == "images"
+    assert "losses.png not drawn" in capsys.readouterr().err
+
+
 def test_a_full_disk_costs_the_checkpoint_not_the_run(data, tmp_path, monkeypatch, capsys):
     save = loop.checkpoint.save_checkpoint
 
@@ -268,7 +307,7 @@ def test_a_log_line_cut_short_by_a_kill_is_left_out(data, tmp_path):
     run = tmp_path / "run"
     train(RECIPE, data, run, images=16)
     with (run / "log.jsonl").open("a") as file:
-        file.write('{"images_seen": 20, "st')
+        file.write('7\n{"images_seen": 20, "st')
     assert len(read_log(run)) == 1
     train(RECIPE, data, run, images=32)
     assert [json.loads(line)["images_seen"] for line in (run / "log.jsonl").read_text().splitlines()] == [
@@ -282,6 +321,11 @@ def test_compiling_is_refused_where_there_is_no_compiler(data, tmp_path, monkeyp
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DogsganError, match=r"compile=true cannot work here.*C\+\+ compiler"):
         train(with_training(compile=True), data, tmp_path / "run", images=4, device="cpu")
+
+
+def test_grey_recipes_train_on_coloured_sets(data, tmp_path):
+    recipe = dataclasses.replace(RECIPE, data=dataclasses.replace(RECIPE.data, channels=1))
+    assert train(recipe, data, tmp_path / "run", images=16).images_seen == 16
 
 
 @pytest.mark.slow

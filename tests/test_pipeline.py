@@ -9,9 +9,19 @@ from PIL import Image
 from tiny import RECIPE
 
 from dogsgan import pipeline, sampling
+from dogsgan.data.cropset import CropSet
+from dogsgan.data.prepare import prepare
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
-from dogsgan.pipeline import demo, generate, run_pipeline
+from dogsgan.models import build_networks
+from dogsgan.pipeline import (
+    demo,
+    finishing_seconds,
+    generate,
+    refuse_other_crops,
+    run_pipeline,
+    train_within,
+)
 from dogsgan.submission import check_submission
 
 
@@ -113,6 +123,52 @@ def test_an_unconditional_recipe_takes_pictures_without_boxes(tmp_path):
     assert run(folder, tmp_path / "out", recipe=recipe).check.ok
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"truncation": 5.0},
+        {"network": "private", "weights": None},
+        {"network": "inception"},
+        {"network": "auto", "weights": "missing.pth"},
+    ],
+    ids=str,
+)
+def test_what_cannot_work_is_refused_before_hours_are_spent(source, tmp_path, monkeypatch, settings):
+    monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "empty"))
+    if settings.get("weights"):
+        settings = {**settings, "weights": tmp_path / settings["weights"]}
+    with pytest.raises(DogsganError):
+        run(source, tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_score_that_fails_costs_no_report(source, tmp_path, monkeypatch):
+    def fail(*args, **settings):
+        raise DogsganError("no score today")
+
+    monkeypatch.setattr(pipeline, "score", fail)
+    report = run(source, tmp_path)
+    assert report.check.ok
+    assert json.loads((tmp_path / "report.json").read_text())["notes"] == ["not scored: no score today"]
+
+
+def test_the_reserve_is_what_sampling_and_zipping_take():
+    generator = build_networks(RECIPE, class_count=3).generator
+    few, many = (finishing_seconds(generator, RECIPE, class_count=3, count=n) for n in (64, 64_000))
+    assert many > 20 * few > 0
+
+
+def test_a_run_s_recipe_says_how_its_crops_were_made(source, tmp_path):
+    prepare(source, tmp_path / "set", size_px=32, policy="context", min_box_px=3)
+    crop_set = CropSet.open(tmp_path / "set")
+    train_within(RECIPE, crop_set, tmp_path / "run", images=4, budget_s=None, device="cpu")
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["data"]["policy"] == "context"
+    asked = RECIPE.with_overrides(["data.policy=whole"])
+    with pytest.raises(DogsganError, match=r"data\.policy: whole -> context"):
+        refuse_other_crops(["data.policy=whole"], asked, crop_set)
+    refuse_other_crops(["data.size_px=32"], asked, crop_set)
+
+
 def test_a_failing_generator_leaves_no_zip(source, tmp_path, monkeypatch):
     run(source, tmp_path / "out")
 
@@ -131,4 +187,4 @@ def test_the_demo_ends_with_a_valid_zip(tmp_path, monkeypatch):
     report = demo(tmp_path, images=32, count=30, device="cpu")
     assert report.check.ok, report.check.summary()
     assert report.score is not None
-    assert (tmp_path / "generative-dog-images.zip").is_file()
+    assert (tmp_path / "drawn-dogs.zip").is_file()

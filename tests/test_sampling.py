@@ -60,7 +60,7 @@ def test_truncated_noise_is_the_normal_distribution_between_its_bounds(truncatio
     assert stats.kstest(z, stats.truncnorm(-bound, bound).cdf).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("truncation", [0, -1, 1.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("truncation", [0, -1, 1e-9, 1.5, float("nan"), float("inf")])
 def test_a_senseless_truncation_is_refused(truncation):
     with pytest.raises(DogsganError, match="truncation"):
         draw_noise(1, 1, seed=0, truncation=truncation)

@@ -17,8 +17,7 @@ class Float32SpectralNorm(_SpectralNorm):
     """torch's spectral norm, its power iteration and division kept in float32 under autocast.
 
     Autocast would run the matrix-vector products of the power iteration in 16 bits, and an estimate of the
-    largest
-    singular value that is off by its rounding is no norm.
+    largest singular value that is off by its rounding is no norm.
     """
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -136,8 +135,7 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Softmax attention without scaling: N×Q×E, N×K×E and N×K×V to N×Q×V.
 
     The fused kernels of `scaled_dot_product_attention`, which never hold the Q×K matrix, want equal depths.
-    Zeros
-    behind queries and keys change no logit.
+    Zeros behind queries and keys change no logit.
     """
     padding = (0, values.shape[-1] - queries.shape[-1])
     q, k, v = (x.unsqueeze(1) for x in (F.pad(queries, padding), F.pad(keys, padding), values))  # N×1×…

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from dogsgan.training.augment import flip_half
 
+GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
 
 class Batches:
     """An endless, resumable stream of shuffled batches.
@@ -16,8 +18,9 @@ class Batches:
     two passes.
 
     Args:
-        pictures: uint8 N×H×W×C.
+        pictures: uint8 N×H×W×3.
         labels: N class indices.
+        channels: 3, or 1 to have them in grey (ITU-R 601 weights, as Pillow's mode L).
         flip: mirror half of the pictures.
         random: draws the mirroring, on the device.
         seed: of the permutations.
@@ -28,13 +31,17 @@ class Batches:
         pictures: np.ndarray,
         labels: np.ndarray,
         *,
+        channels: int = 3,
         batch_size: int,
         flip: bool,
         device: torch.device,
         random: torch.Generator,
         seed: int,
     ) -> None:
-        self.pictures = torch.from_numpy(np.array(pictures)).to(device)
+        loaded = np.array(pictures)
+        if channels == 1:
+            loaded = (loaded @ GREY_WEIGHTS).round().astype(np.uint8)[..., None]
+        self.pictures = torch.from_numpy(loaded).to(device)
         self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
         self.batch_size, self.flip, self.random = batch_size, flip, random
         self._shuffler = torch.Generator().manual_seed(seed)

@@ -26,18 +26,27 @@ RECIPE_FILE = "recipe.json"
 
 
 def save_checkpoint(state: TrainingState, run: Path) -> Path:
-    """Write the whole state, drop checkpoints beyond the last K, and return the new one's folder."""
+    """Write the whole state, drop checkpoints beyond the last K, and return the new one's folder.
+
+    Raises:
+        DogsganError: the disk is full or cannot be written to; nothing is left of the attempt.
+    """
     folder = run / "checkpoints" / f"{state.images_seen:09d}"
     weights = {
         f"{prefix}.{name}": tensor.detach().cpu().contiguous()
         for prefix, network in state.networks().items()
         for name, tensor in network.state_dict().items()
     }
-    with atomic_path(folder) as partial:
-        partial.mkdir()
-        save_file(weights, partial / WEIGHTS)
-        torch.save(state.state_dict(), partial / STATE)
-        _save_generator(partial / GENERATOR_FILE, state)
+    try:
+        with atomic_path(folder) as partial:
+            partial.mkdir()
+            save_file(weights, partial / WEIGHTS)
+            torch.save(state.state_dict(), partial / STATE)
+            _save_generator(partial / GENERATOR_FILE, state)
+    except (SafetensorError, RuntimeError) as error:  # both libraries hide the system's error in their own
+        raise DogsganError(
+            f"cannot write checkpoint {folder} ({_first_line(error)}): free some space"
+        ) from error
     for old in checkpoints(run)[: -state.recipe.training.keep_checkpoints]:
         shutil.rmtree(old)
     return folder
@@ -59,6 +68,16 @@ def publish_generator(folder: Path, run: Path) -> None:
     """Make the averaged generator of a checkpoint the one that the run is sampled by."""
     with atomic_path(run / GENERATOR_FILE) as partial:
         shutil.copyfile(folder / GENERATOR_FILE, partial)
+
+
+def sweep(run: Path) -> None:
+    """Remove what a killed process left half-written in a run."""
+    for folder in (run, run / "checkpoints", run / "samples"):
+        for path in [*folder.glob(".*.partial"), *folder.glob(".*.old")]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def checkpoints(run: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import deque
 
 from dogsgan.errors import DogsganError
 
@@ -40,21 +41,24 @@ class Deadline:
     def __init__(self, budget_s: float | None, *, started: float | None = None) -> None:
         self.budget_s = budget_s
         self.started = time.monotonic() if started is None else started
-        self._finishing_s = 0.0
-        self._saving_s = 0.0
+        self._finishing_s: deque[float] = deque(maxlen=3)
+        self._saving_s: deque[float] = deque(maxlen=3)
 
     def note_finishing(self, seconds: float) -> None:
-        """Keep back what sampling and zipping were measured to need; the slowest measurement counts."""
-        self._finishing_s = max(self._finishing_s, seconds)
+        """Keep back what sampling and zipping were measured to need; the slowest of the last three counts."""
+        self._finishing_s.append(seconds)
 
     def note_saving(self, seconds: float) -> None:
-        """Keep back what a checkpoint was measured to need."""
-        self._saving_s = max(self._saving_s, seconds)
+        """Keep back what a checkpoint was measured to need; the slowest of the last three counts."""
+        self._saving_s.append(seconds)
 
     @property
     def reserve_s(self) -> float:
         """Seconds kept back for what follows training."""
-        return MARGIN * (self._finishing_s + self._saving_s) + FIXED_RESERVE_S
+        return (
+            MARGIN * (max(self._finishing_s, default=0.0) + max(self._saving_s, default=0.0))
+            + FIXED_RESERVE_S
+        )
 
     def training_left_s(self) -> float:
         """Return the seconds that training may still use; infinite without a budget."""

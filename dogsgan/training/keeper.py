@@ -1,5 +1,6 @@
 """Saves good states of a run, and returns to the last of them."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -14,19 +15,22 @@ RATE_AFTER_ROLLBACK = 0.5  # each return to a good state halves both learning ra
 
 
 def restore_latest(state: TrainingState, run: Path) -> None:
-    """Load the newest checkpoint that can be read.
+    """Load the newest checkpoint that can be read; those after it are set aside as `<images seen>.damaged`.
 
     Raises:
-        DogsganError: none can.
+        DogsganError: none can be read; nothing is set aside then.
     """
-    problems = []
+    problems, damaged = [], []
     for folder in reversed(checkpoint.checkpoints(run)):
         try:
             checkpoint.load_checkpoint(folder, state)
         except DogsganError as error:
             problems.append(str(error))
-            say(f"{error}; trying the one before")
+            damaged.append(folder)
             continue
+        for problem, bad in zip(problems, damaged, strict=True):
+            say(f"{problem}; set aside, going on from {folder.name}")
+            bad.rename(bad.with_suffix(".damaged"))
         return
     raise DogsganError(f"no checkpoint of {run} can be read ({problems[0]}): begin in another --run folder")
 
@@ -61,7 +65,9 @@ class Keeper:
     def restore(self) -> None:
         """Go back to the last good state."""
         restore_latest(self.state, self.run)
-        cut_log(self.run, images_seen=self.state.images_seen)
+        self._saved_at = self.state.images_seen
+        with contextlib.suppress(DogsganError):  # a full disk: the log keeps a few lines too many
+            cut_log(self.run, images_seen=self.state.images_seen)
 
     def roll_back(self) -> bool:
         """Go back with lower rates and other noise; return False when that was done often enough."""

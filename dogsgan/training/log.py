@@ -1,5 +1,6 @@
 """What a run tells: a line of figures per tick in `log.jsonl`, and the plot of them."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,14 @@ def append_line(run: Path, line: dict[str, Any]) -> None:
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """Return the log's complete lines; one that a kill cut short is left out."""
+    """Return the log's complete lines; what a kill cut short is left out."""
     lines = []
     path = run / LOG_FILE
     for text in path.read_text().splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
+        with contextlib.suppress(json.JSONDecodeError):
+            line = json.loads(text)
+            if isinstance(line, dict) and type(line.get("images_seen")) is int:
+                lines.append(line)
     return lines
 
 

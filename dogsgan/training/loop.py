@@ -11,13 +11,13 @@ from torch import nn
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
-from dogsgan.device import pick_device
+from dogsgan.device import is_out_of_memory, pick_device
 from dogsgan.errors import DogsganError
 from dogsgan.progress import progress_bar, say
 from dogsgan.training import checkpoint
 from dogsgan.training.compiling import compile_networks
 from dogsgan.training.deadline import Deadline
-from dogsgan.training.interrupts import StopWish, listen_for_stop
+from dogsgan.training.interrupts import listen_for_stop
 from dogsgan.training.keeper import Keeper, restore_latest
 from dogsgan.training.log import cut_log, plot_losses
 from dogsgan.training.losses import build_loss
@@ -28,6 +28,7 @@ from dogsgan.training.ticker import Ticker
 Finishing: TypeAlias = Callable[[nn.Module], float]
 """Takes the averaged generator and returns the seconds that sampling it to the end will take."""
 
+DIVERGED, OUT_OF_MEMORY = "diverged", "out-of-memory"
 READ_INTERVAL_S = 1.0  # how often the host waits for the device to read losses
 
 
@@ -42,6 +43,11 @@ class TrainReport:
     """`images`, `budget`, `SIGTERM`, `SIGINT`, `diverged` or `out-of-memory`."""
     seconds: float
     rollbacks: int
+
+    @property
+    def trained_something(self) -> bool:
+        """Whether memory sufficed for a single step."""
+        return self.stopped_by != OUT_OF_MEMORY or self.steps > 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures by name."""
@@ -86,77 +92,92 @@ def train(
         raise DogsganError("training needs a length: add --images N or --budget 9h")
     deadline = Deadline(budget_s, started=started)
     begun = time.monotonic()
-    state = _open_run(recipe, crop_set, run, resume=resume, device=pick_device(device))
-    if recipe.training.compile:
-        compile_networks(state.generator, state.discriminator, device=state.device)
-    keeper = Keeper(state, run, deadline)
-    if not checkpoint.checkpoints(run):
-        keeper.save()  # something to return to, and something to sample, from the first second
-    loss = build_loss(recipe.training)
+    with listen_for_stop() as wish:
+        state = _open_run(recipe, crop_set, run, resume=resume, device=pick_device(device))
+        if recipe.training.compile:
+            compile_networks(state.generator, state.discriminator, device=state.device)
+        keeper = Keeper(state, run, deadline)
+        if not checkpoint.checkpoints(run):
+            keeper.save()  # something to return to, and something to sample, from the first second
 
-    def measure_finishing() -> None:
-        if finishing_s is not None and budget_s is not None:
-            deadline.note_finishing(finishing_s(state.averaged.module))
+        def measure_finishing() -> None:
+            if finishing_s is not None and budget_s is not None:
+                deadline.note_finishing(finishing_s(state.averaged.module))
 
-    measure_finishing()
-    bar = progress_bar(description="train", total=images, initial=state.images_seen)
-    with listen_for_stop() as wish, bar:
-        ticker = Ticker(state, run, deadline, begun, bar)
-        step_s = 0.0
-        # Stop where the images, the budget or somebody says so.
-        while not (stopped_by := _reason_to_stop(state, deadline, wish, images=images, step_s=step_s)):
-            try:
-                # Train.
-                step_began = time.monotonic()
-                ticker.add(train_step(state, loss))
-                step_s = time.monotonic() - step_began
+        def reason_to_stop(step_s: float) -> str | None:
+            if images is not None and state.images_seen >= images:
+                return "images"
+            if deadline.training_left_s() < step_s:
+                return "budget"
+            return wish.signal_name
 
-                # Read the losses now and then; go back to the last good state if they are none any more.
-                tick_due, save_due = ticker.is_due(), keeper.is_due()
-                if tick_due or save_due or time.monotonic() - ticker.last_read > READ_INTERVAL_S:
-                    good = ticker.read() and (not save_due or state.is_finite())
-                    if not good:
-                        rolled_back = keeper.roll_back()
-                        ticker.restart()
-                        if rolled_back:
-                            continue
-                        stopped_by = "diverged"
-                        break
+        measure_finishing()
+        with progress_bar(description="train", total=images, initial=state.images_seen) as bar:
+            ticker = Ticker(state, run, deadline, begun, bar)
+            stopped_by = _train_until(reason_to_stop, state, keeper, ticker, measure_finishing)
 
-                # Write what is due.
-                if tick_due:
-                    ticker.tick()
-                    measure_finishing()
-                if save_due:
-                    keeper.save()
-            except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                say(f"out of memory at {state.images_seen:,} images: ending with the last good generator")
-                stopped_by = "out-of-memory"
-                break
-
-        # Leave everything that a later run, a sampler and a person need.
-        if stopped_by == "out-of-memory" or not (ticker.read() and state.is_finite()):
-            keeper.restore()
-            ticker.restart()
-        if ticker.has_news():
-            ticker.tick()
-        keeper.save()
-        plot_losses(run)
+            # Leave everything that a later run, a sampler and a person need.
+            if stopped_by == OUT_OF_MEMORY or not (ticker.read() and state.is_finite()):
+                keeper.restore()
+                ticker.restart()
+            if ticker.has_news():
+                ticker.tick()
+            keeper.save()
+            _plot(run)
     seconds = time.monotonic() - begun
     return TrainReport(run, state.images_seen, state.steps, stopped_by, seconds, state.rollbacks)
 
 
-def _reason_to_stop(
-    state: TrainingState, deadline: Deadline, wish: StopWish, *, images: int | None, step_s: float
-) -> str | None:
-    """Return why no further step may begin, in the words of `TrainReport.stopped_by`; None if one may."""
-    if images is not None and state.images_seen >= images:
-        return "images"
-    if deadline.training_left_s() < step_s:
-        return "budget"
-    return wish.signal_name
+def _train_until(
+    reason_to_stop: Callable[[float], str | None],  # given the seconds of the last step
+    state: TrainingState,
+    keeper: Keeper,
+    ticker: Ticker,
+    measure_finishing: Callable[[], None],
+) -> str:
+    """Step until there is a reason to stop, and return it."""
+    loss, step_s = build_loss(state.recipe.training), 0.0
+    while not (reason := reason_to_stop(step_s)):
+        try:
+            # Train.
+            step_began = time.monotonic()
+            ticker.add(train_step(state, loss))
+            step_s = time.monotonic() - step_began
+
+            # Read the losses now and then; go back to the last good state if they are none any more.
+            tick_due, save_due = ticker.is_due(), keeper.is_due()
+            if tick_due or save_due or time.monotonic() - ticker.last_read > READ_INTERVAL_S:
+                good = ticker.read() and (not save_due or state.is_finite())
+                if not good:
+                    rolled_back = keeper.roll_back()
+                    ticker.restart()
+                    if not rolled_back:
+                        return DIVERGED
+                    continue
+
+            # Write what is due.
+            if tick_due:
+                ticker.tick()
+                measure_finishing()
+            if save_due:
+                keeper.save()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            say(
+                f"out of memory at {state.images_seen:,} images: ending with the last good generator; "
+                "a smaller training.batch_size needs less"
+            )
+            return OUT_OF_MEMORY
+    return reason
+
+
+def _plot(run: Path) -> None:
+    """Draw the losses; no plot is worth a run."""
+    try:
+        plot_losses(run)
+    except (OSError, ImportError, KeyError, DogsganError) as error:
+        say(f"losses.png not drawn: {error}")
 
 
 def _open_run(
@@ -179,6 +200,7 @@ def _open_run(
         )
     state = TrainingState(recipe, crop_set, device)
     run.mkdir(parents=True, exist_ok=True)
+    checkpoint.sweep(run)
     if begun_before and checkpoint.checkpoints(run):
         restore_latest(state, run)
         cut_log(run, images_seen=state.images_seen)
@@ -186,10 +208,3 @@ def _open_run(
     else:
         checkpoint.save_recipe(run, recipe, fingerprint=crop_set.fingerprint)
     return state
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
-    )

@@ -8,6 +8,7 @@ from torch import nn
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.models import build_networks, on_device
+from dogsgan.progress import say
 from dogsgan.training.batches import Batches
 from dogsgan.training.ema import AveragedGenerator
 
@@ -55,6 +56,7 @@ class TrainingState:
         self.batches = Batches(
             crop_set.pictures,
             crop_set.labels,
+            channels=recipe.data.channels,
             batch_size=training.batch_size,
             flip=training.flip,
             device=device,
@@ -91,7 +93,8 @@ class TrainingState:
     def state_dict(self) -> dict[str, Any]:
         """Return everything but the networks' weights."""
         return {
-            **{name: getattr(self, name).state_dict() for name in self._STATEFUL},
+            **{name: getattr(self, name).state_dict() for name in (*self._STATEFUL, *self._SCALERS)},
+            "device": self.device.type,
             "random": self.random.get_state(),
             "images_seen": self.images_seen,
             "steps": self.steps,
@@ -99,17 +102,21 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-        for name in self._STATEFUL:
-            getattr(self, name).load_state_dict(state[name])
-        self.random.set_state(state["random"])
+        """Take over what `state_dict` returned; noise and loss scale only on the same kind of device."""
         self.images_seen, self.steps = int(state["images_seen"]), int(state["steps"])
         self.rollbacks = int(state["rollbacks"])
+        for name in self._STATEFUL:
+            getattr(self, name).load_state_dict(state[name])
+        if state["device"] == self.device.type:
+            self.random.set_state(state["random"])
+            for name in self._SCALERS:
+                getattr(self, name).load_state_dict(state[name])
+        else:
+            self.random.manual_seed(self.recipe.training.seed + 1 + self.images_seen)
+            say(
+                f"this run was on {state['device']} and goes on on {self.device.type}: with other noise, so "
+                "not bit for bit"
+            )
 
-    _STATEFUL = (
-        "generator_optimizer",
-        "discriminator_optimizer",
-        "generator_scaler",
-        "discriminator_scaler",
-        "batches",
-    )
+    _STATEFUL = ("generator_optimizer", "discriminator_optimizer", "batches")
+    _SCALERS = ("generator_scaler", "discriminator_scaler")

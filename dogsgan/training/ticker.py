@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dogsgan.device import is_out_of_memory
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
 from dogsgan.progress import say
@@ -91,7 +92,9 @@ class Ticker:
         try:
             append_line(self.run, line)
             _save_samples(state, self.run)
-        except (OSError, DogsganError) as error:
+        except (OSError, RuntimeError, DogsganError) as error:
+            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+                raise
             say(f"log or samples at {state.images_seen:,} images not written: {error}")
         self.restart()
 

@@ -1,5 +1,7 @@
 """The one place that picks the device. A device counts only after a real operation ran on it."""
 
+import contextlib
+
 import torch
 
 from dogsgan.errors import DogsganError
@@ -45,6 +47,16 @@ def pick_device(name: str = "auto") -> torch.device:
             return gpu
         say(f"device {gpu} is listed but no operation runs on it; not used")
     return torch.device("cpu")
+
+
+def repeatable() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which cuDNN takes the same algorithms every time, in full float32."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def fastest() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which cuDNN tries its algorithms on every new shape and keeps the fastest."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True)
 
 
 def synchronize(device: torch.device) -> None:

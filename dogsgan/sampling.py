@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dogsgan.config import Recipe
-from dogsgan.device import pick_device, synchronize
+from dogsgan.device import pick_device, repeatable, synchronize
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks, on_device
 from dogsgan.training.checkpoint import GENERATOR_FILE, read_generator_file
@@ -43,7 +43,7 @@ class Sampler:
         labels = balanced_labels(count, len(self.class_names))
         for start in range(0, count, BATCH):
             chosen = slice(start, start + BATCH)
-            with torch.inference_mode():
+            with torch.inference_mode(), repeatable():
                 pictures = self.generator(z[chosen].to(self.device), labels[chosen].to(self.device))
             if not bool(torch.isfinite(pictures).all()):
                 raise DogsganError(
@@ -100,9 +100,10 @@ def load_sampler(path: Path, *, device: str = "auto") -> Sampler:
     generator = _build_generator(recipe, weights, class_count=len(class_names), where=file)
     target = pick_device(device)
     generator = on_device(generator, target)
-    ready = with_own_statistics(
-        generator, z_dim=recipe.model.z_dim, class_count=len(class_names), images=STATISTICS_IMAGES
-    )
+    with repeatable():
+        ready = with_own_statistics(
+            generator, z_dim=recipe.model.z_dim, class_count=len(class_names), images=STATISTICS_IMAGES
+        )
     return Sampler(ready, recipe, class_names, int(described.get("images_seen", 0)), target)
 
 

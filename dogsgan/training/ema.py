@@ -49,7 +49,8 @@ def with_own_statistics(
 
     The running statistics of training belong to the trained weights, not to their average. The copy is run
     in training mode, with cumulative statistics, over `images` pictures of random z and classes in turn; that
-    also brings the spectral norms up to date. Batch size and seed are fixed, so the same weights give the same copy.
+    also brings the spectral norms up to date. Batch size and seed are fixed, so the same weights give the
+    same copy.
     """
     device = next(generator.parameters()).device
     generator = copy.deepcopy(generator).train()

@@ -11,7 +11,7 @@ from torch import nn
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
-from dogsgan.device import is_out_of_memory, pick_device
+from dogsgan.device import fastest, is_out_of_memory, pick_device
 from dogsgan.errors import DogsganError
 from dogsgan.progress import progress_bar, say
 from dogsgan.training import checkpoint
@@ -114,7 +114,8 @@ def train(
         measure_finishing()
         with progress_bar(description="train", total=images, initial=state.images_seen) as bar:
             ticker = Ticker(state, run, deadline, begun, bar)
-            stopped_by = _train_until(reason_to_stop, state, keeper, ticker, measure_finishing)
+            with fastest():
+                stopped_by = _train_until(reason_to_stop, state, keeper, ticker, measure_finishing)
 
             # Leave everything that a later run, a sampler and a person need.
             if stopped_by == OUT_OF_MEMORY or not (ticker.read() and state.is_finite()):

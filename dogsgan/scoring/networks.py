@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dogsgan.device import pick_device
+from dogsgan.device import pick_device, repeatable
 from dogsgan.errors import DogsganError
 from dogsgan.files import sha256_of
 from dogsgan.scoring.formula import EPSILON_PRIVATE, EPSILON_PUBLIC
@@ -61,10 +61,7 @@ def _exact(device: torch.device) -> contextlib.AbstractContextManager[None]:
     TF32 would cost three of the seven digits that the competition's own arithmetic had. On the CPU nothing
     is to be set: the flags are the process's, and there several threads are at work.
     """
-    if device.type != "cuda":
-        return contextlib.nullcontext()
-    # `enabled` is False unless it is given, and convolutions would go without cuDNN
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False, deterministic=True)
+    return repeatable() if device.type == "cuda" else contextlib.nullcontext()
 
 
 def open_network(

@@ -277,7 +277,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--out", type=Path, default=Path("demo"), help="folder for everything that comes out (demo)"
     )
-    demo.add_argument("--budget", metavar="TIME", help="time until the zip is finished (200s)")
+    demo.add_argument("--budget", metavar="TIME", help="time until the zip is finished (230s)")
     demo.add_argument("--images", type=_positive, metavar="N", help="train on at most N images")
     demo.add_argument("--count", type=_positive, default=10_000, help="pictures to generate (10000)")
     _add_device(demo)

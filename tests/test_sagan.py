@@ -127,7 +127,7 @@ def test_grey_pictures():
         (["data.size_px=48"], "size_px=48"),
         (["data.size_px=16"], "size_px=16"),
         (["model.architecture=vit"], "vit"),
-        (["model.generator_width=2"], "attention needs 8"),
+        (["model.generator_width=1"], "attention needs 8"),
     ],
 )
 def test_what_cannot_be_built_is_refused_by_name(settings, named):

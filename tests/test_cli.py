@@ -11,6 +11,7 @@ from tiny import RECIPE, crop_set
 from dogsgan import cli, sampling
 from dogsgan.cli import main
 from dogsgan.data.synthetic import draw_competition
+from dogsgan.training.loop import train
 
 COMMANDS = ["prepare", "train", "generate", "check", "score", "run", "demo", "presets", "weights"]
 
@@ -141,8 +142,6 @@ def test_presets_are_listed_with_their_size(capsys):
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_zip(tmp_path, capsys, monkeypatch):
-    from dogsgan.training.loop import train
-
     monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
     train(RECIPE, crop_set(tmp_path / "set"), tmp_path / "run", images=4)
 
@@ -155,6 +154,25 @@ def test_a_full_disk_is_one_line_and_leaves_no_zip(tmp_path, capsys, monkeypatch
     )
     assert "disk is full" in capsys.readouterr().err.splitlines()[-1]
     assert not [path for path in tmp_path.iterdir() if "images.zip" in path.name]
+
+
+def test_a_terminated_command_cleans_up(tmp_path, monkeypatch):
+    train(RECIPE, crop_set(tmp_path / "set"), tmp_path / "run", images=4)
+    out = tmp_path / "out"
+    out.mkdir()
+    command = ["-m", "dogsgan", "generate", str(tmp_path / "run"), "--out", str(out / "images.zip")]
+    running = subprocess.Popen(
+        [sys.executable, *command, "--count", "1000000"], stderr=subprocess.PIPE, text=True
+    )
+    for _ in range(1200):
+        if any(out.iterdir()):
+            break
+        time.sleep(0.05)
+    running.terminate()
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert errors.strip().splitlines()[-1].startswith("error: interrupted")
+    assert not list(out.iterdir())
 
 
 def test_the_budget_begins_with_the_process():

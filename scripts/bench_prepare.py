@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="crops of this many px")
     parser.add_argument("--policy", default="square")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=12)
     arguments = parser.parse_args()
     source = open_source(arguments.source)
     settings = CropSettings(arguments.size, parse_policy(arguments.policy), "all", 0, 0)

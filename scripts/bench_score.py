@@ -2,7 +2,7 @@
 
     python scripts/bench_score.py [--quick] [--only frechet|distance|features]
 
-Needs the extra `bench` (pytorch-fid). The Inception weights are random: speed does not depend on them, and
+Needs the extra `test` (pytorch-fid). The Inception weights are random: speed does not depend on them, and
 both networks load the same file.
 """
 

@@ -16,7 +16,9 @@ from torch import nn
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet, is_crop_set
+from dogsgan.data.pictures import decode_picture
 from dogsgan.data.prepare import PrepareReport, prepare
+from dogsgan.data.sources import open_source
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, sha256_of, write_json
@@ -284,9 +286,6 @@ def _chosen_network(network: str, weights: Path | None) -> tuple[str, str | None
 
 def _save_sample_grid(zip_path: Path, path: Path, *, columns: int = 16, rows: int = 10) -> None:
     """Draw the first pictures of a zip."""
-    from dogsgan.data.pictures import decode_picture
-    from dogsgan.data.sources import open_source
-
     source = open_source(zip_path)
     shown = source.images[: columns * rows]
     pictures = [np.asarray(decode_picture(source.read(image), image.name)) for image in shown]

@@ -6,7 +6,7 @@ import torch
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.models import Networks, build_networks, parameter_count
-from dogsgan.models.sagan import Discriminator, Generator
+from dogsgan.models.sagan import Discriminator, Generator, discriminator_maps, generator_maps
 from dogsgan.presets import preset
 
 # One generator block from i to o channels: 3×3 convolutions 9io + o and 9oo + o, skip io + o, and two batch
@@ -145,3 +145,23 @@ def test_every_convolution_and_linear_layer_is_normalised():
         for name, module in network.named_modules():
             if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
                 assert torch.nn.utils.parametrize.is_parametrized(module, "weight"), name
+
+
+@pytest.mark.parametrize("size_px", [32, 64, 128])
+def test_the_maps_that_attention_is_checked_against_are_the_networks_own(size_px):
+    settings = ["model.generator_attention_px=", "model.discriminator_attention_px="]
+    networks = build_networks(small(size_px, *settings), class_count=2)
+    found = []
+    for network in networks:
+        maps: dict[int, int] = {}
+
+        def note(module, inputs, output, maps=maps):
+            maps.setdefault(output.shape[-1], output.shape[1])
+
+        for block in network.blocks:
+            block.register_forward_hook(note)
+        found.append(maps)
+    labels = torch.tensor([0, 1])
+    with torch.no_grad():
+        networks.discriminator(networks.generator(torch.randn(2, 64), labels), labels)
+    assert found == [generator_maps(size_px, 8), discriminator_maps(size_px, 8)]

@@ -34,8 +34,10 @@ def _build_sagan(recipe: Recipe, *, class_count: int) -> Networks:
         raise DogsganError(
             f"recipe: architecture sagan makes pictures of 32, 64, 128, … px, not data.size_px={size_px}"
         )
-    _check_attention("generator", model.generator_attention_px, model.generator_width, size_px)
-    _check_attention("discriminator", model.discriminator_attention_px, model.discriminator_width, size_px)
+    generator_maps = sagan.generator_maps(size_px, model.generator_width)
+    _check_attention("generator", model.generator_attention_px, generator_maps)
+    discriminator_maps = sagan.discriminator_maps(size_px, model.discriminator_width)
+    _check_attention("discriminator", model.discriminator_attention_px, discriminator_maps)
     generator = sagan.Generator(
         size_px=size_px,
         channels=recipe.data.channels,
@@ -56,23 +58,17 @@ def _build_sagan(recipe: Recipe, *, class_count: int) -> Networks:
     return Networks(generator, discriminator)
 
 
-def _check_attention(network: str, attention_px: tuple[int, ...], width: int, size_px: int) -> None:
-    largest = size_px if network == "generator" else size_px // 2
-    sizes = [2**k for k in range(2 if network == "discriminator" else 3, 11) if 2**k <= largest]
+def _check_attention(network: str, attention_px: tuple[int, ...], maps: dict[int, int]) -> None:
+    """Refuse attention at a size that is not among `maps` (px to channels), or where it is too narrow."""
     for px in attention_px:
-        if px not in sizes:
-            listed = ", ".join(map(str, sizes))
+        if px not in maps:
+            listed = ", ".join(map(str, maps))
             raise DogsganError(
                 f"recipe: model.{network}_attention_px={px}: the {network} has no such map; it has {listed}"
             )
-        multiples = sagan.stage_multiples(size_px)
-        at = multiples[(px // sagan.BASE_PX).bit_length() - 1]
-        if network == "discriminator":
-            at = sagan.stage_multiples(size_px)[(px // sagan.BASE_PX).bit_length()]
-        if at * width < 8:
+        if maps[px] < 8:
             raise DogsganError(
-                f"recipe: model.{network}_width={width} leaves {at * width} channels at {px} px; "
-                "attention needs 8"
+                f"recipe: model.{network}_width leaves {maps[px]} channels at {px} px; attention needs 8"
             )
 
 

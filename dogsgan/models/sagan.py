@@ -31,6 +31,18 @@ def stage_multiples(size_px: int) -> list[int]:
     return [min(2**i, LARGEST_MULTIPLE) for i in range(doublings, -1, -1)]
 
 
+def generator_maps(size_px: int, width: int) -> dict[int, int]:
+    """Return the channels of each map that a generator's blocks put out, by its side in px."""
+    multiples = stage_multiples(size_px)
+    return {BASE_PX * 2**i: width * multiples[i] for i in range(1, len(multiples))}
+
+
+def discriminator_maps(size_px: int, width: int) -> dict[int, int]:
+    """Return the channels of each map that a discriminator's halving blocks put out, by its side in px."""
+    multiples = stage_multiples(size_px)
+    return {BASE_PX * 2**i: width * multiples[i + 1] for i in range(len(multiples) - 1)}
+
+
 def _wrap(module: nn.Module, use_spectral_norm: bool) -> nn.Module:
     """Initialise a layer's weight orthogonally and its bias with zeros, then normalise it where asked."""
     assert isinstance(module.weight, Tensor)

@@ -1,0 +1,1 @@
+"""Which generated pictures copy training data, and what that means: `dogsgan audit`."""

@@ -1,11 +1,15 @@
 """What the audit found: one typed value that the page, the tables and the exit status are made from."""
 
-from dataclasses import dataclass, field
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from dogsgan.errors import printable
 from dogsgan.scoring.scorer import Score
 
 
@@ -39,6 +43,16 @@ class Finding:
     """The other training picture of a blend."""
     neighbours: tuple[tuple[str, str, float], ...] = ()
     """The k nearest training pictures: name, form, cosine distance; nearest first."""
+
+    @property
+    def family(self) -> str:
+        """The kind without the names in it: a `blend of A and B` is a `blend`."""
+        return self.kind.partition(" of ")[0]
+
+
+def nearest_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings by p-value, equals by distance and name: the order that people read them in."""
+    return sorted(findings, key=lambda finding: (finding.p_value, finding.distance, finding.name))
 
 
 @dataclass(frozen=True)
@@ -109,9 +123,132 @@ class Audit:
     null_similarities: np.ndarray = field(repr=False)
     """Pixel similarities of the same pictures to the rest of the real set."""
     warnings: tuple[str, ...] = ()
+    distance_threshold: float | None = None
+    """Below this feature distance a picture is flagged for it alone; None where that is not known."""
+    similarity_threshold: float | None = None
+    """Above this pixel similarity a picture is flagged for it alone; None where that is not known."""
 
     @property
     def flagged(self) -> tuple[Finding, ...]:
         """What is flagged and not allowed, nearest first."""
-        kept = [finding for finding in self.findings if finding.flagged and not finding.allowed]
-        return tuple(sorted(kept, key=lambda finding: (finding.p_value, finding.distance, finding.name)))
+        return tuple(nearest_first(f for f in self.findings if f.flagged and not f.allowed))
+
+    @property
+    def accepted(self) -> tuple[Finding, ...]:
+        """What would be flagged if it were not allowed, nearest first."""
+        return tuple(nearest_first(f for f in self.findings if f.flagged and f.allowed))
+
+    @property
+    def duplicated(self) -> int:
+        """How many generated pictures are the same picture as another, generated or for training."""
+        return len({name for group in self.duplicates for name in group.generated})
+
+    def kind_counts(self) -> dict[str, int]:
+        """Return how many flagged pictures there are of each family of kinds, the most frequent first."""
+        counts = Counter(finding.family or "unnamed" for finding in self.flagged)
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    def headline(self) -> str:
+        """Return the verdict in one sentence."""
+        count, total = len(self.flagged), len(self.findings)
+        if not count:
+            return f"None of {total:,} pictures is found to copy training data"
+        return f"{count:,} of {total:,} pictures {'copies' if count == 1 else 'copy'} training data"
+
+    def note(self) -> str:
+        """Return in a sentence whose network measured the distances."""
+        if self.competition:
+            return f"distances by the competition's own {self.network} network"
+        return f"NOT the competition's network: {self.network} made them, and they compare only with its own"
+
+    def summary(self) -> str:
+        """Return the verdict and what it rests on in a few lines for people."""
+        lines = [self.headline()]
+        if self.flagged:
+            lines.append("  " + ", ".join(f"{count:,} {kind}" for kind, count in self.kind_counts().items()))
+        if self.accepted:
+            lines.append(
+                f"  {len(self.accepted):,} more would be flagged, and are in the list of accepted ones"
+            )
+        if self.duplicated:
+            lines.append(
+                f"  {self.duplicated:,} are the same picture as another, in {len(self.duplicates):,} group(s)"
+            )
+        lines.append(
+            f"  compared with {self.real:,} training pictures ({self.real_description}) as "
+            f"{', '.join(self.forms)}, by {self.network_description}"
+        )
+        lines.append(f"  memorization distance {self.distance:.4f}; {self.note()}")
+        for statistic in self.statistics:
+            value = "–" if statistic.value is None else f"{statistic.value:.3g}"
+            lines.append(f"  {statistic.title}: {value}. {statistic.meaning}")
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        return "\n".join(printable(line) for line in lines)
+
+    def to_json(self, *, report: Path | None = None) -> dict[str, Any]:
+        """Return the audit as plain values, without the pictures that are not flagged; `report` is the page.
+
+        A number that is not finite becomes None.
+        """
+        values = {
+            "flagged": len(self.flagged),
+            "accepted": len(self.accepted),
+            "duplicates": self.duplicated,
+            "distance": self.distance,
+            "p_value": self.p_value,
+            "report": None if report is None else str(report),
+            "verdict": self.headline(),
+            "generated": {"path": str(self.generated_path), "count": len(self.findings)},
+            "real": {
+                "path": str(self.real_path),
+                "description": self.real_description,
+                "count": self.real,
+                "forms": list(self.forms),
+            },
+            "network": self.network,
+            "network_description": self.network_description,
+            "competition": self.competition,
+            "note": self.note(),
+            "false_discovery_rate": self.false_discovery_rate,
+            "distance_threshold": self.distance_threshold,
+            "similarity_threshold": self.similarity_threshold,
+            "kinds": self.kind_counts(),
+            "statistics": {statistic.key: asdict(statistic) for statistic in self.statistics},
+            "scores": [score.to_json() for score in self.scores],
+            "flagged_pictures": [_brief(finding) for finding in self.flagged],
+            "accepted_pictures": [_brief(finding) for finding in self.accepted],
+            "duplicate_groups": [asdict(group) for group in self.duplicates],
+            "warnings": list(self.warnings),
+        }
+        plain: dict[str, Any] = _plain(values)
+        return plain
+
+
+def _brief(finding: Finding) -> dict[str, Any]:
+    return {
+        name: getattr(finding, name)
+        for name in (
+            "name",
+            "nearest",
+            "second",
+            "form",
+            "flipped",
+            "distance",
+            "p_value",
+            "similarity",
+            "kind",
+        )
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with tuples as lists, numpy's numbers as Python's, and None for what is not finite."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

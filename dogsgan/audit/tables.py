@@ -1,0 +1,113 @@
+"""What an audit leaves for other programs: `neighbours.csv`, and the list of accepted pictures that it reads.
+
+Every name in the table may come from a stranger's zip, and tables are opened in spreadsheets, which take a
+cell that begins with `=` and the like for a formula. Such a cell gets an apostrophe in front, and so does one
+that begins with an apostrophe: `cell.removeprefix("'")` gives back every name as it was.
+"""
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from dogsgan.audit.result import Audit, Finding
+from dogsgan.errors import DogsganError
+from dogsgan.files import write_bytes
+
+COLUMNS = ("name", "nearest", "form", "distance", "p_value", "flagged", "kind")
+"""The first columns of the table; their names and order do not change."""
+_MORE_COLUMNS = ("allowed", "flipped", "similarity", "second", "class")
+_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠'")
+_NAMES_SHOWN = 5
+
+
+def write_neighbours(audit: Audit, path: Path) -> None:
+    """Write one row a generated picture, in the source's order, as UTF-8 with a header.
+
+    Numbers have all their digits, an unknown one is empty, and so is one that is not finite; `flagged` is
+    true also where the picture is allowed. Text that is not Unicode, as in a name of undecodable bytes, is
+    written as `\\udcff`.
+    """
+    width = max((len(finding.neighbours) for finding in audit.findings), default=0)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*COLUMNS, *_MORE_COLUMNS, *_neighbour_columns(width)))
+    for finding in audit.findings:
+        writer.writerow(_cells(finding, width))
+    write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
+
+
+def _neighbour_columns(width: int) -> Iterator[str]:
+    for rank in range(1, width + 1):
+        yield from (f"neighbour_{rank}", f"neighbour_{rank}_form", f"neighbour_{rank}_distance")
+
+
+def _cells(finding: Finding, width: int) -> list[str]:
+    cells = [
+        _text(finding.name),
+        _text(finding.nearest),
+        _text(finding.form),
+        _number(finding.distance),
+        _number(finding.p_value),
+        _truth(finding.flagged),
+        _text(finding.kind),
+        _truth(finding.allowed),
+        _truth(finding.flipped),
+        _number(finding.similarity),
+        _text(finding.second or ""),
+        _text(finding.class_name or ""),
+    ]
+    for name, form, distance in finding.neighbours:
+        cells += [_text(name), _text(form), _number(distance)]
+    return cells + [""] * (3 * (width - len(finding.neighbours)))
+
+
+def _text(value: str) -> str:
+    return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else repr(float(value))
+
+
+def _truth(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def read_allowed(path: Path) -> frozenset[str]:
+    """Return the names in a list of accepted pictures: one a line, each as it is among the generated ones.
+
+    Space around a name, empty lines, and lines that begin with `#` do not count.
+
+    Raises:
+        DogsganError: the file is missing or is not text in UTF-8.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except FileNotFoundError as error:
+        raise DogsganError(f"no such list of accepted pictures: {path}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DogsganError(
+            f"the list of accepted pictures {path} cannot be read ({error}): give a text file in UTF-8, one "
+            "name a line"
+        ) from error
+    names = (line.strip() for line in lines)
+    return frozenset(name for name in names if name and not name.startswith("#"))
+
+
+def apply_allowed(
+    findings: Iterable[Finding], allowed: Collection[str]
+) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """Return the findings with what is accepted marked so, and a warning if a name is none of theirs."""
+    marked = tuple(
+        dataclasses.replace(finding, allowed=True) if finding.name in allowed else finding
+        for finding in findings
+    )
+    unknown = sorted(set(allowed) - {finding.name for finding in marked})
+    if not unknown:
+        return marked, ()
+    names = ", ".join(unknown[:_NAMES_SHOWN]) + (", …" if len(unknown) > _NAMES_SHOWN else "")
+    return marked, (f"accepted, but not among the generated pictures: {names} ({len(unknown):,} in all)",)

@@ -6,26 +6,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from dogsgan import __version__
+from dogsgan.commands import Outcome, command, not_negative, positive
 from dogsgan.errors import DogsganError
 
 STARTED = time.monotonic()
-
-
-class Outcome(NamedTuple):
-    """What a command hands back to be printed."""
-
-    json: Any
-    text: str
-    yes: bool = True
-    """False makes the exit status 1: it worked, and the answer is no."""
-
-
-Command = Callable[[argparse.Namespace], Outcome]
 
 
 def _prepare(args: argparse.Namespace) -> Outcome:
@@ -166,18 +154,6 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
-def _not_negative(text: str) -> int:
-    if not text.isdigit() or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 2⁶³ − 1")
-    return int(text)
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = _Parser(
@@ -188,12 +164,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dogsgan {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    prepare = _command(
+    prepare = command(
         commands, "prepare", _prepare, "cut the dogs out of a source", "prepare dogs.zip --out crops"
     )
     prepare.add_argument("source", type=Path, help="folder or zip in any known layout")
     prepare.add_argument("--out", type=Path, required=True, metavar="SET", help="folder of the prepared set")
-    prepare.add_argument("--size", type=_positive, default=64, metavar="PX", help="side of the crops (64)")
+    prepare.add_argument("--size", type=positive, default=64, metavar="PX", help="side of the crops (64)")
     prepare.add_argument(
         "--policy",
         default="square",
@@ -204,7 +180,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     prepare.add_argument(
         "--min-box",
-        type=_not_negative,
+        type=not_negative,
         default=0,
         metavar="PX",
         help="leave out boxes with a shorter side below (0)",
@@ -212,7 +188,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_workers(prepare)
     prepare.add_argument("--strict", action="store_true", help="exit 1 if anything was left out")
 
-    train = _command(
+    train = command(
         commands,
         "train",
         _train,
@@ -230,7 +206,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_device(train)
 
-    generate = _command(
+    generate = command(
         commands, "generate", _generate, "sample a run into a zip of PNGs", "generate run --out images.zip"
     )
     generate.add_argument("run_folder", type=Path, metavar="RUN", help="run folder or generator.safetensors")
@@ -238,12 +214,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_sampling(generate)
     _add_device(generate)
 
-    check = _command(commands, "check", _check, "would the competition take this zip?", "check images.zip")
+    check = command(commands, "check", _check, "would the competition take this zip?", "check images.zip")
     check.add_argument("zip", type=Path, help="the submission")
-    check.add_argument("--count", type=_positive, default=10_000, help="pictures it has to hold (10000)")
-    check.add_argument("--size", type=_positive, default=64, metavar="PX", help="their side (64)")
+    check.add_argument("--count", type=positive, default=10_000, help="pictures it has to hold (10000)")
+    check.add_argument("--size", type=positive, default=64, metavar="PX", help="their side (64)")
 
-    score = _command(
+    score = command(
         commands, "score", _score, "the competition's score (MiFID)", "score images.zip --real dogs.zip"
     )
     score.add_argument("generated", type=Path, help="zip or folder of generated pictures")
@@ -258,7 +234,7 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument("--save-stats", type=Path, metavar="NPZ", help="write the real side's statistics")
     _add_device(score)
 
-    run = _command(
+    run = command(
         commands,
         "run",
         _run,
@@ -273,32 +249,20 @@ def build_parser() -> argparse.ArgumentParser:
     _add_workers(run)
     _add_device(run)
 
-    demo = _command(commands, "demo", _demo, "run on drawn dogs, in minutes", "demo --out demo")
+    demo = command(commands, "demo", _demo, "run on drawn dogs, in minutes", "demo --out demo")
     demo.add_argument(
         "--out", type=Path, default=Path("demo"), help="folder for everything that comes out (demo)"
     )
     demo.add_argument("--budget", metavar="TIME", help="time until the zip is finished (230s)")
-    demo.add_argument("--images", type=_positive, metavar="N", help="train on at most N images")
-    demo.add_argument("--count", type=_positive, default=10_000, help="pictures to generate (10000)")
+    demo.add_argument("--images", type=positive, metavar="N", help="train on at most N images")
+    demo.add_argument("--count", type=positive, default=10_000, help="pictures to generate (10000)")
     _add_device(demo)
 
-    _command(commands, "presets", _presets, "list the named recipes", "presets")
+    command(commands, "presets", _presets, "list the named recipes", "presets")
 
-    weights = _command(commands, "weights", _weights, "fetch a network's weights", "weights public")
+    weights = command(commands, "weights", _weights, "fetch a network's weights", "weights public")
     weights.add_argument("network", choices=("public", "private"), help="the competition's network")
     weights.add_argument("--url", help="fetch from here instead of the release")
-    return parser
-
-
-def _command(
-    commands: Any, name: str, function: Command, purpose: str, example: str
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=purpose, description=purpose, epilog=f"example: dogsgan {example}"
-    )
-    parser.set_defaults(function=function)
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
@@ -315,13 +279,13 @@ def _add_training(parser: argparse.ArgumentParser, *, preset: str) -> None:
         "--budget", metavar="TIME", help="9h, 45m, 30s: time of this call until the zip is there"
     )
     parser.add_argument(
-        "--images", type=_positive, metavar="N", help="train on N images in all, resumed or not"
+        "--images", type=positive, metavar="N", help="train on N images in all, resumed or not"
     )
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--count", type=_positive, default=10_000, help="pictures to generate (10000)")
-    parser.add_argument("--seed", type=_not_negative, default=0, help="same seed, same pictures (0)")
+    parser.add_argument("--count", type=positive, default=10_000, help="pictures to generate (10000)")
+    parser.add_argument("--seed", type=not_negative, default=0, help="same seed, same pictures (0)")
     parser.add_argument(
         "--truncation",
         type=float,
@@ -338,7 +302,7 @@ def _add_network(parser: argparse.ArgumentParser, *, default: str) -> None:
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workers", type=_positive, metavar="N", help="parallel decoders (as many as cores)")
+    parser.add_argument("--workers", type=positive, metavar="N", help="parallel decoders (as many as cores)")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

@@ -1,120 +1,34 @@
-"""What chains the rooms: `generate` (run to zip), `run` (source to scored zip), `demo` (drawn dogs to that).
+"""What chains the rooms: `run` (source to scored zip) and `demo` (drawn dogs to that).
 
 The stages are the functions that the commands call; what passes between them lies in the output folder, so
 that each can be used alone and a run that was stopped goes on with the stage it stopped in.
 """
 
-import dataclasses
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import nn
-
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet, is_crop_set
-from dogsgan.data.pictures import decode_picture
 from dogsgan.data.prepare import PrepareReport, prepare
-from dogsgan.data.sources import open_source
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, sha256_of, write_json
-from dogsgan.grids import save_grid
 from dogsgan.presets import preset
-from dogsgan.progress import progress_bar, say
-from dogsgan.sampling import Sampler, check_truncation, load_sampler, rehearse_sampling
+from dogsgan.progress import say
+from dogsgan.sampling import check_truncation
 from dogsgan.scoring.networks import open_network
 from dogsgan.scoring.scorer import Score, score
 from dogsgan.scoring.weights import find_weights
-from dogsgan.submission import CheckReport, SubmissionReport, check_submission, write_submission
-from dogsgan.submission.writing import encode_png
+from dogsgan.stages import COUNT, generate, recipe_of_set, save_sample_grid, train_within
+from dogsgan.submission import CheckReport, check_submission
 from dogsgan.training.checkpoint import GENERATOR_FILE
 from dogsgan.training.interrupts import listen_for_stop
-from dogsgan.training.loop import TrainReport, train
+from dogsgan.training.loop import TrainReport
 
-COUNT = 10_000
 DEMO_IMAGES = 1_200
 DEMO_BUDGET_S = 230.0
-
-
-def generate(
-    run: Path, out: Path, *, count: int = COUNT, seed: int = 0, truncation: float = 1.0, device: str = "auto"
-) -> SubmissionReport:
-    """Sample the averaged generator of a run (or a generator file) into a zip of PNGs.
-
-    Raises:
-        DogsganError: no usable generator, or the zip cannot be written; nothing stands under `out` then.
-    """
-    check_truncation(truncation)
-    began = time.monotonic()
-    sampler = load_sampler(run, device=device)
-    with progress_bar(description="generate", total=count) as bar:
-        pictures = _counted(sampler, bar, count=count, seed=seed, truncation=truncation)
-        report = write_submission(pictures, out, count=count)
-    return SubmissionReport(report.path, report.count, time.monotonic() - began, report.bytes)
-
-
-def _counted(sampler: Sampler, bar: Any, *, count: int, seed: int, truncation: float) -> Iterator[np.ndarray]:
-    for batch in sampler.batches(count, seed=seed, truncation=truncation):
-        yield batch
-        bar.update(len(batch))
-
-
-def finishing_seconds(generator: nn.Module, recipe: Recipe, *, class_count: int, count: int) -> float:
-    """Measure what sampling and zipping `count` pictures will take after training, on one core."""
-    sampling_s, pictures = rehearse_sampling(
-        generator, z_dim=recipe.model.z_dim, class_count=class_count, count=count
-    )
-    began = time.monotonic()
-    for picture in pictures:
-        encode_png(picture)
-    return sampling_s + (time.monotonic() - began) / len(pictures) * count
-
-
-def train_within(
-    recipe: Recipe,
-    crop_set: CropSet,
-    run: Path,
-    *,
-    images: int | None,
-    budget_s: float | None,
-    started: float | None = None,
-    resume: str = "auto",
-    device: str = "auto",
-    count: int = COUNT,
-) -> TrainReport:
-    """Train so that `count` pictures can still be sampled and zipped within the budget.
-
-    What the set was prepared with goes into the recipe, so that the run's recipe tells the truth.
-    """
-    recipe = recipe_of_set(recipe, crop_set)
-    class_count = len(crop_set.class_names) if recipe.model.conditional else 0
-    return train(
-        recipe,
-        crop_set,
-        run,
-        images=images,
-        budget_s=budget_s,
-        started=started,
-        resume=resume,
-        device=device,
-        finishing_s=lambda generator: finishing_seconds(
-            generator, recipe, class_count=class_count, count=count
-        ),
-    )
-
-
-def recipe_of_set(recipe: Recipe, crop_set: CropSet) -> Recipe:
-    """Return the recipe with the crop policy and boxes that a prepared set was really made with."""
-    made_with = {
-        name: crop_set.provenance[name]
-        for name in ("policy", "boxes", "min_box_px")
-        if name in crop_set.provenance
-    }
-    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **made_with))
 
 
 def refuse_other_crops(settings: list[str], recipe: Recipe, crop_set: CropSet) -> None:
@@ -212,7 +126,7 @@ def run_pipeline(
         generated = _generated(out, count=count, seed=seed, truncation=truncation, device=device)
     zip_path = out / "images.zip"
     checked = check_submission(zip_path, count=count, size_px=recipe.data.size_px)
-    _save_sample_grid(zip_path, out / "samples.png")
+    save_sample_grid(zip_path, out / "samples.png")
     scored = None
     stopped_by = wish.signal_name or trained.stopped_by
     if stopped_by in ("SIGTERM", "SIGINT"):
@@ -282,14 +196,6 @@ def _chosen_network(network: str, weights: Path | None) -> tuple[str, str | None
     name = "public" if network == "auto" else network
     open_network(name, weights=weights, device="cpu")
     return name, None
-
-
-def _save_sample_grid(zip_path: Path, path: Path, *, columns: int = 16, rows: int = 10) -> None:
-    """Draw the first pictures of a zip."""
-    source = open_source(zip_path)
-    shown = source.images[: columns * rows]
-    pictures = [np.asarray(decode_picture(source.read(image), image.name)) for image in shown]
-    save_grid(np.stack(pictures), path, columns=columns)
 
 
 def demo(

@@ -14,14 +14,8 @@ from dogsgan.data.prepare import prepare
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks
-from dogsgan.pipeline import (
-    demo,
-    finishing_seconds,
-    generate,
-    refuse_other_crops,
-    run_pipeline,
-    train_within,
-)
+from dogsgan.pipeline import demo, refuse_other_crops, run_pipeline
+from dogsgan.stages import finishing_seconds, generate, train_within
 from dogsgan.submission import check_submission
 
 

@@ -1,0 +1,124 @@
+"""The stages that commands and kernel share: training within a budget, and the averaged generator to a zip.
+
+They chain data, training, sampling and submission, and know nothing of scoring: a Kaggle kernel takes this
+path.
+"""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from dogsgan.config import Recipe
+from dogsgan.data.cropset import CropSet
+from dogsgan.data.pictures import decode_picture
+from dogsgan.data.sources import open_source
+from dogsgan.grids import save_grid
+from dogsgan.progress import progress_bar
+from dogsgan.sampling import Sampler, check_truncation, load_sampler, rehearse_sampling
+from dogsgan.submission import SubmissionReport, write_submission
+from dogsgan.submission.writing import encode_png
+from dogsgan.training.loop import TrainReport, train
+
+COUNT = 10_000
+
+
+def generate(
+    run: Path, out: Path, *, count: int = COUNT, seed: int = 0, truncation: float = 1.0, device: str = "auto"
+) -> SubmissionReport:
+    """Sample the averaged generator of a run (or a generator file) into a zip of PNGs.
+
+    Raises:
+        DogsganError: no usable generator, or the zip cannot be written; nothing stands under `out` then.
+    """
+    check_truncation(truncation)
+    began = time.monotonic()
+    report = write_samples(
+        load_sampler(run, device=device), out, count=count, seed=seed, truncation=truncation
+    )
+    return SubmissionReport(report.path, report.count, time.monotonic() - began, report.bytes)
+
+
+def write_samples(
+    sampler: Sampler, out: Path, *, count: int = COUNT, seed: int = 0, truncation: float = 1.0
+) -> SubmissionReport:
+    """Write `count` pictures of an opened generator into a zip of PNGs.
+
+    Raises:
+        DogsganError: the generator makes NaN, or the zip cannot be written; nothing stands under `out` then.
+    """
+    with progress_bar(description="generate", total=count) as bar:
+        pictures = _counted(sampler, bar, count=count, seed=seed, truncation=truncation)
+        return write_submission(pictures, out, count=count)
+
+
+def _counted(sampler: Sampler, bar: Any, *, count: int, seed: int, truncation: float) -> Iterator[np.ndarray]:
+    for batch in sampler.batches(count, seed=seed, truncation=truncation):
+        yield batch
+        bar.update(len(batch))
+
+
+def finishing_seconds(generator: nn.Module, recipe: Recipe, *, class_count: int, count: int) -> float:
+    """Measure what sampling and zipping `count` pictures will take after training, on one core."""
+    sampling_s, pictures = rehearse_sampling(
+        generator, z_dim=recipe.model.z_dim, class_count=class_count, count=count
+    )
+    began = time.monotonic()
+    for picture in pictures:
+        encode_png(picture)
+    return sampling_s + (time.monotonic() - began) / len(pictures) * count
+
+
+def train_within(
+    recipe: Recipe,
+    crop_set: CropSet,
+    run: Path,
+    *,
+    images: int | None,
+    budget_s: float | None,
+    started: float | None = None,
+    resume: str = "auto",
+    device: str = "auto",
+    count: int = COUNT,
+) -> TrainReport:
+    """Train so that `count` pictures can still be sampled and zipped within the budget.
+
+    What the set was prepared with goes into the recipe, so that the run's recipe tells the truth.
+    """
+    recipe = recipe_of_set(recipe, crop_set)
+    class_count = len(crop_set.class_names) if recipe.model.conditional else 0
+    return train(
+        recipe,
+        crop_set,
+        run,
+        images=images,
+        budget_s=budget_s,
+        started=started,
+        resume=resume,
+        device=device,
+        finishing_s=lambda generator: finishing_seconds(
+            generator, recipe, class_count=class_count, count=count
+        ),
+    )
+
+
+def recipe_of_set(recipe: Recipe, crop_set: CropSet) -> Recipe:
+    """Return the recipe with the crop policy and boxes that a prepared set was really made with."""
+    made_with = {
+        name: crop_set.provenance[name]
+        for name in ("policy", "boxes", "min_box_px")
+        if name in crop_set.provenance
+    }
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **made_with))
+
+
+def save_sample_grid(zip_path: Path, path: Path, *, columns: int = 16, rows: int = 10) -> None:
+    """Draw the first pictures of a zip."""
+    source = open_source(zip_path)
+    shown = source.images[: columns * rows]
+    pictures = [np.asarray(decode_picture(source.read(image), image.name)) for image in shown]
+    save_grid(np.stack(pictures), path, columns=columns)

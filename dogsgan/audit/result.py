@@ -158,8 +158,11 @@ class Audit:
     def note(self) -> str:
         """Return in a sentence whose network measured the distances."""
         if self.competition:
-            return f"distances by the competition's own {self.network} network"
-        return f"NOT the competition's network: {self.network} made them, and they compare only with its own"
+            return f"the distances are by the competition's own {self.network} network"
+        return (
+            f"the distances are NOT by the competition's network: {self.network} made them, and they "
+            "compare only with one another"
+        )
 
     def summary(self) -> str:
         """Return the verdict and what it rests on in a few lines for people."""

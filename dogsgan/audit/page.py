@@ -1,0 +1,204 @@
+"""`report.html`: an audit as one self-contained page, from the template that lies beside this module.
+
+Names of files, kinds and classes are a stranger's: they are shown with control characters escaped, every
+value goes through the template's autoescaping, and the page forbids itself whatever it does not carry.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from dogsgan.audit.charts import HEIGHT, WIDTH, Histogram, Mark, histogram, threshold_bar
+from dogsgan.audit.result import Audit, DuplicateGroup, Finding, nearest_first
+from dogsgan.audit.thumbnails import Strip
+from dogsgan.data.sources import breed_name
+from dogsgan.errors import printable
+
+_MAX_GROUPS = 100
+_MAX_NAMES = 8
+_DIGITS = 6  # decimals of a distance in the page's data; all of them are in neighbours.csv
+FLAGGED, ACCEPTED, HONEST = "flagged", "accepted", "honest"
+
+
+def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
+    """Return the page's HTML; `strips` are the pictures of the pairs to show, by the finding's index."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.filters |= {
+        "distance": _distance,
+        "p_value": _p_value,
+        "number": lambda value: f"{value:,}",
+        "significant": lambda value: f"{value:.4g}",
+        "shown": printable,
+        "sentence": lambda text: text[:1].upper() + text[1:],
+    }
+    style, script = _resource("report.css"), _resource("report.js")
+    html = environment.from_string(_resource("report.html")).render(
+        audit=audit,
+        policy=_policy(style, script),
+        style=Markup(style),
+        script=Markup(script),
+        cards=[_card(finding, strips[finding.index]) for finding in _in_order(audit, strips)],
+        flagged_shown=sum(finding.index in strips for finding in audit.flagged),
+        groups=audit.duplicates[:_MAX_GROUPS],
+        max_names=_MAX_NAMES,
+        group_title=_group_title,
+        pictured={finding.name: finding.index for finding in audit.findings if finding.index in strips},
+        histograms=_histograms(audit),
+        width=WIDTH,
+        height=HEIGHT,
+        threshold_bar=threshold_bar,
+        kinds=_kinds(audit),
+        breeds=_breeds(audit),
+        rows=_rows(audit, strips),
+    )
+    # A lone surrogate, which no file may hold, can only come from a name that `printable` has not seen.
+    return html.encode(errors="backslashreplace").decode()
+
+
+def _resource(name: str) -> str:
+    return (files("dogsgan.audit") / "template" / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Return a content security policy that allows this very style and script, pictures in place, no more."""
+    return (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _in_order(audit: Audit, strips: Mapping[int, Strip]) -> list[Finding]:
+    return nearest_first(finding for finding in audit.findings if finding.index in strips)
+
+
+def _distance(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _p_value(value: float) -> str:
+    return "<0.00001" if value < 0.00001 else f"{value:.5f}"
+
+
+def _state(finding: Finding) -> str:
+    if not finding.flagged:
+        return HONEST
+    return ACCEPTED if finding.allowed else FLAGGED
+
+
+def _card(finding: Finding, picture: Strip) -> dict[str, Any]:
+    return {
+        "finding": finding,
+        "strip": picture,
+        "state": _state(finding),
+        "form": _form(finding),
+        "breed": _breed(finding),
+    }
+
+
+def _form(finding: Finding) -> str:
+    return f"{finding.form}, mirrored" if finding.flipped else finding.form
+
+
+def _breed(finding: Finding) -> str:
+    return printable(breed_name(finding.class_name)) if finding.class_name else ""
+
+
+def _kinds(audit: Audit) -> list[str]:
+    return sorted({printable(finding.family) for finding in audit.findings if finding.family})
+
+
+def _breeds(audit: Audit) -> list[str]:
+    return sorted({breed for breed in map(_breed, audit.findings) if breed})
+
+
+def _group_title(group: DuplicateGroup) -> str:
+    how = {"bytes": "the same bytes", "pixels": "the same pixels"}.get(group.how, f"the same {group.how}")
+    return f"{how}, some mirrored" if group.flipped else how
+
+
+def _rows(audit: Audit, strips: Mapping[int, Strip]) -> list[list[Any]]:
+    """Return every finding, nearest first, in the columns that the page's script expects."""
+    kinds, breeds = _kinds(audit), _breeds(audit)
+    kind_place = {kind: place for place, kind in enumerate(kinds)}
+    breed_place = {breed: place for place, breed in enumerate(breeds)}
+    return [
+        [
+            finding.index,
+            printable(finding.name),
+            printable(finding.nearest),
+            printable(_form(finding)),
+            _rounded(finding.distance),
+            _rounded(finding.p_value),
+            _rounded(finding.similarity),
+            _state(finding),
+            printable(finding.kind),
+            kind_place.get(printable(finding.family), -1),
+            breed_place.get(_breed(finding), -1),
+            finding.index in strips,
+        ]
+        for finding in nearest_first(audit.findings)
+    ]
+
+
+def _rounded(value: float | None) -> float | None:
+    return round(float(value), _DIGITS) if value is not None and np.isfinite(value) else None
+
+
+def _histograms(audit: Audit) -> list[Histogram]:
+    flagged = [finding for finding in audit.findings if finding.flagged]
+    distances = histogram(
+        "Feature distance to the nearest training picture",
+        np.array([finding.distance for finding in audit.findings]),
+        null=audit.null_distances,
+        flagged=np.array([finding.distance for finding in flagged]),
+        marks=_distance_marks(audit, flagged),
+    )
+    similarities = histogram(
+        "Pixel similarity to the training picture, aligned",
+        _similarities(audit.findings),
+        null=audit.null_similarities,
+        flagged=_similarities(flagged),
+        marks=_similarity_marks(audit, flagged),
+    )
+    return [chart for chart in (distances, similarities) if chart is not None]
+
+
+def _similarities(findings: Any) -> np.ndarray:
+    return np.array([f.similarity for f in findings if f.similarity is not None], dtype=np.float64)
+
+
+def _distance_marks(audit: Audit, flagged: list[Finding]) -> list[Mark]:
+    """Return the flag threshold, or where it is not known how far flagged pictures reach, and epsilon."""
+    marks = []
+    if audit.distance_threshold is not None:
+        marks.append(Mark(audit.distance_threshold, f"flagged below {audit.distance_threshold:.3f}", "flag"))
+    elif flagged:
+        farthest = max(finding.distance for finding in flagged)
+        marks.append(Mark(farthest, f"flagged up to {farthest:.3f}", "flag"))
+    epsilon = next((score.epsilon for score in audit.scores if score.network == audit.network), None)
+    if epsilon is not None:
+        marks.append(Mark(epsilon, f"ε {epsilon:g}, for the mean", "epsilon"))
+    return marks
+
+
+def _similarity_marks(audit: Audit, flagged: list[Finding]) -> list[Mark]:
+    values = _similarities(flagged)
+    if audit.similarity_threshold is not None:
+        threshold = audit.similarity_threshold
+        return [Mark(threshold, f"flagged above {threshold:.3f}", "flag")]
+    if len(values):
+        return [Mark(float(values.min()), f"flagged from {values.min():.3f}", "flag")]
+    return []

@@ -1,0 +1,1 @@
+"""One Kaggle kernel from this package: build it, rehearse it here, push it, fetch and submit its output."""

@@ -1,0 +1,128 @@
+"""What goes wrong between here and Kaggle, as one line that says what to do."""
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from dogsgan.errors import DogsganError
+from dogsgan.kernel.remote.credentials import HOW_TO_SET, Secrets
+
+if TYPE_CHECKING:
+    import requests
+
+
+class PassingTroubleError(DogsganError):
+    """Nothing is wrong with the request: the same may work later."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What is asked of Kaggle, for the text of a refusal."""
+
+    doing: str
+    """Fits behind "Kaggle will not": `push ann/dogs`."""
+    hint: str
+    """What to look at where Kaggle knows no such thing or forbids it."""
+    competition: str = ""
+    """Whose rules may be in the way."""
+    changes: str = ""
+    """For what must not happen twice: how to find out whether it did."""
+
+
+def explained(error: BaseException, errand: Errand, secrets: Secrets) -> DogsganError:
+    """Return what a person can do about anything that the official client raised on an errand."""
+    import requests  # comes with the client, which may not be installed
+
+    text = secrets.redact(_text_of(error))
+    refusal = _http_error_behind(error)
+    if refusal is not None and refusal.response is not None:
+        return _of_status(_status_of(refusal.response), secrets.redact(_message_of(refusal)), errand)
+    if isinstance(error, requests.exceptions.InvalidJSONError | json.JSONDecodeError):
+        return PassingTroubleError(
+            f"what Kaggle answered when asked to {errand.doing} is no JSON, so something else may have "
+            f"answered (a proxy, a login page, a maintenance page): check the network{_again(errand)}"
+        )
+    if isinstance(error, requests.Timeout):
+        return PassingTroubleError(
+            f"Kaggle took too long to {errand.doing}: check the network{_again(errand)}"
+        )
+    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+        return PassingTroubleError(
+            f"cannot reach Kaggle to {errand.doing}: check the network{_again(errand)}"
+        )
+    if isinstance(error, ValueError | SystemExit):  # the client's own refusals
+        return DogsganError(f"the kaggle client will not {errand.doing}: {text}")
+    return DogsganError(
+        f"the kaggle client does not understand what Kaggle answered when asked to {errand.doing} "
+        f"({type(error).__name__}: {text}): update it with pip install --upgrade kaggle"
+    )
+
+
+def _of_status(status: int, message: str, errand: Errand) -> DogsganError:
+    answer = f"{status}: {message}" if message else str(status)
+    lowered = message.lower()
+    if status == HTTPStatus.UNAUTHORIZED:
+        return DogsganError(f"Kaggle does not accept the credentials (asked to {errand.doing}): {HOW_TO_SET}")
+    if errand.competition and ("rules" in lowered or "competitions.participate" in lowered):
+        return rules_error(errand.competition)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return PassingTroubleError(
+            f"Kaggle wants fewer requests (asked to {errand.doing}; {answer}): wait some minutes, then run "
+            "the command again"
+        )
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return PassingTroubleError(
+            f"Kaggle is in trouble (asked to {errand.doing}; {answer}): wait{_again(errand)}"
+        )
+    return DogsganError(f"Kaggle will not {errand.doing} ({answer}): {errand.hint}")
+
+
+def rules_error(competition: str) -> DogsganError:
+    """Return the error of rules that were not accepted."""
+    return DogsganError(
+        f"the rules of the competition {competition} are not accepted, or there is no such competition: "
+        f"accept them at https://www.kaggle.com/competitions/{competition}/rules, then run the command again"
+    )
+
+
+def _again(errand: Errand) -> str:
+    if errand.changes:
+        return (
+            f", and, as it may have arrived all the same, {errand.changes} before running the command again"
+        )
+    return ", then run the command again"
+
+
+def _http_error_behind(error: BaseException) -> "requests.HTTPError | None":
+    """Return the refusal itself where the client raised it, or a `ValueError` of its own in its place."""
+    import requests
+
+    if isinstance(error, requests.HTTPError):
+        return error
+    cause = error.__cause__ or error.__context__
+    return cause if isinstance(error, ValueError) and isinstance(cause, requests.HTTPError) else None
+
+
+def _status_of(response: "requests.Response") -> int:
+    """Return the status; the one in the answer's JSON where it came as 200."""
+    if response.status_code >= HTTPStatus.BAD_REQUEST:
+        return response.status_code
+    try:
+        return int(response.json()["code"])
+    except (ValueError, TypeError, KeyError):
+        return response.status_code
+
+
+def _message_of(refusal: "requests.HTTPError") -> str:
+    """Return the server's own words, if it sent any as JSON."""
+    try:
+        message = refusal.response.json()["message"] if refusal.response is not None else ""
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return ""
+    return message if isinstance(message, str) else ""
+
+
+def _text_of(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]

@@ -1,0 +1,145 @@
+"""The output of a run on Kaggle ─▶ a folder here, its zip checked and, with the real pictures, scored."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from dogsgan.errors import DogsganError
+from dogsgan.files import atomic_path, write_text
+from dogsgan.kernel.remote.answers import OutputFile
+from dogsgan.kernel.remote.client import Kaggle
+from dogsgan.kernel.remote.following import log_lines, state_of, state_requests
+from dogsgan.kernel.remote.metadata import KernelRef, resolve
+from dogsgan.kernel.remote.planning import Plan, plan
+from dogsgan.progress import progress_bar
+
+if TYPE_CHECKING:
+    from dogsgan.scoring import Score
+    from dogsgan.submission import CheckReport
+
+ZIP = "images.zip"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came out of a run."""
+
+    kernel: str
+    version: int | None
+    out: Path
+    files: tuple[str, ...]
+    check: "CheckReport"
+    score: "Score | None"
+    """None where no real pictures were given."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "kernel": self.kernel,
+            "version": self.version,
+            "out": str(self.out),
+            "files": list(self.files),
+            "check": self.check.to_json(),
+            "score": None if self.score is None else self.score.to_json(),
+        }
+
+    def summary(self) -> str:
+        """Return some lines for people."""
+        lines = [
+            f"{self.kernel}: {len(self.files)} files in {self.out}",
+            self.check.summary(),
+            self.score.summary() if self.score else "not scored: give the real pictures with --real",
+        ]
+        return "\n".join(lines)
+
+
+def fetch_output(
+    kernel: str | Path,
+    out: Path,
+    *,
+    real: Path | None = None,
+    network: str = "public",
+    weights: Path | None = None,
+    device: str = "auto",
+    count: int = 10_000,
+) -> Fetched:
+    """Fetch what the newest run of a kernel left to `out`; check its zip, score it against `real`.
+
+    Files of the same names are replaced, others stay. The log is written as `SLUG.log`.
+
+    Raises:
+        DogsganError: the run is not complete, left no zip, or something cannot be fetched or scored.
+    """
+    ref, _ = resolve(kernel)
+    kaggle = Kaggle.connect()
+    state = state_of(kaggle, ref)
+    state.require_complete()
+    files = kaggle.output_files(ref)
+    require_file(files, ZIP, ref)
+    names = _fetch_all(kaggle, files, Path(out))
+    log_name = f"{ref.slug}.log"
+    write_text(Path(out) / log_name, "\n".join(log_lines(kaggle.log(ref))) + "\n")
+    check, score = _examined(
+        Path(out) / ZIP, real=real, network=network, weights=weights, device=device, count=count
+    )
+    return Fetched(str(ref), state.version, Path(out), (*names, log_name), check, score)
+
+
+def plan_output(kernel: str | Path) -> Plan:
+    """Return what `fetch_output` would send."""
+    ref, _ = resolve(kernel)
+    return plan(
+        *state_requests(ref),
+        lambda kaggle: kaggle.output_files(ref),
+        then="each file is fetched from the address that the list gives",
+    )
+
+
+def require_file(files: list[OutputFile], name: str, ref: KernelRef) -> None:
+    """Refuse an output without the file.
+
+    Raises:
+        DogsganError: it is not there; says what is.
+    """
+    names = [file.name for file in files]
+    if name not in names:
+        there = ", ".join(names[:10]) or "nothing"
+        raise DogsganError(
+            f"the output of {ref} holds no {name} (it holds {there}): read its log with `dogsgan kernel "
+            f"status {ref}`, mend the kernel and push it again"
+        )
+
+
+def _fetch_all(kaggle: Kaggle, files: list[OutputFile], out: Path) -> list[str]:
+    for file in files:
+        _refuse_unsafe(file.name)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".fetching-") as folder:
+        for file in progress_bar(files, description="fetching", unit="files"):
+            arrived = Path(folder) / "file"
+            kaggle.download(file, arrived)
+            with atomic_path(out / file.name) as partial:
+                arrived.replace(partial)
+    return [file.name for file in files]
+
+
+def _examined(
+    images: Path, *, real: Path | None, network: str, weights: Path | None, device: str, count: int
+) -> "tuple[CheckReport, Score | None]":
+    from dogsgan.submission import check_submission
+
+    check = check_submission(images, count=count)
+    if real is None:
+        return check, None
+    from dogsgan.scoring import score
+
+    return check, score(images, real, network=network, weights=weights, device=device)
+
+
+def _refuse_unsafe(name: str) -> None:
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
+        raise DogsganError(
+            f"the output holds a file with the unsafe name {name!r}: fetch the others by hand from its page"
+        )

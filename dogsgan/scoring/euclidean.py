@@ -1,7 +1,8 @@
-"""Squared Euclidean distances between features in blocks: fast ones with a bound on their error, and exact ones.
+"""Squared Euclidean distances between features: in blocks with a bound on their error, and exact ones.
 
-`|a|² + |b|² − 2ab` in float32 is fast and loses digits exactly where two rows are close, which is where copies are.
-So it only proposes; whatever lies within its error of a decision is computed anew in float64 as `|a − b|²`.
+`|a|² + |b|² − 2ab` in float32 is fast and loses digits exactly where two rows are close, which is where
+copies are. So it only proposes; whatever lies within its error of a decision is computed anew in float64 as
+`|a − b|²`.
 """
 
 from typing import TypeAlias
@@ -34,7 +35,7 @@ class Frame:
         self._centre = total / max(1, len(references))
         self._dtype = dtype
         self.relative_error = (len(total) + 32) * float(torch.finfo(dtype).eps) / 2
-        """γ: `squared` errs by at most 2γ(|a|² + |b|²) (Higham 2002, section 3.1, and some for the narrowing)."""
+        """γ: `squared` errs by at most 2γ(|a|² + |b|²) (Higham 2002, section 3.1; 32 for the narrowing)."""
 
     def block(self, rows: torch.Tensor, part: slice | torch.Tensor) -> Block:
         """Return `rows[part]`, n×D, in this frame, with their squared norms, n."""
@@ -42,7 +43,7 @@ class Frame:
         return moved, moved.square().sum(dim=1)
 
     def squared(self, left: Block, right: Block) -> torch.Tensor:
-        """Return the approximate squared distances, n×m, between two blocks; rounding can make them negative."""
+        """Return approximate squared distances, n×m, between two blocks; rounding can make them negative."""
         (a, a_norms), (b, b_norms) = left, right
         return torch.addmm(b_norms[None, :], a, b.T, alpha=-2).add_(a_norms[:, None])  # n×m
 

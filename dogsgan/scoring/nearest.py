@@ -1,4 +1,4 @@
-"""The nearest rows by Euclidean distance, with the digits of float64 at about the cost of a float32 product."""
+"""The nearest rows by Euclidean distance, with float64's digits at about the cost of a float32 product."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -141,7 +141,7 @@ def _block_pairs(rows: int, others: int, *, symmetric: bool) -> Iterator[tuple[s
 def _refined(
     proposals: _Proposals, rows: torch.Tensor, others: torch.Tensor, *, count: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the `count` nearest among the proposals by exact distance: squared distances and indices, N×count."""
+    """Return the `count` nearest proposals by exact distance: squared distances and indices, N×count."""
     indices = proposals.indices.sort(dim=1).values  # of rows equally far the first one is named
     row_of = torch.arange(len(indices)).repeat_interleave(proposals.count)
     exact = exact_squared(rows, others, row_of, indices.flatten()).reshape(indices.shape)

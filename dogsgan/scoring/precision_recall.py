@@ -1,7 +1,7 @@
 """Precision, recall, density and coverage of generated features: how much of each set lies within the other.
 
-Around every picture a ball reaches to its k-th nearest neighbour in its own set; the balls of a set stand for where
-its distribution has mass (Kynkäänniemi et al. 2019; Naeem et al. 2020).
+Around every picture a ball reaches to its k-th nearest neighbour in its own set; the balls of a set stand for
+where its distribution has mass (Kynkäänniemi et al. 2019; Naeem et al. 2020).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dogsgan.progress import progress_bar
-from dogsgan.scoring.euclidean import Array, Block, Frame, checked_pair, exact_squared, parts_of
+from dogsgan.scoring.euclidean import Array, Frame, checked_pair, exact_squared, parts_of
 from dogsgan.scoring.nearest import nearest_others
 
 NEIGHBOURS = 5
@@ -42,7 +42,7 @@ class PrecisionRecall:
 
     @property
     def density(self) -> float:
-        """How crowded by real pictures the places are where generated ones lie: 1 for the real distribution itself."""
+        """How crowded by real pictures the places are where generated ones lie: about 1 for real ones."""
         return float(self.real_balls.mean() / self.neighbours)
 
     @property
@@ -69,13 +69,13 @@ def precision_recall(
         f"{description}: {stage}" if description else None
         for stage in ("real neighbours", "generated neighbours", "overlap")
     ]
-    real_radii = nearest_others(real, count=neighbours, side="real", description=stages[0])
-    generated_radii = nearest_others(generated, count=neighbours, side="generated", description=stages[1])
+    of_real = nearest_others(real, count=neighbours, side="real", description=stages[0])
+    of_generated = nearest_others(generated, count=neighbours, side="generated", description=stages[1])
     return overlap(
         generated,
         real,
-        generated_radii=generated_radii.squared,
-        real_radii=real_radii.squared,
+        generated_squared=of_generated.squared,
+        real_squared=of_real.squared,
         description=stages[2],
     )
 
@@ -84,8 +84,8 @@ def overlap(
     generated: Array,
     real: Array,
     *,
-    generated_radii: np.ndarray,
-    real_radii: np.ndarray,
+    generated_squared: np.ndarray,
+    real_squared: np.ndarray,
     description: str | None = None,
 ) -> PrecisionRecall:
     """Return the four numbers, given each side's squared distances to its k nearest others, N×k and M×k.
@@ -93,26 +93,19 @@ def overlap(
     For who needs those distances for something else too; `precision_recall` says the rest.
     """
     rows, others = checked_pair(generated, real)
-    generated_limits = torch.as_tensor(generated_radii[:, -1])
-    real_limits = torch.as_tensor(real_radii[:, -1])
-    real_balls = torch.zeros(len(rows), dtype=torch.long)
-    recalled = torch.zeros(len(others), dtype=torch.bool)
-    covered = torch.zeros(len(others), dtype=torch.bool)
+    real_balls = np.zeros(len(rows), dtype=np.int64)
+    recalled, covered = np.zeros((2, len(others)), dtype=bool)
     frame = Frame(others)
     pairs = [(part, other_part) for part in parts_of(len(rows)) for other_part in parts_of(len(others))]
-    for part, other_part in (
-        progress_bar(pairs, description=description, unit="blocks") if description else pairs
-    ):
+    shown = progress_bar(pairs, description=description, unit="blocks") if description else pairs
+    for part, other_part in shown:
         comparison = _Comparison(frame, rows, others, part=part, other_part=other_part)
-        in_real = comparison.nearer_than(real_limits[other_part][None, :])
-        real_balls[part] += in_real.sum(dim=1)
-        covered[other_part] |= in_real.any(dim=0)
-        recalled[other_part] |= comparison.nearer_than(generated_limits[part][:, None]).any(dim=0)
+        in_real = comparison.nearer_than(real_squared[None, other_part, -1])
+        real_balls[part] += np.count_nonzero(in_real, axis=1)
+        covered[other_part] |= in_real.any(axis=0)
+        recalled[other_part] |= comparison.nearer_than(generated_squared[part, -1:]).any(axis=0)
     return PrecisionRecall(
-        neighbours=real_radii.shape[1],
-        real_balls=real_balls.numpy(),
-        recalled=recalled.numpy(),
-        covered=covered.numpy(),
+        neighbours=real_squared.shape[1], real_balls=real_balls, recalled=recalled, covered=covered
     )
 
 
@@ -125,17 +118,23 @@ class _Comparison:
         self._rows, self._others = rows, others
         self._starts = part.start, other_part.start
         left, right = frame.block(rows, part), frame.block(others, other_part)
-        self._squared = frame.squared(left, right)  # n×m
-        self._error = frame.error(left, right)  # n×m
+        self._squared = frame.squared(left, right).numpy()  # n×m
+        self._error = frame.error(left, right).numpy()  # n×m
 
-    def nearer_than(self, limits: torch.Tensor) -> torch.Tensor:
+    def nearer_than(self, limits: np.ndarray) -> np.ndarray:
         """Return which squared distances are below `limits`, n×1 or 1×m, as n×m booleans."""
-        margin = self._squared - limits.to(self._squared.dtype)
+        # NumPy: on busy cores torch's threads wait for each other longer than these passes take.
+        margin = self._squared - limits.astype(self._squared.dtype)
         nearer = margin < 0
-        row_of, other_of = (margin.abs_() < self._error).nonzero(as_tuple=True)
+        row_of, other_of = np.divmod(
+            np.flatnonzero(np.abs(margin, out=margin) < self._error), margin.shape[1]
+        )
         if len(row_of):
             exact = exact_squared(
-                self._rows, self._others, row_of + self._starts[0], other_of + self._starts[1]
-            )
-            nearer[row_of, other_of] = exact < limits.expand(nearer.shape)[row_of, other_of]
+                self._rows,
+                self._others,
+                torch.from_numpy(row_of + self._starts[0]),
+                torch.from_numpy(other_of + self._starts[1]),
+            ).numpy()
+            nearer[row_of, other_of] = exact < np.broadcast_to(limits, margin.shape)[row_of, other_of]
         return nearer

@@ -1,0 +1,65 @@
+"""AuthPct: how many generated pictures are not suspiciously near to one training picture."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dogsgan.scoring.euclidean import Array
+from dogsgan.scoring.nearest import Neighbours, nearest_others, nearest_rows
+
+
+@dataclass(frozen=True, eq=False)
+class Authenticity:
+    """Which generated pictures are authentic."""
+
+    authentic: np.ndarray
+    """One boolean for each generated picture, N."""
+
+    @property
+    def percent(self) -> float:
+        """AuthPct: the share of generated pictures that are authentic, 0..100."""
+        return float(100 * self.authentic.mean())
+
+
+def authenticity(generated: Array, real: Array, *, description: str | None = None) -> Authenticity:
+    """Return which generated pictures are authentic, by Euclidean distance of features, N×D and M×D.
+
+    A generated picture is authentic if it lies farther from its nearest training picture than that picture
+    lies from its own nearest other one (Alaa et al. 2022, "How faithful is your synthetic data?"). `real` is
+    the set that was trained on: a held-out set of the same distribution gives another number. A training
+    picture that stands twice has its twin at distance 0, so that only an exact copy of it is not authentic:
+    leave the twins out.
+
+    `description` heads a progress bar for each of the two stages; None shows none.
+
+    Raises:
+        DogsganError: there is no generated or fewer than two real pictures, sizes differ, or a feature is NaN
+            or infinite.
+    """
+    stages = [
+        f"{description}: {stage}" if description else None
+        for stage in ("generated to real", "real neighbours")
+    ]
+    return authenticity_of(
+        nearest_rows(generated, real, description=stages[0]),
+        nearest_others(real, description=stages[1]),
+    )
+
+
+def authenticity_of(to_real: Neighbours, among_real: Neighbours) -> Authenticity:
+    """Return the same from distances at hand: generated to real, N×k, and real to other real, M×k."""
+    nearest = to_real.indices[:, 0]
+    return Authenticity(authentic=among_real.squared[nearest, 0] < to_real.squared[:, 0])
+
+
+def authenticity_of_unseen(among_real: Neighbours) -> Authenticity:
+    """Return which training pictures would be authentic: what an honest generator comes to.
+
+    Each takes its turn as a generated picture, with the others as the training set (leave-one-out).
+    `among_real` holds distances of real to other real pictures, M×k with k of at least 2: the second one is
+    needed where two pictures are each other's nearest.
+    """
+    nearest = among_real.indices[:, 0]
+    mutual = among_real.indices[nearest, 0] == np.arange(len(nearest))
+    own = np.where(mutual, among_real.squared[nearest, 1], among_real.squared[nearest, 0])
+    return Authenticity(authentic=own < among_real.squared[:, 0])

@@ -92,7 +92,9 @@ def audit_of(findings: Sequence[Finding], **changes: Any) -> Audit:
             DuplicateGroup("perceptual hash", tuple(f.name for f in findings[1:3]), (), True),
         ),
         "statistics": (
-            Statistic("c_t", "C_T", -3.1, -4.0, -2.2, "It lies nearer to the training set than held-out ones."),
+            Statistic(
+                "c_t", "C_T", -3.1, -4.0, -2.2, "It lies nearer to the training set than held-out ones."
+            ),
             Statistic("authpct", "AuthPct", None, None, None, "Too few pictures: it takes 6."),
         ),
         "scores": (SCORE,),

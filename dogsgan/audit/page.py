@@ -22,6 +22,9 @@ from dogsgan.errors import printable
 
 _MAX_GROUPS = 100
 _MAX_NAMES = 8
+MAX_ROWS = 20_000
+"""How many pictures the page's table has, at most, the nearest."""
+_LONGEST = 160  # characters of a name; a longer one loses its middle
 _DIGITS = 6  # decimals of a distance in the page's data; all of them are in neighbours.csv
 FLAGGED, ACCEPTED, HONEST = "flagged", "accepted", "honest"
 
@@ -31,13 +34,18 @@ def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.policies["json.dumps_kwargs"] = {
+        "separators": (",", ":"),
+        "allow_nan": False,
+        "ensure_ascii": False,
+    }
     environment.filters |= {
         "distance": _distance,
         "p_value": _p_value,
         "number": lambda value: f"{value:,}",
         "significant": lambda value: f"{value:.4g}",
         "shown": printable,
+        "name": _name,
         "sentence": lambda text: text[:1].upper() + text[1:],
     }
     style, script = _resource("report.css"), _resource("report.js")
@@ -84,6 +92,13 @@ def _in_order(audit: Audit, strips: Mapping[int, Strip]) -> list[Finding]:
     return nearest_first(finding for finding in audit.findings if finding.index in strips)
 
 
+def _name(text: str) -> str:
+    """Return a stranger's name as it is shown: on one line, nothing invisible in it, and not endless."""
+    text = printable(text)
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]}…{text[-half:]}"
+
+
 def _distance(value: float) -> str:
     return f"{value:.4f}"
 
@@ -113,11 +128,11 @@ def _form(finding: Finding) -> str:
 
 
 def _breed(finding: Finding) -> str:
-    return printable(breed_name(finding.class_name)) if finding.class_name else ""
+    return _name(breed_name(finding.class_name)) if finding.class_name else ""
 
 
 def _kinds(audit: Audit) -> list[str]:
-    return sorted({printable(finding.family) for finding in audit.findings if finding.family})
+    return sorted({_name(finding.family) for finding in audit.findings if finding.family})
 
 
 def _breeds(audit: Audit) -> list[str]:
@@ -137,19 +152,20 @@ def _rows(audit: Audit, strips: Mapping[int, Strip]) -> list[list[Any]]:
     return [
         [
             finding.index,
-            printable(finding.name),
-            printable(finding.nearest),
-            printable(_form(finding)),
+            _name(finding.name),
+            _name(finding.nearest),
+            _name(_form(finding)),
             _rounded(finding.distance),
             _rounded(finding.p_value),
             _rounded(finding.similarity),
             _state(finding),
-            printable(finding.kind),
-            kind_place.get(printable(finding.family), -1),
+            _name(finding.kind),
+            kind_place.get(_name(finding.family), -1),
             breed_place.get(_breed(finding), -1),
             finding.index in strips,
         ]
-        for finding in nearest_first(audit.findings)
+        for rank, finding in enumerate(nearest_first(audit.findings))
+        if rank < MAX_ROWS or finding.index in strips
     ]
 
 

@@ -18,7 +18,7 @@ MAX_FLAGGED = 1_000
 MAX_ACCEPTED = 200
 MAX_UNFLAGGED = 200
 """How many of those that are not flagged are shown, the nearest."""
-MAX_STRIP_BYTES = 20_000_000
+MAX_STRIP_BYTES = 16_000_000
 """What the pictures of the page take, at most: it stays under 30 MB with its text."""
 _SHEET_TILES = 60
 _SHEET_TILES_UNFLAGGED = 12

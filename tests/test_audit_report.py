@@ -1,0 +1,323 @@
+"""What an audit leaves in its folder: the page's contents, the contact sheet, and what they cost."""
+
+import csv
+import dataclasses
+import html
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_audit import HONEST, PUBLIC_SCORE, audit_of, copy, drawn_pair, finding
+
+from dogsgan.audit import report, thumbnails
+from dogsgan.audit.charts import Mark, histogram
+from dogsgan.audit.report import write_report
+from dogsgan.audit.result import Audit, DuplicateGroup, Finding, Pair, Statistic
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)>.png",
+    "</script><script>alert(1)</script>.png",
+    '"><svg onload=alert(1)>.png',
+    "<!--<script>.png",
+    "a\u2028b\u202egnp.exe\x1b[2J.png",
+    "{{ 7 * 7 }}{% raw %}.png",
+    "a\udcff.png",
+)
+
+
+def page_of(audit: Audit, out: Path) -> str:
+    return write_report(audit, out, pair_of=drawn_pair).page.read_text(encoding="utf-8")
+
+
+def text_of(page: str) -> str:
+    body = re.sub(r"<(style|script)\b.*?</\1>", "", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def rows_of(page: str) -> list[list]:  # type: ignore[type-arg]
+    found = re.search(r'<script type="application/json" id="findings">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return json.loads(found[1])  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def mixed() -> Audit:
+    return audit_of([copy(0), finding(1), copy(2), copy(3, allowed=True), *map(finding, range(4, 12))])
+
+
+def test_four_files_are_written_and_nothing_beside(mixed: Audit, tmp_path: Path) -> None:
+    files = write_report(mixed, tmp_path / "out", pair_of=drawn_pair)
+    assert {path.name for path in files} == {p.name for p in (tmp_path / "out").iterdir()}
+    assert {path.name for path in files} == {"report.html", "neighbours.csv", "flagged.png", "audit.json"}
+    values = json.loads(files.json.read_text())
+    assert (values["flagged"], values["report"]) == (2, str(files.page))
+
+
+def test_the_verdict_and_whose_network_it_is_stand_on_top(mixed: Audit, tmp_path: Path) -> None:
+    text = text_of(page_of(mixed, tmp_path))
+    verdict = text.index("2 of 12 pictures copy training data.", 60)
+    note = text.index("NOT by the competition's network")
+    assert verdict < note < text.index("What was compared")
+    assert "own public network" not in text
+
+
+def test_the_competitions_network_is_called_so_and_its_epsilon_drawn(mixed: Audit, tmp_path: Path) -> None:
+    audit = dataclasses.replace(mixed, competition=True, network="public", scores=(PUBLIC_SCORE,))
+    page = page_of(audit, tmp_path)
+    assert "by the competition's own public network" in text_of(page)
+    assert "ε 0.1, for the mean" in page
+    assert "Below the threshold: penalised." in text_of(page)
+
+
+def test_no_epsilon_is_drawn_for_a_network_that_has_none(mixed: Audit, tmp_path: Path) -> None:
+    page = page_of(mixed, tmp_path)
+    assert "ε" not in page
+    assert "No threshold was calibrated" in text_of(page)
+
+
+def test_flag_thresholds_are_drawn_or_how_far_flags_reach(mixed: Audit, tmp_path: Path) -> None:
+    page = page_of(mixed, tmp_path / "a")
+    assert "flagged below 0.120" in page
+    assert "flagged above 0.900" in page
+    unknown = dataclasses.replace(mixed, distance_threshold=None, similarity_threshold=None)
+    page = page_of(unknown, tmp_path / "b")
+    assert "flagged up to 0.004" in page
+    assert "flagged from 0.987" in page
+
+
+def test_statistics_have_interval_and_sentence_and_a_reason_where_not_computed(
+    mixed: Audit, tmp_path: Path
+) -> None:
+    text = text_of(page_of(mixed, tmp_path))
+    assert "-3.1 -4 to -2.2 It lies nearer to the training set" in text
+    assert "not computed – Too few pictures: it takes 6." in text
+
+
+def test_pairs_stand_in_the_page_without_javascript_nearest_first(mixed: Audit, tmp_path: Path) -> None:
+    page = page_of(mixed, tmp_path)
+    order = [int(index) for index in re.findall(r'id="pair-(\d+)"', page)]
+    assert order[:3] == [0, 2, 3]
+    assert len(order) == 12
+    assert page.count('src="data:image/webp;base64,') == 12
+
+
+def test_the_data_has_every_picture_once(mixed: Audit, tmp_path: Path) -> None:
+    rows = rows_of(page_of(mixed, tmp_path))
+    assert sorted(row[0] for row in rows) == list(range(12))
+    assert {row[1]: row[7] for row in rows}["00003.png"] == "accepted"
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would make elements and attributes of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def hostile_audit() -> Audit:
+    """Return an audit with hostile text in every place that takes any."""
+    findings = [
+        dataclasses.replace(
+            copy(index),
+            name=name,
+            nearest=name,
+            form=name,
+            second=name,
+            kind=name if index % 2 else f"blend of {name} and {name}",
+            class_name=f"n02085620-{name}",
+        )
+        for index, name in enumerate(HOSTILE)
+    ]
+    evil = HOSTILE[1]
+    return dataclasses.replace(
+        audit_of(findings),
+        generated_path=Path(evil),
+        real_path=Path(HOSTILE[0]),
+        real_description=evil,
+        forms=(evil,),
+        network=evil,
+        network_description=evil,
+        scores=(dataclasses.replace(PUBLIC_SCORE, network=evil),),
+        statistics=(Statistic(evil, evil, 1.0, 0.5, 2.0, evil),),
+        duplicates=(DuplicateGroup(evil, HOSTILE, HOSTILE, True),),
+        warnings=HOSTILE,
+    )
+
+
+def test_a_strangers_text_stays_text_everywhere(mixed: Audit, tmp_path: Path) -> None:
+    def tags_of(audit: Audit, folder: str) -> Tags:
+        parser = Tags()
+        parser.feed(page_of(audit, tmp_path / folder))
+        return parser
+
+    tame, hostile = tags_of(mixed, "a"), tags_of(hostile_audit(), "b")
+    assert hostile.tags <= tame.tags
+    assert hostile.attributes <= tame.attributes
+    page = (tmp_path / "b" / "report.html").read_text(encoding="utf-8")
+    assert page.count("</script>") == 2
+    assert "\u2028" not in page
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+    assert "{{ 7 * 7 }}" in text_of(page)
+    assert {row[1] for row in rows_of(page)} >= {HOSTILE[0], HOSTILE[1], "a\\udcff.png"}
+
+
+def test_the_page_forbids_itself_what_it_does_not_carry(mixed: Audit, tmp_path: Path) -> None:
+    page = page_of(mixed, tmp_path)
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)
+    assert policy
+    assert "default-src 'none'" in html.unescape(policy[1])
+    assert "unsafe-inline" not in policy[1]
+    assert not re.search(r"""(?:src|href)="(?!data:|#)""", page)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_a_long_name_loses_its_middle_on_the_page_and_nothing_in_the_table(tmp_path: Path) -> None:
+    name = "x" * 200 + "halfway" + "y" * 300
+    files = write_report(audit_of([dataclasses.replace(HONEST, name=name)]), tmp_path, pair_of=drawn_pair)
+    assert "halfway" not in files.page.read_text(encoding="utf-8")
+    with files.neighbours.open(newline="", encoding="utf-8") as table:
+        assert next(csv.DictReader(table))["name"] == name
+
+
+def test_a_long_warning_is_shown_whole(mixed: Audit, tmp_path: Path) -> None:
+    warning = "word " * 100 + "end of it"
+    page = page_of(dataclasses.replace(mixed, warnings=(warning,)), tmp_path)
+    assert warning in text_of(page)
+
+
+def test_honest_pictures_only_show_the_nearest(tmp_path: Path) -> None:
+    audit = audit_of([finding(index) for index in range(300)])
+    asked: list[str] = []
+
+    def pair_of(finding: Finding) -> Pair:
+        asked.append(finding.name)
+        return drawn_pair(finding)
+
+    files = write_report(audit, tmp_path, pair_of=pair_of)
+    nearest = sorted(audit.findings, key=lambda f: (f.p_value, f.distance, f.name))[:200]
+    assert asked == [f.name for f in nearest]
+    page = files.page.read_text(encoding="utf-8")
+    assert "None of 300 pictures is found to copy training data." in text_of(page)
+    assert len(rows_of(page)) == 300
+    assert Image.open(files.sheet).width > 3 * 3 * 128
+
+
+def test_flagged_pictures_beyond_what_is_shown_are_counted_and_stay_in_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "MAX_FLAGGED", 4)
+    page = page_of(audit_of([copy(index) for index in range(9)]), tmp_path)
+    assert "the nearest 4 of the 9 flagged ones" in text_of(page)
+    assert len(rows_of(page)) == 9
+
+
+def test_pictures_stop_where_their_room_is_used_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MAX_STRIP_BYTES", 60_000)
+    audit = audit_of([copy(index, kind="crop") for index in range(30)])
+    page = page_of(audit, tmp_path)
+    uris = re.findall(r'src="(data:image/[^"]+)"', page)
+    assert 0 < len(uris) < 30
+    assert sum(map(len, uris)) <= 60_000
+    assert len(rows_of(page)) == 30
+
+
+def test_the_table_keeps_every_pair_when_its_rows_run_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dogsgan.audit.page.MAX_ROWS", 3)
+    monkeypatch.setattr(report, "MAX_UNFLAGGED", 5)
+    page = page_of(audit_of([finding(index) for index in range(9)]), tmp_path)
+    assert len(rows_of(page)) == 5
+    assert "The nearest 5 of 9" in text_of(page)
+
+
+@pytest.mark.parametrize("side", [16, 64, 300])
+def test_a_strip_has_three_pictures_of_any_size_and_the_pixels_of_small_ones(side: int) -> None:
+    pair = drawn_pair(copy(1), side=side)
+    made = thumbnails.strip(pair)
+    shown = min(side, thumbnails.SIDE_PX)
+    assert made.height == shown
+    assert made.enlarged == (side <= 64)
+    pixels = decoded(made.uri)
+    assert pixels.shape == (made.height, made.width, 4)
+    if side <= thumbnails.SIDE_PX:
+        assert np.array_equal(pixels[:, :side, :3], pair.generated)
+        assert np.array_equal(pixels[:, -side:, :3], pair.difference)
+    assert (pixels[:, shown, 3] == 0).all()
+
+
+def decoded(uri: str) -> np.ndarray:
+    import base64
+    import io
+
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGBA"))
+
+
+def test_strips_are_png_where_pillow_has_no_webp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thumbnails.features, "check", lambda name: False)
+    made = thumbnails.strip(drawn_pair(copy(1)))
+    assert made.uri.startswith("data:image/png;base64,")
+    assert decoded(made.uri).shape == (made.height, made.width, 4)
+
+
+def test_the_contact_sheet_has_a_tile_for_each_flagged_picture(mixed: Audit, tmp_path: Path) -> None:
+    sheet = np.asarray(Image.open(write_report(mixed, tmp_path, pair_of=drawn_pair).sheet))
+    generated = drawn_pair(copy(0)).generated
+    assert np.array_equal(sheet[2 : 2 + 128 : 2, 2 : 2 + 128 : 2], generated)
+
+
+def test_a_report_that_fails_leaves_no_json_that_says_it_is_there(mixed: Audit, tmp_path: Path) -> None:
+    def broken(finding: Finding) -> Pair:
+        raise RuntimeError("no picture")
+
+    with pytest.raises(RuntimeError):
+        write_report(mixed, tmp_path, pair_of=broken)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_audit_gives_the_same_bytes(mixed: Audit, tmp_path: Path) -> None:
+    first = write_report(mixed, tmp_path, pair_of=drawn_pair)
+    contents = [path.read_bytes() for path in first]
+    assert [path.read_bytes() for path in write_report(mixed, tmp_path, pair_of=drawn_pair)] == contents
+
+
+def test_a_histograms_bars_are_shares_of_all_pictures() -> None:
+    random = np.random.default_rng(0)
+    values = np.append(random.uniform(0.1, 0.4, 500), np.nan)
+    chart = histogram("title", values, null=values / 2, flagged=values[:3], marks=[Mark(0.7, "far", "flag")])
+    assert chart is not None
+    per_share = 130 / max(bar.height for bar in chart.bars)
+    assert per_share > 0
+    assert "500 generated" in chart.caption
+    positions = [mark.position for mark in chart.marks]
+    assert 38 < positions[0] <= 350
+    assert all(38 <= bar.x and bar.x + bar.width <= 350.1 and bar.height >= 0 for bar in chart.bars)
+    assert len(chart.rug) == 3
+
+
+def test_equal_values_and_nothing_to_draw_are_no_error() -> None:
+    none = np.array([])
+    assert histogram("title", none, null=none, flagged=none) is None
+    chart = histogram("title", np.zeros(5), null=none, flagged=none)
+    assert chart is not None
+    assert len(chart.bars) == 1
+    assert chart.outline == ""
+
+
+def test_the_sentence_on_the_threshold_of_2019_counts_right(shared_data: Path) -> None:
+    with (shared_data / "scored_submissions.csv").open(newline="") as file:
+        labelled = [row for row in csv.DictReader(file) if row["labels"] in ("mgan", "sup", "aug", "ae")]
+    passed = sum(float(row["distance_public"]) >= 0.1 for row in labelled)
+    assert (len(labelled), passed) == (249, 246)

@@ -1,0 +1,188 @@
+"""A recipe ─▶ the folder that is pushed to Kaggle: one code file with everything in it, and its metadata."""
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dogsgan.config import Recipe
+from dogsgan.errors import DogsganError
+from dogsgan.files import read_json, write_json, write_text
+from dogsgan.kernel.bundle import pack, packed_modules
+from dogsgan.kernel.remote.metadata import COMPETITION, METADATA_FILE
+from dogsgan.kernel.writing import notebook, script
+from dogsgan.presets import preset
+from dogsgan.training.deadline import parse_duration
+
+MAX_BYTES = 1_000_000  # Kaggle refuses a larger code file
+LONGEST_BUDGET_S = 9 * 3600  # of a GPU session
+PLACEHOLDER_USER = "YOUR-KAGGLE-NAME"
+CPU_PRESET = "dogs-sagan-cpu"
+ACCELERATOR = "NvidiaTeslaT4"  # what the client calls a pair of T4; a P100 is no longer to be had
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What was built: the folder, its code file, how large that is, and the kernel's name on Kaggle."""
+
+    folder: Path
+    code_file: str
+    bytes: int
+    modules: int
+    id: str
+    recipe: str
+    cpu_recipe: str
+    budget: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {**self.__dict__, "folder": str(self.folder)}
+
+    def summary(self) -> str:
+        """Return a few lines for people, with what to do next."""
+        lines = [
+            f"{self.folder / self.code_file}: {self.bytes / 1e3:.0f} kB with {self.modules} modules; trains "
+            f"{self.recipe} (on a CPU {self.cpu_recipe}) and ends within {self.budget}",
+            f"{self.folder / METADATA_FILE}: {self.id}, two T4, no internet",
+            f"try it here: dogsgan kernel rehearse {self.folder}",
+        ]
+        if self.id.startswith(PLACEHOLDER_USER):
+            lines.insert(
+                2, f"before it is pushed: build again with --user, or change {PLACEHOLDER_USER} there"
+            )
+        return "\n".join(lines)
+
+
+def build_kernel(
+    recipe: Recipe,
+    out: Path,
+    *,
+    cpu_recipe: Recipe | None = None,  # where no GPU works; chosen by size if None
+    budget: str = "9h",
+    count: int = 10_000,
+    seed: int = 0,
+    truncation: float = 1.0,
+    images: int | None = None,
+    as_notebook: bool = False,
+    user: str | None = None,  # on Kaggle; from the client's configuration if None
+    slug: str | None = None,  # in the kernel's address; the folder's name if None
+    datasets: tuple[str, ...] = (),  # OWNER/NAME, attached beside the competition's data
+) -> BuildReport:
+    """Write `kernel-metadata.json` and one code file to `out`. The same arguments give the same bytes.
+
+    Raises:
+        DogsganError: the budget is longer than Kaggle's, a name is none that Kaggle takes, the file would be
+            too large, or `out` holds another kernel's code file.
+    """
+    if not 0 < parse_duration(budget) <= LONGEST_BUDGET_S:
+        raise DogsganError(f"a budget of {budget} is longer than Kaggle's 9 hours of GPU: give 9h or less")
+    out = Path(out)
+    slug = _checked_slug(slug or out.resolve().name.lower())
+    cpu_recipe = replace(cpu_recipe or _cpu_recipe(recipe), data=recipe.data)
+    values = _values(recipe, cpu_recipe, budget, count, seed, truncation, images)
+    modules = packed_modules()
+    package, sha256 = pack(modules)
+    write = notebook if as_notebook else script
+    text = write(slug.replace("-", " "), values, package=package, sha256=sha256)
+    size = len(text.encode())
+    if size > MAX_BYTES:
+        raise DogsganError(f"the code file would have {size:,} bytes and Kaggle takes {MAX_BYTES:,}")
+    code_file = f"{slug}.ipynb" if as_notebook else f"{slug}.py"
+    metadata = _metadata(f"{_user(user)}/{slug}", code_file, as_notebook=as_notebook, datasets=datasets)
+    for other in {f"{slug}.ipynb", f"{slug}.py"} - {code_file}:
+        (out / other).unlink(missing_ok=True)  # one code file, whichever it was before
+    write_text(out / code_file, text)
+    write_json(out / METADATA_FILE, metadata)
+    return BuildReport(
+        out, code_file, size, len(modules), metadata["id"], recipe.name, cpu_recipe.name, budget
+    )
+
+
+def _values(
+    recipe: Recipe,
+    cpu_recipe: Recipe,
+    budget: str,
+    count: int,
+    seed: int,
+    truncation: float,
+    images: int | None,
+) -> dict[str, tuple[Any, str]]:
+    """Return the values of the code file's head, each with what it means."""
+    return {
+        "BUDGET": (budget, "from the first line to the last; 9h is what Kaggle grants"),
+        "COUNT": (count, "pictures in images.zip; the competition takes 10000"),
+        "SEED": (seed, "another seed, other pictures of the same generator"),
+        "TRUNCATION": (truncation, "below 1: noise beyond twice this is drawn again (1: none)"),
+        "IMAGES": (images, "training ends after so many real images; None: when the time is up"),
+        "RECIPE": (recipe, "What is trained where a GPU works."),
+        "CPU_RECIPE": (cpu_recipe, "What is trained where none does. Its data are those of RECIPE."),
+    }
+
+
+def _cpu_recipe(recipe: Recipe) -> Recipe:
+    """Return what a CPU can train in hours: the recipe itself if it is no larger than the preset for that."""
+    small = preset(CPU_PRESET)
+    widest = max(recipe.model.generator_width, recipe.model.discriminator_width)
+    if widest <= small.model.generator_width:
+        return recipe
+    model = replace(small.model, conditional=recipe.model.conditional)
+    return replace(small, model=model)
+
+
+def _metadata(
+    identifier: str, code_file: str, *, as_notebook: bool, datasets: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return every field that the client sends, set on purpose."""
+    for name in datasets:
+        if not re.fullmatch(r"[\w-]+/[\w-]+", name):
+            raise DogsganError(f"{name!r} names no dataset: write OWNER/NAME as in the address of its page")
+    return {
+        "id": identifier,
+        "title": identifier.split("/")[1].replace("-", " "),  # makes the same address again
+        "code_file": code_file,
+        "language": "python",
+        "kernel_type": "notebook" if as_notebook else "script",
+        "is_private": True,
+        "enable_gpu": True,
+        "enable_tpu": False,
+        "enable_internet": False,  # the competition's rule; left out, the client says true
+        "machine_shape": ACCELERATOR,
+        "docker_image_pinning_type": "original",  # a kernel that worked keeps the image it worked with
+        "keywords": [],
+        "dataset_sources": list(datasets),
+        "competition_sources": [COMPETITION],
+        "kernel_sources": [],
+        "model_sources": [],
+    }
+
+
+def _checked_slug(slug: str) -> str:
+    if not re.fullmatch(r"[a-z0-9](-?[a-z0-9]){4,49}", slug):
+        raise DogsganError(
+            f"{slug!r} cannot be a kernel's address: name the folder, or give --slug, with 5 to 50 small "
+            "letters, digits and single hyphens"
+        )
+    return slug
+
+
+def _user(name: str | None) -> str:
+    """Return the user to build for: the one given, the client's, or a placeholder. No secret is read."""
+    name = name or os.environ.get("KAGGLE_USERNAME") or _configured_user() or PLACEHOLDER_USER
+    if not re.fullmatch(r"[\w-]+", name):
+        raise DogsganError(f"{name!r} is no name on Kaggle: write it as in the address of your profile")
+    return name
+
+
+def _configured_user() -> str | None:
+    folder = os.environ.get("KAGGLE_CONFIG_DIR")
+    candidates = [Path(folder)] if folder else [Path.home() / ".kaggle", Path.home() / ".config" / "kaggle"]
+    for path in (candidate / "kaggle.json" for candidate in candidates):
+        if path.is_file():
+            try:
+                settings = read_json(path)
+            except DogsganError:
+                continue
+            if isinstance(settings, dict) and isinstance(settings.get("username"), str):
+                return settings["username"]
+    return None

@@ -1,0 +1,70 @@
+"""When each part of a kernel has to be over, so that the zip is there in time even if the GPU dies last.
+
+All times are of `time.monotonic()`, which parent and children share.
+"""
+
+import time
+from dataclasses import dataclass
+
+MARGIN = 1.25  # on what was measured
+CLOSING_SHARE, MOST_CLOSING_S = (
+    0.04,
+    120.0,
+)  # of the budget, for what follows the zip and for saving the output
+GRACE_SHARE, MOST_GRACE_S = 0.04, 10.0  # between asking a child to stop and killing it
+EXIT_S = 4.0  # a trainer's last grid, plot and exit
+
+
+@dataclass
+class Clock:
+    """The budget of a kernel. What is not measured yet is assumed at its worst."""
+
+    started: float
+    budget_s: float
+    startup_s: float = 20.0
+    """Measured: from starting a child until it has imported torch and answered."""
+    finishing_s: float = 0.0
+    """Measured: sampling and zipping on the CPU."""
+
+    @property
+    def grace_s(self) -> float:
+        """Between asking a child to stop and killing it."""
+        return min(MOST_GRACE_S, GRACE_SHARE * self.budget_s)
+
+    @property
+    def ends_at(self) -> float:
+        """When the zip has to be there."""
+        return self.started + self.budget_s - min(MOST_CLOSING_S, CLOSING_SHARE * self.budget_s)
+
+    @property
+    def last_call_at(self) -> float:
+        """When the last attempt at a zip is given up: at the very end of the budget."""
+        return self.started + self.budget_s - self.grace_s - 1.0
+
+    @property
+    def rescue_s(self) -> float:
+        """What sampling on the CPU in a fresh process takes: kept back whatever happens."""
+        return MARGIN * (self.finishing_s + self.startup_s)
+
+    def training_stops_at(self, *, on_gpu: bool) -> float:
+        """When a trainer that has not stopped by itself is asked to; it is killed `grace_s` later.
+
+        On a GPU another process samples first, so the time for that stands before the rescue's.
+        """
+        first_try_s = MARGIN * self.startup_s if on_gpu else 0.0
+        return self.ends_at - self.rescue_s - first_try_s - self.grace_s
+
+    def training_budget_s(self, *, on_gpu: bool) -> float:
+        """Return the budget that a trainer is given; it takes off what its own sampling will need."""
+        if on_gpu:
+            return self.training_stops_at(on_gpu=True) - self.grace_s - EXIT_S - self.started
+        starting_s = MARGIN * self.startup_s
+        return self.ends_at - starting_s - 2 * self.grace_s - EXIT_S - self.started
+
+    def first_try_stops_at(self) -> float:
+        """When sampling on a GPU is given up for the CPU."""
+        return self.ends_at - self.rescue_s - self.grace_s
+
+    def left_s(self) -> float:
+        """Return the seconds until the zip has to be there."""
+        return self.ends_at - time.monotonic()

@@ -1,0 +1,39 @@
+"""The command lines and environments of a kernel's children: one process, or one for each GPU."""
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+WORKER = "dogsgan.kernel.inside.worker"
+TORCHRUN = ("--standalone", "--max-restarts", "0")  # restarts are the parent's business
+PARALLEL = "dogsgan.training.parallel"  # the module that makes several processes train as one
+
+
+def command(part: str, request: dict[str, Any], *, processes: int = 1) -> list[str]:
+    """Return the command that runs a part of the kernel: in one process, or through `torchrun` in several."""
+    worker = ["-m", WORKER, part, json.dumps(request)]
+    if processes > 1:
+        worker = ["-m", "torch.distributed.run", *TORCHRUN, "--nproc-per-node", str(processes), *worker]
+    return [sys.executable, *worker]
+
+
+def trains_in_parallel() -> bool:
+    """Return whether several processes can train as one."""
+    return importlib.util.find_spec(PARALLEL) is not None
+
+
+def environment(package: Path, *, gpus: Sequence[int] | None) -> dict[str, str]:
+    """Return the environment of a child that sees these GPUs only (None: all), and the unpacked package."""
+    paths = [str(package), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    visible = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
+    return {
+        **os.environ,
+        **visible,
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",
+    }

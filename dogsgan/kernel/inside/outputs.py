@@ -1,0 +1,86 @@
+"""What a kernel leaves in its output folder beside images.zip, and its log."""
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from dogsgan.errors import DogsganError
+from dogsgan.files import atomic_path
+
+MOST_GRIDS = 40  # training grids that are kept, the newest among them
+BAR_INTERVAL_S = 60.0  # a bar that moves gets a line this often
+LOG_FILE = "kernel.log"
+KEPT = {  # name in the output folder: where it comes from, below a run
+    "generator.safetensors": "generator.safetensors",
+    "recipe.json": "recipe.json",
+    "log.jsonl": "log.jsonl",
+    "losses.png": "losses.png",
+}
+
+
+class KernelLog:
+    """Says everything on the kernel's page and in a file of its output; neither can stop the kernel."""
+
+    def __init__(self, path: Path, *, started: float) -> None:
+        self.path, self.started = path, started
+        self._bar_shown_at = float("-inf")
+
+    def say(self, text: str) -> None:
+        """Write lines, each with the time since the start."""
+        elapsed = int(time.monotonic() - self.started)
+        stamp = f"[{elapsed // 3600}:{elapsed // 60 % 60:02}:{elapsed % 60:02}]"
+        lines = "".join(f"{stamp} {line}\n" for line in text.splitlines())
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.write(lines)
+            sys.stdout.flush()
+        with contextlib.suppress(OSError), self.path.open("a", encoding="utf-8", errors="replace") as file:
+            file.write(lines)
+
+    def relay(self, text: str, moving: bool) -> None:
+        """Pass on a line of a child; of a bar that moves, one a minute."""
+        now = time.monotonic()
+        if moving and now - self._bar_shown_at < BAR_INTERVAL_S:
+            return
+        if moving:
+            self._bar_shown_at = now
+        self.say(text)
+
+
+def keep(run: Path | None, crops: Path, working: Path) -> list[str]:
+    """Copy what is worth keeping into the output folder; return what could not be, in words."""
+    wanted = [(crops / "contact-sheet.png", working / "crops.png")]
+    if run is not None:
+        wanted += [(run / source, working / name) for name, source in KEPT.items()]
+        wanted += [(grid, working / "training" / grid.name) for grid in _spread(run / "samples")]
+    problems = []
+    for source, target in wanted:
+        if not source.is_file():
+            continue
+        try:
+            with atomic_path(target) as partial:
+                shutil.copyfile(source, partial)
+        except (DogsganError, OSError) as error:
+            problems.append(f"{target.name} not kept: {error}")
+    return problems
+
+
+def _spread(folder: Path) -> list[Path]:
+    """Return at most `MOST_GRIDS` grids, evenly over the run, the last included."""
+    grids = sorted(folder.glob("*.png"))
+    if len(grids) <= MOST_GRIDS:
+        return grids
+    step = (len(grids) - 1) / (MOST_GRIDS - 1)
+    return [grids[round(index * step)] for index in range(MOST_GRIDS)]
+
+
+def roomiest(candidates: list[Path]) -> list[Path]:
+    """Return those of `candidates` that can be written to, the one with the most free space first."""
+    free = {}
+    for folder in dict.fromkeys(candidates):
+        if os.access(folder, os.W_OK):
+            with contextlib.suppress(OSError):
+                free[folder] = shutil.disk_usage(folder).free
+    return sorted(free, key=lambda folder: -free[folder])

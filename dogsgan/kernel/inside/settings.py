@@ -1,0 +1,83 @@
+"""The values at the head of a built kernel, checked: a person may have changed them on Kaggle."""
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from dogsgan.config import Recipe
+from dogsgan.errors import DogsganError
+from dogsgan.training.deadline import parse_duration
+
+BUDGET_VARIABLE = "DOGSGAN_KERNEL_BUDGET"  # shorter than the kernel says: a rehearsal
+ROOT_VARIABLE = "DOGSGAN_KERNEL_ROOT"  # a folder that stands for /kaggle where there can be none
+SMALLEST_BUDGET_S = 20.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a kernel is asked to do."""
+
+    recipe: Recipe
+    """Trained where a GPU works."""
+    cpu_recipe: Recipe
+    """Trained where none does: slower, so smaller."""
+    budget_s: float = 9 * 3600.0
+    """From the kernel's first line to its last."""
+    count: int = 10_000
+    """Pictures in images.zip."""
+    seed: int = 0
+    """Of the noise that is sampled."""
+    truncation: float = 1.0
+    images: int | None = None
+    """Training ends after so many real images; None to use the whole budget."""
+    stall_s: float = 900.0
+    """A part that shows no sign of life for so long is killed, and training goes on from its checkpoint."""
+    root: Path = field(default=Path("/kaggle"))
+    """Holds `input/` and `working/`."""
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> Self:
+        """Check the values of a kernel's head.
+
+        Raises:
+            DogsganError: naming the value that cannot be used.
+        """
+        budget = os.environ.get(BUDGET_VARIABLE) or values.get("BUDGET", "9h")
+        recipe = Recipe.from_json(values.get("RECIPE"))
+        cpu_recipe = Recipe.from_json(values.get("CPU_RECIPE", values.get("RECIPE")))
+        settings = cls(
+            recipe=recipe,
+            cpu_recipe=dataclasses.replace(cpu_recipe, data=recipe.data),  # one set of crops for both
+            budget_s=parse_duration(str(budget)),
+            count=_whole(values, "COUNT", 10_000),
+            seed=_whole(values, "SEED", 0, least=0),
+            truncation=_number(values, "TRUNCATION", 1.0),
+            images=None if values.get("IMAGES") is None else _whole(values, "IMAGES", 1),
+            stall_s=_number(values, "STALL_S", 900.0),
+            root=Path(os.environ.get(ROOT_VARIABLE, "/kaggle")),
+        )
+        if settings.budget_s < SMALLEST_BUDGET_S:
+            raise DogsganError(
+                f"BUDGET = {budget!r} is too short for anything: give {SMALLEST_BUDGET_S:.0f}s or more"
+            )
+        if not 0.05 <= settings.truncation <= 1:
+            raise DogsganError(
+                f"TRUNCATION = {settings.truncation:g} makes no sense: take 0.05 to 1 (1 is none)"
+            )
+        return settings
+
+
+def _whole(values: dict[str, Any], name: str, default: int, *, least: int = 1) -> int:
+    value = values.get(name, default)
+    if type(value) is not int or not least <= value < 2**63:
+        raise DogsganError(f"{name} = {value!r} cannot be used: write a whole number from {least}")
+    return value
+
+
+def _number(values: dict[str, Any], name: str, default: float) -> float:
+    value = values.get(name, default)
+    if type(value) not in (int, float) or not 0 < value < 1e9:
+        raise DogsganError(f"{name} = {value!r} cannot be used: write a number above 0")
+    return float(value)

@@ -1,0 +1,172 @@
+"""The parts of a kernel that need torch or much time, each a child process: `python -m` this, part, request.
+
+A part takes one JSON object and reports one (`children.answer`). Exit status 2 means something that trying
+again does not mend.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dogsgan.config import Recipe
+from dogsgan.errors import DogsganError
+from dogsgan.kernel.inside.children import answer
+
+BEGAN = time.monotonic()
+TIMED_CLASSES = 120  # breeds that the sampling of a conditional recipe is timed with
+
+
+def survey(request: dict[str, Any]) -> dict[str, Any]:
+    """List the GPUs that torch sees, without touching them."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return {"torch": torch.__version__, "gpus": count, "cores": len(os.sched_getaffinity(0))}
+
+
+def probe(request: dict[str, Any]) -> dict[str, Any]:
+    """Run a real operation on the one GPU that is visible."""
+    import torch
+
+    from dogsgan.device import works
+
+    gpu = torch.device("cuda", 0)
+    if not works(gpu):
+        return {"works": False}
+    memory = torch.cuda.get_device_properties(gpu).total_memory
+    return {"works": True, "name": torch.cuda.get_device_name(gpu), "memory_gb": round(memory / 1e9, 1)}
+
+
+def measure(request: dict[str, Any]) -> dict[str, Any]:
+    """Measure how long sampling and zipping would take on the CPU: what is kept back to rescue a run."""
+    from dogsgan.stages import finishing_seconds
+
+    imported_after_s = time.monotonic() - BEGAN
+    recipe = Recipe.from_json(request["recipe"])
+    class_count = TIMED_CLASSES if recipe.model.conditional else 0
+    generator = _untrained(recipe, class_count)
+    seconds = finishing_seconds(generator, recipe, class_count=class_count, count=request["count"])
+    return {"finishing_s": seconds, "imported_after_s": imported_after_s}
+
+
+def crop(request: dict[str, Any]) -> dict[str, Any]:
+    """Cut the dogs out of the source."""
+    from dogsgan.data.prepare import prepare
+    from dogsgan.progress import say
+
+    data = Recipe.from_json(request["recipe"]).data
+    report = prepare(
+        Path(request["source"]),
+        Path(request["crops"]),
+        size_px=data.size_px,
+        policy=data.policy,
+        boxes=data.boxes,
+        min_box_px=data.min_box_px,
+    )
+    say(report.summary())
+    return report.to_json()
+
+
+def train(request: dict[str, Any]) -> dict[str, Any]:
+    """Train, or go on, until the time or the images run out."""
+    from dogsgan.data.cropset import CropSet
+    from dogsgan.stages import train_within
+
+    report = train_within(
+        Recipe.from_json(request["recipe"]),
+        CropSet.open(Path(request["crops"])),
+        Path(request["run"]),
+        images=request["images"],
+        budget_s=request["budget_s"],
+        started=request["started"],
+        device=request["device"],
+        count=request["count"],
+    )
+    return report.to_json()
+
+
+def sample(request: dict[str, Any]) -> dict[str, Any]:
+    """Sample the newest generator that can be sampled into the zip, and check the zip."""
+    from dogsgan.stages import save_sample_grid
+    from dogsgan.submission import check_submission
+
+    out = Path(request["out"])
+    sampled = _sample_newest(request, out)
+    checked = check_submission(out, count=request["count"], size_px=sampled.pop("size_px"))
+    refused = any(problem.refused for problem in checked.problems)
+    report = {**sampled, "check": checked.to_json(), "valid": not refused}
+    answer(report)  # the zip is there, whatever becomes of the grid
+    save_sample_grid(out, Path(request["grid"]))
+    return report
+
+
+def _sample_newest(request: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Try the generators from the newest to the oldest, then an untrained one, so that there is a zip."""
+    from dogsgan.progress import say
+    from dogsgan.sampling import load_sampler
+    from dogsgan.stages import write_samples
+
+    options = {"count": request["count"], "seed": request["seed"], "truncation": request["truncation"]}
+    for path in map(Path, request["generators"]):
+        try:
+            sampler = load_sampler(path, device=request["device"])
+            next(sampler.batches(1))  # NaN shows at once
+        except DogsganError as error:
+            say(f"not sampled from {path}: {error}")
+            continue
+        write_samples(sampler, out, **options)
+        images = sampler.images_seen
+        return {"generator": str(path), "images_seen": images, "size_px": sampler.recipe.data.size_px}
+    recipe = Recipe.from_json(request["recipe"])
+    write_samples(_untrained_sampler(recipe, request["class_count"]), out, **options)
+    return {"generator": None, "images_seen": 0, "size_px": recipe.data.size_px}
+
+
+def _untrained(recipe: Recipe, class_count: int) -> Any:
+    import torch
+
+    from dogsgan.models import build_networks
+
+    torch.manual_seed(recipe.training.seed)
+    return build_networks(recipe, class_count=class_count).generator
+
+
+def _untrained_sampler(recipe: Recipe, class_count: int) -> Any:
+    import torch
+
+    from dogsgan.sampling import STATISTICS_IMAGES, Sampler
+    from dogsgan.training.ema import with_own_statistics
+
+    class_count = class_count if recipe.model.conditional else 0
+    generator = with_own_statistics(
+        _untrained(recipe, class_count),
+        z_dim=recipe.model.z_dim,
+        class_count=class_count,
+        images=STATISTICS_IMAGES,
+    )
+    names = tuple(map(str, range(class_count)))
+    return Sampler(generator, recipe, names, 0, torch.device("cpu"))
+
+
+PARTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    part.__name__: part for part in (survey, probe, measure, crop, train, sample)
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one part."""
+    part, request = arguments
+    try:
+        answer(PARTS[part](json.loads(request)))
+    except DogsganError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -4,15 +4,24 @@ The client talks to http://localhost when KAGGLE_API_ENVIRONMENT is LOCALHOST. T
 the test's environment, so that the client runs unchanged against any free port.
 """
 
+import argparse
 import http.server
 import json
+import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import pytest
+
+from dogsgan import cli
+from dogsgan.kernel.commands_remote import add_remote_commands
+from dogsgan.kernel.remote.official import require_client
 
 TOKEN = "KGAT_0123456789abcdef0123456789abcdef"
 USER = "ann"
@@ -195,9 +204,10 @@ def running_server() -> Iterator[KaggleServer]:
             thread.join()
 
 
-def environment(server: KaggleServer, home: Any, *, token: str | None = TOKEN) -> dict[str, str]:
+def environment(server: KaggleServer, home: Path, *, token: str | None = TOKEN) -> dict[str, str]:
     """What a process needs to take `server` for Kaggle."""
-    variables = {
+    variables = {name: value for name, value in os.environ.items() if not _is_in_the_way(name)}
+    variables |= {
         "HOME": str(home),
         "KAGGLE_CONFIG_DIR": str(home / "kaggle"),
         "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
@@ -205,3 +215,70 @@ def environment(server: KaggleServer, home: Any, *, token: str | None = TOKEN) -
         "no_proxy": "127.0.0.1",
     }
     return variables if token is None else {**variables, "KAGGLE_API_TOKEN": token}
+
+
+def _is_in_the_way(name: str) -> bool:
+    return name.startswith("KAGGLE_") or name.lower().endswith("_proxy")
+
+
+@pytest.fixture
+def kaggle_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
+    """A server that this process takes for Kaggle, with good credentials and no pauses."""
+    home = tmp_path / "home"
+    (home / "kaggle").mkdir(parents=True)
+    with running_server() as server:
+        for name in list(os.environ):
+            if _is_in_the_way(name):
+                monkeypatch.delenv(name)
+        for name, value in environment(server, home).items():
+            monkeypatch.setenv(name, value)
+        require_client()
+        from kaggle.api.kaggle_api_extended import KaggleApi
+
+        from dogsgan.kernel.remote import following, submitting, transport
+
+        monkeypatch.setattr(KaggleApi, "args", ["--local"])  # what the client reads on its first import
+        monkeypatch.setattr(KaggleApi, "config_dir", str(home / "kaggle"))
+        monkeypatch.setattr(KaggleApi, "config", str(home / "kaggle" / "kaggle.json"))
+        monkeypatch.setattr(transport, "WAITS_S", (0.0, 0.0, 0.0))
+        monkeypatch.setattr(following, "POLL_S", 0.01)
+        monkeypatch.setattr(submitting, "POLL_S", 0.01)
+        yield server
+
+
+@pytest.fixture
+def folder_fixture(tmp_path: Path) -> Path:
+    """A built kernel: its metadata and one code file."""
+    return built_kernel(tmp_path / "kernel")
+
+
+def built_kernel(folder: Path, **changed: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "main.py").write_text("print('hello')\n" * 100)
+    fields = {
+        "id": KERNEL,
+        "title": "Dogs SAGAN",
+        "code_file": "main.py",
+        "language": "python",
+        "kernel_type": "script",
+        "is_private": True,
+        "enable_gpu": True,
+        "enable_internet": False,
+        "machine_shape": "NvidiaTeslaT4",
+        "competition_sources": ["generative-dog-images"],
+    }
+    (folder / "kernel-metadata.json").write_text(json.dumps({**fields, **changed}))
+    return folder
+
+
+@pytest.fixture
+def run_fixture(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run one of the commands as `dogsgan kernel …` does; return its exit status."""
+
+    def run(*arguments: object) -> int:
+        parser = argparse.ArgumentParser(prog="dogsgan kernel")
+        add_remote_commands(parser.add_subparsers(required=True))
+        monkeypatch.setattr(cli, "build_parser", lambda: parser)
+        return cli.main([str(argument) for argument in arguments])
+
+    return run

@@ -43,13 +43,20 @@ def explained(error: BaseException, errand: Errand, secrets: Secrets) -> Dogsgan
             f"what Kaggle answered when asked to {errand.doing} is no JSON, so something else may have "
             f"answered (a proxy, a login page, a maintenance page): check the network{_again(errand)}"
         )
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout | TimeoutError):
         return PassingTroubleError(
             f"Kaggle took too long to {errand.doing}: check the network{_again(errand)}"
         )
-    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+    if isinstance(
+        error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError | ConnectionError
+    ):
         return PassingTroubleError(
             f"cannot reach Kaggle to {errand.doing}: check the network{_again(errand)}"
+        )
+    if isinstance(error, OSError) and error.strerror:  # of this machine: what requests raises has none
+        return DogsganError(
+            f"the kaggle client was asked to {errand.doing} and cannot read or write a file here "
+            f"({error.strerror}): free some space, or check the permissions, then run the command again"
         )
     if isinstance(error, ValueError | SystemExit):  # the client's own refusals
         return DogsganError(f"the kaggle client will not {errand.doing}: {text}")

@@ -114,7 +114,10 @@ def require_file(files: list[OutputFile], name: str, ref: KernelRef) -> None:
 def _fetch_all(kaggle: Kaggle, files: list[OutputFile], out: Path) -> list[str]:
     for file in files:
         _refuse_unsafe(file.name)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DogsganError(f"cannot make the folder {out} ({error.strerror}): choose another") from error
     with tempfile.TemporaryDirectory(dir=out, prefix=".fetching-") as folder:
         for file in progress_bar(files, description="fetching", unit="files"):
             arrived = Path(folder) / "file"

@@ -118,14 +118,12 @@ def follow_run(
     ref: KernelRef,
     *,
     fresh: bool = False,
-    poll_s: float = POLL_S,
-    patience_s: float = PATIENCE_S,
     show: Callable[[str], None] = say,
 ) -> KernelState:
     """Show the log of the newest run until it has ended; return how it ended.
 
     `fresh` says that the run was started just now: an end is believed only when it is seen twice, for the
-    first answer may still be about the run before. Passing trouble is waited out for `patience_s`.
+    first answer may still be about the run before. Passing trouble is waited out for `PATIENCE_S`.
 
     Raises:
         DogsganError: Kaggle refuses, or stays out of reach.
@@ -146,10 +144,10 @@ def follow_run(
             if state == "running":
                 log.show_new()
         except PassingTroubleError as error:
-            if time.monotonic() - answered > patience_s:
+            if time.monotonic() - answered > PATIENCE_S:
                 raise DogsganError(f"{error}; the run on Kaggle goes on meanwhile") from error
             show(f"still following {ref}: {error}")
-        time.sleep(poll_s)
+        time.sleep(POLL_S)
 
 
 class _FollowedLog:
@@ -179,6 +177,6 @@ def log_lines(stored: str) -> list[str]:
     try:
         pieces = json.loads(stored)
         text = "".join(str(piece["data"]) for piece in pieces)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         text = stored
     return [line for line in text.splitlines() if line.strip()]

@@ -91,7 +91,6 @@ def submit(
     file: str = ZIP,
     competition: str | None = None,
     wait_s: float = WAIT_S,
-    poll_s: float = POLL_S,
 ) -> Submitted:
     """Submit a file of a kernel's output and wait, `wait_s` seconds at most, for its score.
 
@@ -107,7 +106,7 @@ def submit(
     kaggle = Kaggle.connect()
     chosen = _checked_version(kaggle, ref, version, file)
     number = kaggle.submit(ref, chosen, file=file, competition=competition, message=message)
-    found = _wait_for_score(kaggle, competition, number, wait_s=wait_s, poll_s=poll_s)
+    found = _wait_for_score(kaggle, competition, number, wait_s=wait_s)
     return Submitted(
         str(ref),
         chosen,
@@ -162,9 +161,7 @@ def _checked_version(kaggle: Kaggle, ref: KernelRef, version: int | None, file: 
     return chosen
 
 
-def _wait_for_score(
-    kaggle: Kaggle, competition: str, number: int, *, wait_s: float, poll_s: float
-) -> Submission | None:
+def _wait_for_score(kaggle: Kaggle, competition: str, number: int, *, wait_s: float) -> Submission | None:
     """Return the submission as it stands when it is scored or the time is up; None if it is not listed."""
     end = time.monotonic() + wait_s
     found = None
@@ -175,9 +172,9 @@ def _wait_for_score(
                 found = next((item for item in listed if not number or item.ref == number), None)
             except PassingTroubleError as error:
                 say(f"still waiting for the score: {error}")
-            if (found and found.status != "pending") or time.monotonic() + poll_s > end:
+            if (found and found.status != "pending") or time.monotonic() + POLL_S > end:
                 return found
-            time.sleep(poll_s)
+            time.sleep(POLL_S)
     except (DogsganError, KeyboardInterrupt) as error:  # it is submitted: a second time would be one too many
         say(f"no longer waiting for the score: {error or 'interrupted'}")
         return found

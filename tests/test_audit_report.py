@@ -303,7 +303,7 @@ def test_a_histograms_bars_are_shares_of_all_pictures() -> None:
     assert "500 generated" in chart.caption
     positions = [mark.position for mark in chart.marks]
     assert 38 < positions[0] <= 350
-    assert all(38 <= bar.x and bar.x + bar.width <= 350.1 and bar.height >= 0 for bar in chart.bars)
+    assert all(bar.x >= 38 and bar.x + bar.width <= 350.1 and bar.height >= 0 for bar in chart.bars)
     assert len(chart.rug) == 3
 
 

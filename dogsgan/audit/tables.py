@@ -24,7 +24,7 @@ _NAMES_SHOWN = 5
 
 
 def write_neighbours(audit: Audit, path: Path) -> None:
-    """Write one row a generated picture, in the source's order, as UTF-8 with a header.
+    """Write one row a generated picture, in the source's order, as RFC 4180 has it, in UTF-8 with a header.
 
     Numbers have all their digits, an unknown one is empty, and so is one that is not finite; `flagged` is
     true also where the picture is allowed. Text that is not Unicode, as in a name of undecodable bytes, is
@@ -32,7 +32,7 @@ def write_neighbours(audit: Audit, path: Path) -> None:
     """
     width = max((len(finding.neighbours) for finding in audit.findings), default=0)
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # ends lines by CR LF: with LF alone it would leave a CR in a name unquoted
     writer.writerow((*COLUMNS, *_MORE_COLUMNS, *_neighbour_columns(width)))
     for finding in audit.findings:
         writer.writerow(_cells(finding, width))

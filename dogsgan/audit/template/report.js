@@ -74,7 +74,7 @@
   function arrange(visible) {
     for (const card of cards.values()) card.hidden = true;
     for (const card of visible) card.hidden = false;
-    list.append(...visible); // moves them to the end, in order
+    list.prepend(...visible); // moves them to the front, in order
     standAt(visible[0]);
   }
 

@@ -20,8 +20,8 @@ def of_data_copying(outcome: DataCopying) -> str:
     odds = f"p = {_p_value(outcome.p_value)}"
     if outcome.p_value < SIGNIFICANT and outcome.nearer < _SLIGHTLY:
         return (
-            f"The set as a whole keeps a little close: {lie} ({odds}), which some copies bring about, and so do "
-            "pictures that are all rather typical."
+            f"The set as a whole keeps a little close: {lie} ({odds}), which some copies bring about, "
+            "and so do pictures that are all rather typical."
         )
     if outcome.p_value < SIGNIFICANT:
         return f"The set as a whole points to copying: {lie} ({odds})."

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from dogsgan.errors import DogsganError
-from dogsgan.progress import progress_bar
+from dogsgan.scoring.blockwise import blockwise
 from dogsgan.scoring.euclidean import (
     Array,
     Frame,
@@ -41,9 +42,9 @@ def nearest_rows(
 ) -> Neighbours:
     """Return the `count` rows of `real`, M×D, that are nearest to each row of `generated`, N×D.
 
-    `description` heads a progress bar; None shows none. Memory beyond the features: about 200 MB at 4032
-    features. Distances are exact to float64's rounding. Where two rows tie but for 1e-13 of the features'
-    variance, either may be named.
+    `description` heads a progress bar; None shows none. Distances are exact to float64's rounding. Where two
+    rows tie but for 1e-13 of the features' variance, either may be named. Memory beyond the features: see
+    `blockwise`; at 4032 features about 200 MB for each core at work.
 
     Raises:
         DogsganError: `real` has fewer than `count` rows, sizes differ, or a feature is NaN or infinite.
@@ -65,6 +66,10 @@ def nearest_others(
     return _nearest(rows, rows, count=count, leave_one_out=True, description=description)
 
 
+_Nearest: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+"""Squared distances, n×c, and the indices of the rows that are so far away."""
+
+
 class _Proposals:
     """The rows that came nearest so far, by approximate distance."""
 
@@ -73,12 +78,11 @@ class _Proposals:
         self.squared = torch.full((length, count), torch.inf, dtype=torch.float64)
         self.indices = torch.zeros(length, count, dtype=torch.long)
 
-    def offer(self, part: slice, squared: torch.Tensor, *, start: int) -> None:
-        """Take in the distances, n×m, of the rows in `part` to the m rows from `start` on."""
-        best, position = squared.topk(min(self.count, squared.shape[1]), dim=1, largest=False)
-        both = torch.cat([self.squared[part], best.double()], dim=1)
-        indices = torch.cat([self.indices[part], position + start], dim=1)
-        self.squared[part], kept = both.topk(self.count, dim=1, largest=False)  # ascending
+    def take(self, part: slice, nearest: _Nearest) -> None:
+        """Take in candidates for the rows in `part`."""
+        squared = torch.cat([self.squared[part], nearest[0]], dim=1)
+        indices = torch.cat([self.indices[part], nearest[1]], dim=1)
+        self.squared[part], kept = squared.topk(self.count, dim=1, largest=False)  # ascending
         self.indices[part] = indices.gather(1, kept)
 
 
@@ -111,24 +115,34 @@ def _propose(
     symmetric: bool = False,
     description: str | None = None,
 ) -> None:
-    """Offer every distance; where `symmetric`, each block serves its rows and its columns.
+    """Compare all with all; where `symmetric`, each block serves its rows and its columns.
 
     `own` are the indices, N, of each row among `others`, which it is not compared with.
     """
-    pairs = list(_block_pairs(len(rows), len(others), symmetric=symmetric))
-    shown = progress_bar(pairs, description=description, unit="blocks") if description else pairs
-    previous = None
-    for part, other_part in shown:
-        if part != previous:
-            block, previous = frame.block(rows, part), part
-        squared = frame.squared(block, frame.block(others, other_part))  # n×m
+
+    def compare(pair: tuple[slice, slice]) -> tuple[_Nearest, _Nearest | None]:
+        part, other_part = pair
+        squared = frame.squared(frame.block(rows, part), frame.block(others, other_part))  # n×m
         if own is not None:
             column = own[part] - other_part.start
             inside = ((column >= 0) & (column < squared.shape[1])).nonzero().squeeze(1)
             squared[inside, column[inside]] = torch.inf
-        proposals.offer(part, squared, start=other_part.start)
-        if symmetric and part != other_part:
-            proposals.offer(other_part, squared.T.contiguous(), start=part.start)
+        of_rows = _nearest_in(squared, count=proposals.count, start=other_part.start)
+        if not symmetric or part == other_part:
+            return of_rows, None
+        return of_rows, _nearest_in(squared.T.contiguous(), count=proposals.count, start=part.start)
+
+    pairs = list(_block_pairs(len(rows), len(others), symmetric=symmetric))
+    for (part, other_part), (of_rows, of_columns) in blockwise(compare, pairs, description=description):
+        proposals.take(part, of_rows)
+        if of_columns is not None:
+            proposals.take(other_part, of_columns)
+
+
+def _nearest_in(squared: torch.Tensor, *, count: int, start: int) -> _Nearest:
+    """Return the smallest of each row of distances, n×m, to m rows of which the first has index `start`."""
+    best, position = squared.topk(min(count, squared.shape[1]), dim=1, largest=False)
+    return best.double(), position + start
 
 
 def _block_pairs(rows: int, others: int, *, symmetric: bool) -> Iterator[tuple[slice, slice]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dogsgan.progress import progress_bar
+from dogsgan.scoring.blockwise import blockwise
 from dogsgan.scoring.euclidean import Array, Frame, checked_pair, exact_squared, parts_of
 from dogsgan.scoring.nearest import nearest_others
 
@@ -93,17 +93,22 @@ def overlap(
     For who needs those distances for something else too; `precision_recall` says the rest.
     """
     rows, others = checked_pair(generated, real)
+    frame = Frame(others)
+
+    def compare(pair: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        part, other_part = pair
+        comparison = _Comparison(frame, rows, others, part=part, other_part=other_part)
+        in_real = comparison.nearer_than(real_squared[None, other_part, -1])  # n×m
+        in_generated = comparison.nearer_than(generated_squared[part, -1:])  # n×m
+        return np.count_nonzero(in_real, axis=1), np.any(in_real, axis=0), np.any(in_generated, axis=0)
+
     real_balls = np.zeros(len(rows), dtype=np.int64)
     recalled, covered = np.zeros((2, len(others)), dtype=bool)
-    frame = Frame(others)
     pairs = [(part, other_part) for part in parts_of(len(rows)) for other_part in parts_of(len(others))]
-    shown = progress_bar(pairs, description=description, unit="blocks") if description else pairs
-    for part, other_part in shown:
-        comparison = _Comparison(frame, rows, others, part=part, other_part=other_part)
-        in_real = comparison.nearer_than(real_squared[None, other_part, -1])
-        real_balls[part] += np.count_nonzero(in_real, axis=1)
-        covered[other_part] |= in_real.any(axis=0)
-        recalled[other_part] |= comparison.nearer_than(generated_squared[part, -1:]).any(axis=0)
+    for (part, other_part), found in blockwise(compare, pairs, description=description):
+        real_balls[part] += found[0]
+        covered[other_part] |= found[1]
+        recalled[other_part] |= found[2]
     return PrecisionRecall(
         neighbours=real_squared.shape[1], real_balls=real_balls, recalled=recalled, covered=covered
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from dogsgan.config import Recipe
 from dogsgan.kernel.inside.children import Ended
-from dogsgan.kernel.inside.machine import measure_rescue, working_gpus
+from dogsgan.kernel.inside.machine import time_rescue, working_gpus
 from dogsgan.kernel.inside.session import Session
 
 MOST_ATTEMPTS = 6
@@ -102,7 +102,7 @@ class Training:
             return False  # what a GPU has learned is worth more than a small run begun anew
         self.gpus = []
         self._begin_anew(self.session.settings.cpu_recipe, why="the CPU, which is slower")
-        measure_rescue(self.session, self.recipe)
+        time_rescue(self.session, self.recipe)
         return True
 
     def _begin_anew(self, recipe: Recipe, *, why: str) -> None:

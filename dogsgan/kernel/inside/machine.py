@@ -1,24 +1,38 @@
 """What a kernel has to work with: the GPUs on which a real operation runs, and how fast the CPU samples."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from dogsgan.config import Recipe
 from dogsgan.kernel.inside import launch
 from dogsgan.kernel.inside.session import Session
 
-LIST_LIMIT_S, PROBE_LIMIT_S, MEASURE_LIMIT_S = 300.0, 180.0, 300.0
-UNMEASURED_SHARE = 0.1  # of the budget, kept back for sampling where it could not be timed
+SURVEY_LIMIT_S, PROBE_LIMIT_S = 300.0, 180.0
+UNTIMED_SHARE = 0.1  # of the budget, kept back for sampling where it could not be timed
 
 
-def list_gpus(session: Session) -> range:
-    """Return the numbers of the GPUs that torch lists; none where it fails at that."""
-    ended = session.run("survey", {}, stop_at=session.within(LIST_LIMIT_S), gpus=None)
-    if ended.answered_after_s is not None:
-        session.clock.startup_s = ended.answered_after_s
-    if ended.answer is None:
+def choose_machine(session: Session) -> tuple[Recipe, list[int]]:
+    """Return the recipe to train and the GPUs to train it on; the clock keeps back what a rescue takes."""
+    settings = session.settings
+    request = {
+        "recipe": settings.recipe.to_json(),
+        "cpu_recipe": settings.cpu_recipe.to_json(),
+        "count": settings.count,
+    }
+    ended = session.run("survey", request, stop_at=session.within(SURVEY_LIMIT_S), gpus=None)
+    surveyed = ended.answer or {}
+    if not surveyed:
         session.note(f"torch cannot be asked for GPUs: {ended.reason()}")
-        return range(0)
-    return range(ended.answer["gpus"])
+    listed = surveyed.get("gpus", 0)
+    gpus = working_gpus(session, range(listed))
+    recipe = settings.recipe if gpus else settings.cpu_recipe
+    if not gpus:
+        session.note(f"no GPU works ({listed} listed): {recipe.name} on the CPU, which is slower")
+    if surveyed.get("recipe") == recipe.name:
+        _keep_back(session, surveyed)
+    else:
+        time_rescue(session, recipe)
+    return recipe, gpus
 
 
 def working_gpus(session: Session, candidates: Iterable[int]) -> list[int]:
@@ -35,16 +49,20 @@ def working_gpus(session: Session, candidates: Iterable[int]) -> list[int]:
     return working if launch.trains_in_parallel() else working[:1]
 
 
-def measure_rescue(session: Session, recipe: Recipe) -> None:
+def time_rescue(session: Session, recipe: Recipe) -> None:
     """Time on the CPU what sampling would take, and have the clock keep that back."""
-    clock, count = session.clock, session.settings.count
-    ended = session.run(
-        "measure", {"recipe": recipe.to_json(), "count": count}, stop_at=session.within(MEASURE_LIMIT_S)
-    )
+    request = {"recipe": recipe.to_json(), "count": session.settings.count}
+    ended = session.run("measure", request, stop_at=session.within(SURVEY_LIMIT_S))
     if ended.answer is None:
-        clock.finishing_s = UNMEASURED_SHARE * session.settings.budget_s
         session.note(f"sampling on the CPU could not be timed ({ended.reason()}): more time is kept back")
+        session.clock.finishing_s = UNTIMED_SHARE * session.settings.budget_s
     else:
-        clock.finishing_s = ended.answer["finishing_s"]
-        clock.startup_s = max(clock.startup_s, ended.answer["imported_after_s"])
-    session.log.say(f"{clock.rescue_s:.0f} s are kept back for sampling {count:,} pictures on the CPU")
+        _keep_back(session, ended.answer)
+
+
+def _keep_back(session: Session, timed: dict[str, Any]) -> None:
+    clock = session.clock
+    clock.finishing_s, clock.startup_s = timed["finishing_s"], timed["startup_s"]
+    session.log.say(
+        f"{clock.rescue_s:.0f} s are kept back for sampling {session.settings.count:,} pictures on the CPU"
+    )

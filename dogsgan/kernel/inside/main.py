@@ -18,7 +18,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import write_json
 from dogsgan.kernel.inside.attempts import Training
 from dogsgan.kernel.inside.children import Ended
-from dogsgan.kernel.inside.machine import list_gpus, measure_rescue, working_gpus
+from dogsgan.kernel.inside.machine import choose_machine
 from dogsgan.kernel.inside.mounts import find_data
 from dogsgan.kernel.inside.outputs import keep
 from dogsgan.kernel.inside.session import Session
@@ -145,14 +145,8 @@ class Kernel:
         return self.session.scratch / "crops"
 
     def _train(self) -> None:
-        session = self.session
-        listed = list_gpus(session)
-        gpus = working_gpus(session, listed)
-        recipe = session.settings.recipe if gpus else session.settings.cpu_recipe
-        if not gpus:
-            session.note(f"no GPU works ({len(listed)} listed): {recipe.name} on the CPU, which is slower")
-        self.training = Training(session, recipe, gpus=gpus, crops=self._crops_folder)
-        measure_rescue(session, recipe)
+        recipe, gpus = choose_machine(self.session)
+        self.training = Training(self.session, recipe, gpus=gpus, crops=self._crops_folder)
         self.training.go_on_until_the_end()
 
     def _sample(self) -> None:

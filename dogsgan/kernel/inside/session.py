@@ -16,8 +16,10 @@ from dogsgan.kernel.inside.clock import Clock
 from dogsgan.kernel.inside.outputs import LOG_FILE, KernelLog, roomiest
 from dogsgan.kernel.inside.settings import Settings
 
-SCRATCHES = (Path("/kaggle/temp"), Path("/var/tmp"), Path("/dev/shm"))
+SCRATCHES = (Path("/kaggle/temp"), Path("/var/tmp"))
 """Where room for crops and checkpoints is looked for beside the temporary folder."""
+MEMORY = Path("/dev/shm")
+"""Looked at after those: what lies there takes memory."""
 
 
 class Session:
@@ -73,6 +75,6 @@ class Session:
         """Make a folder wherever there is room, the roomiest first; the output folder only as the last."""
         asked = os.environ.get("TMPDIR")
         temporary = Path(tempfile.gettempdir())
-        roomy = [temporary] if asked else roomiest([temporary, *SCRATCHES])
+        roomy = [temporary] if asked else [*roomiest([temporary, *SCRATCHES]), MEMORY]
         places = [*roomy, self.working / ".scratch"]
         return [place / f"dogsgan-{os.getpid()}" for place in places]

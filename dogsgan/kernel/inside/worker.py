@@ -5,7 +5,6 @@ again does not mend.
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -21,11 +20,24 @@ TIMED_CLASSES = 120  # breeds that the sampling of a conditional recipe is timed
 
 
 def survey(request: dict[str, Any]) -> dict[str, Any]:
-    """List the GPUs that torch sees, without touching them."""
+    """Count the GPUs that torch sees, without touching them, and time sampling on the CPU."""
     import torch
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return {"torch": torch.__version__, "gpus": count, "cores": len(os.sched_getaffinity(0))}
+    listed = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    answer({"gpus": listed})
+    return {"gpus": listed, **measure({**request, "recipe": request["recipe" if listed else "cpu_recipe"]})}
+
+
+def measure(request: dict[str, Any]) -> dict[str, Any]:
+    """Time sampling and zipping on the CPU: what is kept back to rescue a run."""
+    from dogsgan.stages import finishing_seconds
+
+    started_in_s = time.monotonic() - BEGAN
+    recipe = Recipe.from_json(request["recipe"])
+    class_count = TIMED_CLASSES if recipe.model.conditional else 0
+    generator = _untrained(recipe, class_count)
+    seconds = finishing_seconds(generator, recipe, class_count=class_count, count=request["count"])
+    return {"recipe": recipe.name, "finishing_s": seconds, "startup_s": started_in_s}
 
 
 def probe(request: dict[str, Any]) -> dict[str, Any]:
@@ -39,18 +51,6 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
         return {"works": False}
     memory = torch.cuda.get_device_properties(gpu).total_memory
     return {"works": True, "name": torch.cuda.get_device_name(gpu), "memory_gb": round(memory / 1e9, 1)}
-
-
-def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """Measure how long sampling and zipping would take on the CPU: what is kept back to rescue a run."""
-    from dogsgan.stages import finishing_seconds
-
-    imported_after_s = time.monotonic() - BEGAN
-    recipe = Recipe.from_json(request["recipe"])
-    class_count = TIMED_CLASSES if recipe.model.conditional else 0
-    generator = _untrained(recipe, class_count)
-    seconds = finishing_seconds(generator, recipe, class_count=class_count, count=request["count"])
-    return {"finishing_s": seconds, "imported_after_s": imported_after_s}
 
 
 def crop(request: dict[str, Any]) -> dict[str, Any]:

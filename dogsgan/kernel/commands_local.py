@@ -1,0 +1,109 @@
+"""The commands that need no Kaggle: `dogsgan kernel build` and `rehearse`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dogsgan.commands import Outcome, command, not_negative, positive
+
+
+def add_local_commands(commands: Any) -> None:
+    """Add both commands to the subparsers of `dogsgan kernel`."""
+    _add_build(commands)
+    _add_rehearse(commands)
+
+
+def _add_build(commands: Any) -> None:
+    build = command(
+        commands,
+        "build",
+        _build,
+        "write one code file and its metadata for Kaggle",
+        "kernel build --preset dogs-sagan --user NAME --out kernels/dogs-sagan",
+    )
+    build.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the kernel")
+    build.add_argument("--preset", default="dogs-sagan", help="recipe where a GPU works (dogs-sagan)")
+    build.add_argument(
+        "--cpu-preset", metavar="PRESET", help="recipe where none does (the same, or dogs-sagan-cpu)"
+    )
+    build.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=C",
+        help="change a value of the recipe; may be repeated",
+    )
+    build.add_argument("--budget", default="9h", metavar="TIME", help="until the kernel has ended (9h)")
+    build.add_argument("--images", type=positive, metavar="N", help="train on at most N images")
+    build.add_argument("--count", type=positive, default=10_000, help="pictures in images.zip (10000)")
+    build.add_argument("--seed", type=not_negative, default=0, help="of the pictures (0)")
+    build.add_argument("--truncation", type=float, default=1.0, help="below 1: less varied pictures (1)")
+    build.add_argument("--notebook", action="store_true", help="a notebook that shows what it does")
+    build.add_argument("--user", help="your name on Kaggle (from the client's configuration)")
+    build.add_argument("--slug", help="the kernel's address there (the folder's name)")
+    build.add_argument(
+        "--dataset", action="append", default=[], metavar="OWNER/NAME", help="attach a dataset, too"
+    )
+
+
+def _add_rehearse(commands: Any) -> None:
+    rehearse = command(
+        commands,
+        "rehearse",
+        _rehearse,
+        "run a built kernel here as Kaggle would",
+        "kernel rehearse kernels/dogs-sagan --minutes 5 --data dogs.zip",
+    )
+    rehearse.add_argument("kernel", type=Path, metavar="FOLDER", help="folder of the kernel")
+    rehearse.add_argument("--minutes", type=float, default=5.0, help="the hard limit (5)")
+    rehearse.add_argument("--data", type=Path, metavar="SOURCE", help="the competition's data (drawn dogs)")
+    rehearse.add_argument(
+        "--mount",
+        default="competition",
+        help="how: competition, competitions, top, zip, zips, zip-of-zips or none (competition)",
+    )
+    rehearse.add_argument("--out", type=Path, metavar="FOLDER", help="keep what the kernel leaves")
+    rehearse.add_argument(
+        "--fault", help="bring one about: gpu, nan, hang, kill or crash, and see that the zip still comes"
+    )
+    rehearse.add_argument("--memory", type=float, default=13.0, metavar="GB", help="limit (13)")
+    rehearse.add_argument("--disk", type=positive, metavar="MB", help="room in every folder (no limit)")
+    rehearse.add_argument("--isolated", action="store_true", help="refuse to run without namespaces")
+
+
+def _build(args: argparse.Namespace) -> Outcome:
+    from dogsgan.kernel.build import build_kernel
+    from dogsgan.presets import preset
+
+    report = build_kernel(
+        preset(args.preset).with_overrides(args.set),
+        args.out,
+        cpu_recipe=preset(args.cpu_preset) if args.cpu_preset else None,
+        budget=args.budget,
+        count=args.count,
+        seed=args.seed,
+        truncation=args.truncation,
+        images=args.images,
+        as_notebook=args.notebook,
+        user=args.user,
+        slug=args.slug,
+        datasets=tuple(args.dataset),
+    )
+    return Outcome(report.to_json(), report.summary())
+
+
+def _rehearse(args: argparse.Namespace) -> Outcome:
+    from dogsgan.kernel.rehearse import rehearse
+
+    report = rehearse(
+        args.kernel,
+        budget_s=60 * args.minutes,
+        data=args.data,
+        mount=args.mount,
+        out=args.out,
+        fault=args.fault,
+        memory_gb=args.memory,
+        disk_mb=args.disk,
+        isolated=True if args.isolated else None,
+    )
+    return Outcome(report.to_json(), report.summary(), report.ok)

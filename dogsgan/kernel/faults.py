@@ -1,0 +1,90 @@
+"""What can go wrong on Kaggle, brought about on purpose: code that a rehearsal's every process runs first."""
+
+from dogsgan.errors import DogsganError
+
+_AFTER_IMPORT = '''
+import importlib.util, sys
+
+
+class _Then:
+    def __init__(self, loader, change):
+        self.loader, self.change = loader, change
+
+    def __getattr__(self, name):
+        return getattr(self.loader, name)
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module):
+        self.loader.exec_module(module)
+        self.change(module)
+
+
+class _After:
+    """Calls a function with a module once that has been executed."""
+
+    def __init__(self, name, change):
+        self.name, self.change = name, change
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self.name:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        spec.loader = _Then(spec.loader, self.change)
+        return spec
+'''
+
+_STEP_FAULT = """
+def _faulty(module):
+    import math, os, signal, time
+    step, calls = module.train_step, 0
+
+    def train_step(state, loss):
+        nonlocal calls
+        calls += 1
+        values = step(state, loss)
+        if calls > {steps}:
+            {action}
+        return values
+
+    module.train_step = train_step
+
+
+sys.meta_path.insert(0, _After("dogsgan.training.step", _faulty))
+"""
+
+_GPU_FAULT = """
+def _two_broken_gpus(torch):
+    torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 2
+
+
+sys.meta_path.insert(0, _After("torch", _two_broken_gpus))
+"""
+
+
+def _in_step(action: str, *, steps: int = 6) -> str:
+    return _AFTER_IMPORT + _STEP_FAULT.format(action=action, steps=steps)
+
+
+FAULTS = {
+    "gpu": _AFTER_IMPORT + _GPU_FAULT,
+    "nan": _in_step("return values * math.nan"),
+    "hang": _in_step("time.sleep(1e6)"),
+    "kill": _in_step("os.kill(os.getpid(), signal.SIGKILL)"),
+    "crash": _in_step('raise RuntimeError("CUDA error: unspecified launch failure")'),
+}
+"""Name of a fault to its code: two GPUs that are listed and unusable; training that diverges, hangs, is
+killed or loses its GPU after a few steps."""
+
+
+def fault_code(name: str | None) -> str:
+    """Return the code of a fault; empty for None.
+
+    Raises:
+        DogsganError: there is none of that name.
+    """
+    if name is not None and name not in FAULTS:
+        raise DogsganError(f"no fault {name!r}; there are {', '.join(FAULTS)}")
+    return FAULTS[name] if name else ""

@@ -1,0 +1,249 @@
+"""A built kernel run here as Kaggle would run it, and what came of it: known before hours are spent."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dogsgan.config import Recipe
+from dogsgan.data.synthetic import draw_competition
+from dogsgan.errors import DogsganError
+from dogsgan.files import read_json, write_bytes
+from dogsgan.kernel.faults import fault_code
+from dogsgan.kernel.image import guard_code
+from dogsgan.kernel.inside.main import REPORT_FILE
+from dogsgan.kernel.isolation import MISSING, Surroundings, namespaces, start
+from dogsgan.kernel.prediction import Prediction, predict
+from dogsgan.kernel.remote.metadata import METADATA_FILE, read_metadata
+from dogsgan.kernel.staging import lay_out
+from dogsgan.kernel.watching import Watched, watch
+from dogsgan.kernel.writing import code_of_notebook
+from dogsgan.progress import say
+from dogsgan.submission import CheckReport, check_submission
+from dogsgan.training.log import read_log
+
+MOST_FILES = 500  # that Kaggle keeps of an output
+MEMORY_GB = 13.0
+DRAWN_IMAGES = 120
+LAST_LINES = 12
+
+
+@dataclass(frozen=True)
+class RehearsalReport:
+    """What a rehearsal left, took, and lets expect. `problems` is empty if all is well."""
+
+    kernel: Path
+    isolated: bool
+    mount: str
+    ended: str
+    """`exited` by itself, or killed at the limit of `time` or `memory`."""
+    status: int
+    seconds: float
+    budget_s: float
+    peak_memory_bytes: int
+    files: tuple[str, ...]
+    check: CheckReport | None
+    images_seen: int
+    events: tuple[str, ...]
+    """What the kernel itself says was not as it should be."""
+    problems: tuple[str, ...]
+    prediction: Prediction | None
+    last_lines: tuple[str, ...] = field(repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the kernel left a valid zip in time, few enough files, and enough memory."""
+        return not self.problems
+
+    @property
+    def left_s(self) -> float:
+        """Seconds of the budget that were left."""
+        return self.budget_s - self.seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return {
+            "ok": self.ok,
+            "kernel": str(self.kernel),
+            "isolated": self.isolated,
+            "mount": self.mount,
+            "ended": self.ended,
+            "status": self.status,
+            "seconds": round(self.seconds, 1),
+            "budget_s": self.budget_s,
+            "left_s": round(self.left_s, 1),
+            "peak_memory_gb": round(self.peak_memory_bytes / 1e9, 2),
+            "files": list(self.files),
+            "check": self.check.to_json() if self.check else None,
+            "images_seen": self.images_seen,
+            "events": list(self.events),
+            "problems": list(self.problems),
+            "prediction": self.prediction.to_json() if self.prediction else None,
+            "last_lines": list(self.last_lines),
+        }
+
+    def summary(self) -> str:
+        """Return a few lines for people."""
+        lines = [
+            f"rehearsed {self.kernel} with the data mounted as {self.mount}, "
+            + ("isolated in namespaces" if self.isolated else f"NOT isolated: {MISSING}"),
+            f"{self.ended} with status {self.status} after {self.seconds:.0f} s of {self.budget_s:.0f}, "
+            f"{self.left_s:.0f} s left; at most {self.peak_memory_bytes / 1e9:.1f} GB of memory; "
+            f"{len(self.files)} files; {self.images_seen:,} images seen",
+        ]
+        lines += [self.check.summary()] if self.check else []
+        lines += [f"the kernel says: {event}" for event in self.events]
+        lines += [f"problem: {problem}" for problem in self.problems]
+        lines += [self.prediction.summary()] if self.prediction else []
+        return "\n".join([*lines, "ready to push" if self.ok else "not ready"])
+
+
+def rehearse(
+    kernel: Path,
+    *,
+    budget_s: float = 300.0,
+    data: Path | None = None,  # a few drawn dogs if None
+    mount: str = "competition",
+    out: Path | None = None,  # keeps the kernel's output
+    fault: str | None = None,
+    memory_gb: float = MEMORY_GB,
+    disk_mb: int | None = None,
+    without: tuple[str, ...] = (),  # optional modules of the image to do without
+    isolated: bool | None = None,  # None: if this machine can
+    quiet: bool = False,
+) -> RehearsalReport:
+    """Run a built kernel in a fresh folder with a hard limit of `budget_s`, and look at what it leaves.
+
+    Raises:
+        DogsganError: the folder holds no kernel, the data or a name cannot be used, or isolation was asked
+            for and is not allowed here.
+    """
+    if isolated is None:
+        isolated = namespaces() is not None
+    elif isolated and namespaces() is None:
+        raise DogsganError("this machine allows no namespaces: leave out --isolated, and nothing is cut off")
+    if disk_mb and not isolated:
+        raise DogsganError("a small disk can only be had in namespaces, and this machine allows none")
+    code_file, code = _code(kernel)
+    guard = guard_code(without=without) + fault_code(fault)
+    with _surroundings() as surroundings:
+        _lay_out(surroundings, data, mount=mount)
+        write_bytes(surroundings.source / code_file, code.encode())
+        write_bytes(surroundings.source / "sitecustomize.py", guard.encode())
+        surroundings.working.mkdir(parents=True)
+        process = start(surroundings, code_file, budget_s=budget_s, isolated=isolated, disk_mb=disk_mb)
+        watched = watch(process, limit_s=budget_s, memory_bytes=int(memory_gb * 1e9), quiet=quiet)
+        report = _look_at(
+            kernel, surroundings.working, watched, budget_s=budget_s, mount=mount, isolated=isolated
+        )
+        if out is not None:
+            shutil.copytree(surroundings.working, out, dirs_exist_ok=True)
+    return report
+
+
+@contextlib.contextmanager
+def _surroundings() -> Iterator[Surroundings]:
+    folder = Path(tempfile.mkdtemp(prefix="dogsgan-rehearsal-"))
+    try:
+        yield Surroundings(folder)
+    finally:
+        for path in [folder / "kaggle" / "input", *(folder / "kaggle" / "input").rglob("*")]:
+            if path.is_dir():
+                path.chmod(0o755)  # was write-protected
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _code(kernel: Path) -> tuple[str, str]:
+    """Return the name and the text of a kernel's code file; a notebook's cells as one script."""
+    read_metadata(kernel)  # says what is wrong with it
+    name = str(read_json(Path(kernel) / METADATA_FILE).get("code_file", ""))
+    path = Path(kernel) / Path(name).name
+    if not name or not path.is_file():
+        raise DogsganError(f"{kernel} holds no code file {name!r}: make it anew with `dogsgan kernel build`")
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        return f"{path.stem}.py", code_of_notebook(text)
+    return path.name, text
+
+
+def _lay_out(surroundings: Surroundings, data: Path | None, *, mount: str) -> None:
+    if data is None:
+        data = surroundings.folder / "drawn.zip"
+        draw_competition(data, images=DRAWN_IMAGES, seed=1)
+    say(f"laying out {data} as {mount}")
+    lay_out(data, surroundings.input, mount=mount)
+
+
+def _look_at(
+    kernel: Path, working: Path, watched: Watched, *, budget_s: float, mount: str, isolated: bool
+) -> RehearsalReport:
+    files = tuple(sorted(p.relative_to(working).as_posix() for p in working.rglob("*") if p.is_file()))
+    told: dict[str, Any] = read_json(working / REPORT_FILE) if REPORT_FILE in files else {}
+    settings = _settings(kernel)
+    check = None
+    if "images.zip" in files:
+        check = check_submission(
+            working / "images.zip", count=settings["COUNT"], size_px=settings["RECIPE"]["data"]["size_px"]
+        )
+    return RehearsalReport(
+        kernel=Path(kernel),
+        isolated=isolated,
+        mount=mount,
+        ended=watched.ended,
+        status=watched.status,
+        seconds=watched.seconds,
+        budget_s=budget_s,
+        peak_memory_bytes=watched.peak_memory_bytes,
+        files=files,
+        check=check,
+        images_seen=told.get("sample", {}).get("images_seen", 0),
+        events=tuple(told.get("events", ())),
+        problems=tuple(_problems(watched, files, check)),
+        prediction=_predicted(working, told, settings),
+        last_lines=watched.last_lines[-LAST_LINES:],
+    )
+
+
+def _problems(watched: Watched, files: tuple[str, ...], check: CheckReport | None) -> Iterator[str]:
+    if watched.ended != "exited":
+        yield f"Kaggle would have killed it: the limit of {watched.ended}"
+    elif watched.status:
+        said = next((line for line in reversed(watched.last_lines) if "rror" in line), "it does not say why")
+        yield f"exit status {watched.status}: {said}"
+    if len(files) >= MOST_FILES:
+        yield f"{len(files)} files, and Kaggle keeps {MOST_FILES}"
+    if check is None:
+        yield "no images.zip"
+    elif not check.ok:
+        yield "images.zip would not do"
+
+
+def _settings(kernel: Path) -> dict[str, Any]:
+    """Return the values at the head of a kernel's code file, without running it."""
+    import ast
+
+    _, code = _code(kernel)
+    found: dict[str, Any] = {"COUNT": 10_000, "RECIPE": {}}
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            with contextlib.suppress(ValueError):
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+    return found
+
+
+def _predicted(working: Path, told: dict[str, Any], settings: dict[str, Any]) -> Prediction | None:
+    """Scale the speed in the kernel's log; None where it trained too little to say."""
+    lines = read_log(working)
+    trained = told.get("train", {})
+    if not lines or not trained.get("images_seen") or not told.get("recipe"):
+        return None
+    speed = max(line.get("images_per_second", 0.0) for line in lines)
+    return predict(
+        Recipe.from_json(settings["RECIPE"]),
+        measured=Recipe.from_json(told["recipe"]),
+        images_per_second=speed,
+        reserve_s=told["seconds"] - trained["seconds"],
+    )

@@ -1,6 +1,7 @@
 """The nearest training pictures: k different ones by their best view, as a plain search finds them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from dogsgan.audit import neighbours
 from dogsgan.audit.neighbours import Neighbours, nearest_views
+from dogsgan.errors import DogsganError
+from dogsgan.scoring import memorization_distance
 
 
 @dataclass
@@ -119,3 +122,129 @@ def test_finds_what_a_plain_search_finds(
             side = case.flipped if result.flipped[row, place] else case.generated
             assert case.picture_of_view[view] == picture
             assert cosine_distance(side[row], case.views[view]) == pytest.approx(distance, abs=1e-12)
+
+
+def features(rows: int, columns: int, seed: int) -> np.ndarray:
+    return np.maximum(np.random.default_rng(seed).standard_normal((rows, columns)), 0).astype(np.float32)
+
+
+def test_the_nearest_is_at_the_memorization_distance() -> None:
+    generated, real = features(300, 48, 1), features(700, 48, 2)
+    generated[:100] = real[200:300] + 0.02 * features(100, 48, 3)
+    result = nearest_views(generated, generated, real, picture_of_view=np.arange(700), k=1)
+    assert result.distance.mean() == pytest.approx(memorization_distance(generated, real), rel=1e-12)
+    assert result.picture[:100, 0].tolist() == list(range(200, 300))
+
+
+def test_the_mirror_image_counts_where_it_is_nearer() -> None:
+    views = features(50, 16, 4)
+    generated, flipped = features(4, 16, 5), features(4, 16, 6)
+    generated[1], flipped[2] = views[7], 3 * views[9]
+    result = nearest_views(generated, flipped, views, picture_of_view=np.arange(50) // 2, k=2)
+    assert result.picture[[1, 2], 0].tolist() == [3, 4]
+    assert result.view[[1, 2], 0].tolist() == [7, 9]
+    assert result.flipped[[1, 2], 0].tolist() == [False, True]
+    assert result.distance[[1, 2], 0] == pytest.approx([0.0, 0.0], abs=1e-12)
+
+
+def test_neighbours_are_different_pictures_however_many_views_are_near() -> None:
+    random = np.random.default_rng(7)
+    views = features(60, 16, 8)
+    views[:40] = views[0] + 1e-3 * random.standard_normal((40, 16))
+    picture_of_view = np.r_[np.zeros(40), np.arange(1, 21)].astype(np.int32)
+    order = random.permutation(60)
+    result = nearest_views(views[:1], views[:1], views[order], picture_of_view=picture_of_view[order], k=5)
+    assert result.picture[0, 0] == 0
+    assert len(set(result.picture[0].tolist())) == 5
+
+
+def test_equal_distances_come_in_the_order_of_the_pictures_and_views() -> None:
+    views = np.repeat(features(1, 8, 9), 6, axis=0)
+    result = nearest_views(views[:1], views[:1], views, picture_of_view=np.array([2, 1, 2, 0, 1, 0]), k=3)
+    assert result.picture[0].tolist() == [0, 1, 2]
+    assert result.view[0].tolist() == [3, 1, 0]
+    assert not result.flipped.any()
+
+
+def test_a_real_picture_does_not_match_itself_nor_its_duplicates() -> None:
+    views = features(30, 12, 10)
+    views[20] = views[5]
+    pictures = np.arange(30)
+    rows = pictures.copy()
+    alone = nearest_views(views, views, views, picture_of_view=pictures, k=1, exclude=rows)
+    assert not (alone.picture[:, 0] == rows).any()
+    assert alone.picture[5, 0] == 20
+    groups = np.where(pictures == 20, 5, pictures)
+    without = nearest_views(
+        views,
+        views,
+        views,
+        picture_of_view=pictures,
+        k=1,
+        exclude=rows,
+        group_of_picture=groups,
+        own_group=groups,
+    )
+    assert without.picture[5, 0] not in (5, 20)
+    assert without.picture[20, 0] not in (5, 20)
+    others = np.setdiff1d(rows, (5, 20))
+    assert np.array_equal(without.picture[others], alone.picture[others])
+
+
+def test_features_that_sum_to_zero_match_nothing() -> None:
+    generated, flipped, views = features(3, 8, 11), features(3, 8, 12), features(6, 8, 13)
+    generated[:2], flipped[0], views[4] = 0.0, 0.0, 0.0
+    result = nearest_views(generated, flipped, views, picture_of_view=np.arange(6), k=6)
+    assert result.comparable.tolist() == [False, True, True]
+    assert result.picture[0].tolist() == [-1] * 6
+    assert np.isinf(result.distance[0]).all()
+    assert result.flipped[1, :5].all()
+    assert sorted(result.picture[1, :5].tolist()) == [0, 1, 2, 3, 5]
+    assert result.picture[1, 5] == result.view[1, 5] == -1
+
+
+def test_fewer_pictures_than_neighbours_leave_the_last_places_empty() -> None:
+    views = features(4, 8, 14)
+    result = nearest_views(
+        views[:2], views[:2], views, picture_of_view=np.array([0, 0, 9, 9]), k=3, exclude=np.array([0, -1])
+    )
+    assert result.picture.tolist() == [[9, -1, -1], [0, 9, -1]]
+    assert result.distance[:, 2].tolist() == [np.inf, np.inf]
+
+
+def test_reads_features_mapped_from_disk_and_leaves_them_alone(tmp_path: Path) -> None:
+    views = features(500, 24, 15)
+    np.save(tmp_path / "views.npy", views)
+    mapped = np.load(tmp_path / "views.npy", mmap_mode="r")
+    generated = features(20, 24, 16)
+    arguments = {"picture_of_view": np.arange(500) % 90, "k": 4}
+    direct = nearest_views(generated, generated, views, **arguments)
+    read = nearest_views(generated, generated, mapped, **arguments)
+    assert np.array_equal(direct.view, read.view)
+    assert np.array_equal(direct.distance, read.distance)
+    assert np.array_equal(views, mapped)
+
+
+def test_no_generated_picture_gives_no_neighbour() -> None:
+    none = np.empty((0, 8), dtype=np.float32)
+    with pytest.raises(DogsganError, match="every generated picture"):
+        nearest_views(none, none, features(3, 8, 17), picture_of_view=np.arange(3), k=2)
+
+
+@pytest.mark.parametrize(
+    ("generated", "flipped", "views", "message"),
+    [
+        (np.ones((2, 4)), np.ones((2, 4)), np.ones((3, 5)), "same network"),
+        (np.ones((2, 4)), np.ones((2, 5)), np.ones((3, 4)), "same network"),
+        (np.ones(4), np.ones((2, 4)), np.ones((3, 4)), "expected 2"),
+        (np.ones((2, 4)), np.ones((2, 4)), np.zeros((3, 4)), "every training picture"),
+        (np.zeros((2, 4)), np.zeros((2, 4)), np.ones((3, 4)), "every generated picture"),
+        (np.r_[np.ones((1, 4)), np.full((1, 4), np.nan)], np.ones((2, 4)), np.ones((3, 4)), "picture 1 are"),
+        (np.ones((2, 4)), np.ones((2, 4)), np.r_[np.ones((2, 4)), np.full((1, 4), np.inf)], "view 2 are"),
+    ],
+)
+def test_bad_features_are_refused_by_name(
+    generated: np.ndarray, flipped: np.ndarray, views: np.ndarray, message: str
+) -> None:
+    with pytest.raises(DogsganError, match=message):
+        nearest_views(generated, flipped, views, picture_of_view=np.arange(len(views)), k=1)

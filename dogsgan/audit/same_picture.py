@@ -51,7 +51,7 @@ def star_groups(edges: Edges, count: int) -> list[Group]:
 
 
 def group_numbers(edges: Edges, count: int) -> np.ndarray:
-    """Return a number for each of `count` things, equal within a star group: its smallest index.
+    """Return a number for each of `count` things, equal within a star group: the index of one of them.
 
     A thing that is left over (see `star_groups`) has the number of the group that the closest one is in.
     """

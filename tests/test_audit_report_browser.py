@@ -260,7 +260,7 @@ def test_the_policy_stops_script_that_does_get_in(browser: Any, tmp_path: Path, 
 
 
 def test_no_screen_scrolls_sideways(opened: Opened, tmp_path: Path) -> None:
-    long = "a-file-name-that-goes-on-" * 12 + ".png"
+    long = "a_name_that_goes_on_and_on_" * 12 + ".png"
     findings = [dataclasses.replace(copy(0), name=long, nearest=long, kind=f"blend of {long} and {long}")]
     findings += [copy(index, class_name=f"{long}-{index}") for index in range(1, 6)]
     audit = dataclasses.replace(audit_of(findings), generated_path=Path(long), warnings=(long,))

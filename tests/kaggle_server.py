@@ -5,6 +5,7 @@ the test's environment, so that the client runs unchanged against any free port.
 """
 
 import argparse
+import base64
 import http.server
 import json
 import os
@@ -25,6 +26,8 @@ from dogsgan.kernel.remote.official import require_client
 
 TOKEN = "KGAT_0123456789abcdef0123456789abcdef"
 USER = "ann"
+KEY = "fedcba9876543210fedcba9876543210"
+ACCEPTED = (f"Bearer {TOKEN}", "Basic " + base64.b64encode(f"{USER}:{KEY}".encode()).decode())
 KERNEL = "ann/dogs-sagan"
 
 
@@ -95,7 +98,7 @@ class KaggleServer(http.server.ThreadingHTTPServer):
         if name.startswith("file:"):
             content = self.files.get(name.removeprefix("file:"))
             return Reply("gone", 404) if content is None else Reply(content, content_type="image/any")
-        if name != "IntrospectToken" and authorization != f"Bearer {TOKEN}":
+        if name != "IntrospectToken" and authorization not in ACCEPTED:
             return refusal(401, "Unauthenticated")
         asked = (body.get("userName", USER), body.get("kernelSlug", "dogs-sagan"))
         if "/".join(asked) != KERNEL:

@@ -11,7 +11,7 @@ import kaggle_server
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaggle_server import KERNEL, TOKEN, Reply, environment, refusal, running_server
+from kaggle_server import KERNEL, KEY, TOKEN, Reply, environment, refusal, running_server
 
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.remote import transport
@@ -58,6 +58,19 @@ def test_a_token_that_is_not_accepted_is_told_from_none(kaggle, monkeypatch, run
     assert run("push", folder) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "accepts none of the credentials found (KAGGLE_API_TOKEN)" in line
+
+
+def test_an_api_key_serves_as_well_and_the_client_s_own_words_stay_off_stdout(
+    kaggle, monkeypatch, tmp_path, run, capsys
+):
+    monkeypatch.delenv("KAGGLE_API_TOKEN")
+    path = tmp_path / "home/kaggle/kaggle.json"
+    path.write_text(json.dumps({"username": "ann", "key": KEY}))
+    path.chmod(0o644)
+    assert run("status", KERNEL, "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["status"] == "complete"
+    assert "the kaggle client: Warning: Your Kaggle API key is readable by other users" in captured.err
 
 
 def test_a_wrong_api_key_is_refused_in_one_line(kaggle, monkeypatch, tmp_path):
@@ -190,7 +203,7 @@ ONE_COMMAND = (
 )
 
 
-@pytest.mark.parametrize("fault", ["none", "echoed", "refused", "not json"])
+@pytest.mark.parametrize("fault", ["none", "echoed", "refused", "not json", "unknown"])
 def test_no_secret_is_printed_or_written_even_with_debug_and_the_client_s_verbose_mode(
     fault, tmp_path, folder
 ):
@@ -202,6 +215,7 @@ def test_no_secret_is_printed_or_written_even_with_debug_and_the_client_s_verbos
         server.failure_message = TOKEN
         echoed = refusal(400, f"you sent Authorization: Bearer {TOKEN}")
         faults = {"echoed": echoed, "refused": refusal(401, TOKEN), "not json": Reply(f"<p>{TOKEN}")}
+        faults["unknown"] = Reply({"status": TOKEN})
         if fault in faults:
             server.replies["GetKernelSessionStatus"] = [faults[fault]]
         done = subprocess.run(
@@ -217,15 +231,15 @@ def test_no_secret_is_printed_or_written_even_with_debug_and_the_client_s_verbos
     assert "dogs-sagan" in written
     for text in (done.stdout, done.stderr, written):
         assert TOKEN not in text
+    assert "---Request---" not in done.stdout + done.stderr  # the client's verbose mode shows every header
     assert ("Traceback" in done.stderr) == (fault != "none")
 
 
 def test_an_api_key_is_kept_secret_in_every_form(kaggle, monkeypatch, tmp_path):
-    key = "0123456789abcdef0123456789abcdef"
     monkeypatch.delenv("KAGGLE_API_TOKEN")
-    (tmp_path / "home/kaggle/kaggle.json").write_text(json.dumps({"username": "ann", "key": key}))
-    basic = base64.b64encode(f"ann:{key}".encode()).decode()
-    redacted = Kaggle.connect().redact(f"{key} Basic {basic} ann")
+    (tmp_path / "home/kaggle/kaggle.json").write_text(json.dumps({"username": "ann", "key": KEY}))
+    basic = base64.b64encode(f"ann:{KEY}".encode()).decode()
+    redacted = Kaggle.connect().redact(f"{KEY} Basic {basic} ann")
     assert redacted == "*** Basic *** ann"
 
 

@@ -204,8 +204,8 @@ def _refuse_few(observed: _Outcome) -> None:
     if (observed.generated <= FEWEST_GENERATED).all():
         total, fullest = observed.generated.sum(), observed.generated.max()
         raise DogsganError(
-            f"no cell holds more than {FEWEST_GENERATED} of the {total} generated pictures "
-            f"(the fullest {fullest}): it takes at least {FEWEST_GENERATED + 1}"
+            f"of {total} generated pictures {fullest} lie in the fullest cell and none holds more than "
+            f"{FEWEST_GENERATED}: it takes at least {FEWEST_GENERATED + 1} in one"
         )
     test = int(observed.test[observed.generated > FEWEST_GENERATED].sum())
     if test < FEWEST_TEST:

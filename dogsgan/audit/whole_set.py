@@ -95,7 +95,7 @@ class _Sides:
         rows, others = checked_pair(generated, real)
         unseen = None
         if held_out is not None and len(held_out):
-            unseen, _ = checked_pair(held_out, others[:0])
+            unseen, _ = checked_pair(held_out, others[:0], side="held-out")
         if excluded_real is not None and excluded_real.any():
             others = others[torch.from_numpy(~excluded_real)]
         return cls(generated=rows, real=others, unseen=unseen)

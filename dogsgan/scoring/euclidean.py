@@ -75,16 +75,18 @@ def exact_squared(
     return found
 
 
-def checked_pair(generated: Array, real: Array) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return both sides' features, N×D and M×D, as tensors in main memory.
+def checked_pair(
+    generated: Array, real: Array, *, side: str = "generated"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return both sides' features, N×D and M×D, as tensors in main memory; `side` names the first in errors.
 
     Raises:
         DogsganError: sizes differ, or a feature is NaN or infinite.
     """
-    sides = checked_features(generated, "generated"), checked_features(real, "real")
+    sides = checked_features(generated, side), checked_features(real, "real")
     if sides[0].shape[1] != sides[1].shape[1]:
         raise DogsganError(
-            f"generated pictures have {sides[0].shape[1]} features and real ones {sides[1].shape[1]}: "
+            f"{side} pictures have {sides[0].shape[1]} features and real ones {sides[1].shape[1]}: "
             "both sides need the same network"
         )
     return sides

@@ -6,6 +6,7 @@ the test's environment, so that the client runs unchanged against any free port.
 
 import argparse
 import base64
+import gzip
 import http.server
 import json
 import os
@@ -184,6 +185,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         time.sleep(reply.delay_s)
         content = reply.content()
         self.send_response(reply.status)
+        if name.startswith("file:") and "gzip" in self.headers.get("Accept-Encoding", ""):
+            content = gzip.compress(content)
+            reply.headers["Content-Encoding"] = "gzip"
         headers = {"Content-Type": reply.content_type, "Content-Length": str(len(content)), **reply.headers}
         for header, value in headers.items():
             self.send_header(header, value)

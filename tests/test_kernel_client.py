@@ -254,6 +254,10 @@ def test_redaction_leaves_no_secret(secrets, text, data):
     assert not any(value in redacted for value in secrets)
 
 
+def test_a_secret_that_begins_with_another_is_redacted_whole():
+    assert Secrets(["abcd", "abcdefgh"]).redact("abcdefgh") == "***"
+
+
 # Dry runs.
 
 

@@ -51,7 +51,9 @@ def test_the_output_is_fetched_and_checked(output, run, tmp_path, capsys):
     assert (out / "dogs-sagan.log").read_text() == "hello\na zip of 10,000 pictures\n"
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert names == {*output.files, "dogs-sagan.log"}
-    answer = json.loads(capsys.readouterr().out)
+    captured = capsys.readouterr()
+    assert "  | a zip of 10,000 pictures\n" in captured.err
+    answer = json.loads(captured.out)
     assert answer["check"]["ok"] is True
     assert answer["version"] == 3
     assert answer["score"] is None

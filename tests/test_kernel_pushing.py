@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from kaggle_server import KERNEL, Reply, built_kernel, refusal
 
 from dogsgan.errors import DogsganError
+from dogsgan.kernel.build import build_kernel
 from dogsgan.kernel.remote.metadata import parse_ref, read_metadata, resolve
 from dogsgan.kernel.remote.pushing import push
+from dogsgan.presets import preset
 
 kaggle = kaggle_server.kaggle_fixture
 folder = kaggle_server.folder_fixture
@@ -176,3 +178,22 @@ def test_a_folder_stands_for_its_kernel_and_competition(folder):
     ref, competition = resolve(folder)
     assert (str(ref), competition) == (KERNEL, "generative-dog-images")
     assert read_metadata(folder).gpu is True
+
+
+@pytest.mark.parametrize("as_notebook", [False, True])
+def test_what_build_writes_can_be_pushed(kaggle, tmp_path, as_notebook):
+    folder = tmp_path / "dogs-sagan"
+    build_kernel(preset("dogs-sagan"), folder, user="ann", as_notebook=as_notebook)
+    assert push(folder).warnings == ()
+    (sent,) = kaggle.called("SaveKernel")
+    assert sent["slug"] == KERNEL
+    assert sent["kernelType"] == ("notebook" if as_notebook else "script")
+    assert (sent["enableGpu"], sent["enableInternet"], sent["isPrivate"]) == (True, False, True)
+    assert sent["competitionDataSources"] == ["generative-dog-images"]
+
+
+def test_the_placeholder_for_a_name_is_refused_with_the_name_to_put_there(kaggle, tmp_path, monkeypatch):
+    folder = tmp_path / "dogs-sagan"
+    build_kernel(preset("dogs-sagan"), folder)
+    with pytest.raises(DogsganError, match="credentials are those of ann: make it ann/dogs-sagan"):
+        push(folder)

@@ -119,5 +119,7 @@ def test_once_submitted_nothing_asks_for_a_second_time(ready, reply):
 
 
 def test_another_submission_is_not_taken_for_this_one(ready):
-    ready.submissions = [{"ref": 5, "status": "COMPLETE", "publicScore": "12.0"}]
+    others = {"ref": 99, "status": "COMPLETE", "publicScore": "12.0"}
+    mine = {"ref": 70, "status": "COMPLETE", "publicScore": "61.5"}
+    ready.replies["ListSubmissions"] = [Reply({"submissions": [others, mine]})]
     assert submit(KERNEL, message="m").public_score == 61.5

@@ -29,6 +29,8 @@ class Fetched:
     version: int | None
     out: Path
     files: tuple[str, ...]
+    log: tuple[str, ...]
+    """The log's last lines, where a kernel says what happened: it leaves a zip whatever that was."""
     check: "CheckReport"
     score: "Score | None"
     """None where no real pictures were given."""
@@ -40,6 +42,7 @@ class Fetched:
             "version": self.version,
             "out": str(self.out),
             "files": list(self.files),
+            "log": list(self.log),
             "check": self.check.to_json(),
             "score": None if self.score is None else self.score.to_json(),
         }
@@ -47,7 +50,8 @@ class Fetched:
     def summary(self) -> str:
         """Return some lines for people."""
         lines = [
-            f"{self.kernel}: {len(self.files)} files in {self.out}",
+            f"{self.kernel}: {len(self.files)} files in {self.out}; the end of its log:",
+            *(f"  | {line}" for line in self.log),
             self.check.summary(),
             self.score.summary() if self.score else "not scored: give the real pictures with --real",
         ]
@@ -83,7 +87,7 @@ def fetch_output(
     check, score = _examined(
         Path(out) / ZIP, real=real, network=network, weights=weights, device=device, count=count
     )
-    return Fetched(str(ref), state.version, Path(out), (*names, log_name), check, score)
+    return Fetched(str(ref), state.version, Path(out), (*names, log_name), state.log, check, score)
 
 
 def plan_output(kernel: str | Path) -> Plan:

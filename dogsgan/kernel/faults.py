@@ -57,7 +57,11 @@ sys.meta_path.insert(0, _After("dogsgan.training.step", _faulty))
 
 _GPU_FAULT = """
 def _two_broken_gpus(torch):
-    torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 2
+    import os
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0,1")
+    count = len(visible.split(",")) if visible else 0
+    torch.cuda.is_available, torch.cuda.device_count = lambda: count > 0, lambda: count
 
 
 sys.meta_path.insert(0, _After("torch", _two_broken_gpus))

@@ -29,7 +29,7 @@ def foreign_modules(*, without: tuple[str, ...] = ()) -> list[str]:
 
 
 def guard_code(*, without: tuple[str, ...] = ()) -> str:
-    """Return code for `sitecustomize` after which no foreign module can be found, nor this package outside."""
+    """Return code for `sitecustomize` that hides foreign modules and this package as it is installed."""
     return f"""\
 import sys
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
@@ -46,6 +46,8 @@ class _Image:
         spec = PathFinder.find_spec(name, path, target)
         outside = name == "dogsgan" and spec is not None and str(spec.origin).startswith(_OUTSIDE)
         return None if outside else spec
+
+    find_distributions = staticmethod(PathFinder.find_distributions)
 
 
 sys.meta_path[:] = [BuiltinImporter, FrozenImporter, _Image]

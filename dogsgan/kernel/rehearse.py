@@ -14,6 +14,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_bytes
 from dogsgan.kernel.faults import fault_code
 from dogsgan.kernel.image import guard_code
+from dogsgan.kernel.inside import launch
 from dogsgan.kernel.inside.main import REPORT_FILE
 from dogsgan.kernel.isolation import MISSING, Surroundings, namespaces, start
 from dogsgan.kernel.prediction import Prediction, predict
@@ -183,6 +184,7 @@ def _look_at(
     files = tuple(sorted(p.relative_to(working).as_posix() for p in working.rglob("*") if p.is_file()))
     told: dict[str, Any] = read_json(working / REPORT_FILE) if REPORT_FILE in files else {}
     settings = _settings(kernel)
+    images_seen = told.get("sample", {}).get("images_seen", 0)
     check = None
     if "images.zip" in files:
         check = check_submission(
@@ -199,15 +201,17 @@ def _look_at(
         peak_memory_bytes=watched.peak_memory_bytes,
         files=files,
         check=check,
-        images_seen=told.get("sample", {}).get("images_seen", 0),
+        images_seen=images_seen,
         events=tuple(told.get("events", ())),
-        problems=tuple(_problems(watched, files, check)),
+        problems=tuple(_problems(watched, files, check, images_seen)),
         prediction=_predicted(working, told, settings),
         last_lines=watched.last_lines[-LAST_LINES:],
     )
 
 
-def _problems(watched: Watched, files: tuple[str, ...], check: CheckReport | None) -> Iterator[str]:
+def _problems(
+    watched: Watched, files: tuple[str, ...], check: CheckReport | None, images_seen: int
+) -> Iterator[str]:
     if watched.ended != "exited":
         yield f"Kaggle would have killed it: the limit of {watched.ended}"
     elif watched.status:
@@ -219,6 +223,8 @@ def _problems(watched: Watched, files: tuple[str, ...], check: CheckReport | Non
         yield "no images.zip"
     elif not check.ok:
         yield "images.zip would not do"
+    elif not images_seen:
+        yield "images.zip comes from a generator that was never trained"
 
 
 def _settings(kernel: Path) -> dict[str, Any]:
@@ -246,4 +252,5 @@ def _predicted(working: Path, told: dict[str, Any], settings: dict[str, Any]) ->
         measured=Recipe.from_json(told["recipe"]),
         images_per_second=speed,
         reserve_s=told["seconds"] - trained["seconds"],
+        gpus=2 if launch.trains_in_parallel() else 1,
     )

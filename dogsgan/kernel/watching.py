@@ -63,7 +63,7 @@ def _read(process: "subprocess.Popen[bytes]", lines: "deque[str]", quiet: bool) 
 
 
 def _kill(process: "subprocess.Popen[bytes]", known: dict[int, int]) -> None:
-    """Kill what a kernel started and is still the same process; the kernel first, so that it starts no more."""
+    """Kill what a kernel started and is still the same process; the kernel first, so it starts no more."""
     if process.poll() is None:
         process.kill()
     for pid, began in {**known, **_family(process.pid)}.items():

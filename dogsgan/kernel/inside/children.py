@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ANSWER = "##dogsgan "  # begins a line that is for the parent
+READY = {"ready": True}
 POLL_S = 0.2
 KEPT_LINES = 30
 
@@ -33,7 +34,7 @@ class Ended:
     answers: tuple[dict[str, Any], ...]
     last_lines: tuple[str, ...]
     seconds: float
-    answered_after_s: float | None = None  # seconds until its first answer
+    ready_after_s: float | None = None  # seconds until it had imported everything
 
     @property
     def answer(self) -> dict[str, Any] | None:
@@ -62,7 +63,7 @@ class _Listener:
     answers: list[dict[str, Any]] = field(default_factory=list)
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     heard_at: float = field(default_factory=time.monotonic)
-    first_answer_at: float | None = None
+    ready_at: float | None = None
 
     def listen(self, pipe: int) -> None:
         pending = b""
@@ -80,8 +81,11 @@ class _Listener:
         text = raw.decode(errors="replace").rstrip()
         if text.startswith(ANSWER):
             with contextlib.suppress(ValueError):
-                self.answers.append(json.loads(text.removeprefix(ANSWER)))
-                self.first_answer_at = self.first_answer_at or time.monotonic()
+                value = json.loads(text.removeprefix(ANSWER))
+                if value == READY:
+                    self.ready_at = time.monotonic()
+                else:
+                    self.answers.append(value)
         elif text.strip():
             moving = raw.endswith(b"\r")
             if not moving:
@@ -92,6 +96,11 @@ class _Listener:
 def answer(value: dict[str, Any]) -> None:
     """Report `value` to the parent; what a child calls."""
     os.write(1, f"\n{ANSWER}{json.dumps(value)}\n".encode())
+
+
+def ready() -> None:
+    """Tell the parent that everything is imported and the work begins; what a child calls."""
+    answer(READY)
 
 
 class Children:
@@ -135,14 +144,14 @@ class Children:
         status = child.poll()
         if how == "ended":
             how = "done" if status == 0 else "failed"
-        answered = listener.first_answer_at
+        ready_at = listener.ready_at
         return Ended(
             how,
             status,
             tuple(listener.answers),
             tuple(listener.lines),
             time.monotonic() - began,
-            None if answered is None else answered - began,
+            None if ready_at is None else ready_at - began,
         )
 
     def ask_to_stop(self) -> None:

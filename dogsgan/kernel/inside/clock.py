@@ -12,7 +12,7 @@ CLOSING_SHARE, MOST_CLOSING_S = (
     120.0,
 )  # of the budget, for what follows the zip and for saving the output
 GRACE_SHARE, MOST_GRACE_S = 0.04, 10.0  # between asking a child to stop and killing it
-EXIT_S = 4.0  # a trainer's last grid, plot and exit
+EXIT_S = 4.0  # a trainer's last grid, plot and exit; a sampler's check
 
 
 @dataclass
@@ -22,9 +22,15 @@ class Clock:
     started: float
     budget_s: float
     startup_s: float = 20.0
-    """Measured: from starting a child until it has imported torch and answered."""
+    """Measured: from starting a child until it has imported everything. The slowest so far counts."""
     finishing_s: float = 0.0
     """Measured: sampling and zipping on the CPU."""
+    _timed: bool = False
+
+    def note_startup(self, seconds: float) -> None:
+        """Take over a measured start of a child; the slowest counts."""
+        self.startup_s = max(seconds, self.startup_s) if self._timed else seconds
+        self._timed = True
 
     @property
     def grace_s(self) -> float:
@@ -44,22 +50,21 @@ class Clock:
     @property
     def rescue_s(self) -> float:
         """What sampling on the CPU in a fresh process takes: kept back whatever happens."""
-        return MARGIN * (self.finishing_s + self.startup_s)
+        return MARGIN * self.finishing_s + 2 * self.startup_s + EXIT_S
 
     def training_stops_at(self, *, on_gpu: bool) -> float:
         """When a trainer that has not stopped by itself is asked to; it is killed `grace_s` later.
 
         On a GPU another process samples first, so the time for that stands before the rescue's.
         """
-        first_try_s = MARGIN * self.startup_s if on_gpu else 0.0
+        first_try_s = 2 * self.startup_s if on_gpu else 0.0
         return self.ends_at - self.rescue_s - first_try_s - self.grace_s
 
     def training_budget_s(self, *, on_gpu: bool) -> float:
         """Return the budget that a trainer is given; it takes off what its own sampling will need."""
         if on_gpu:
             return self.training_stops_at(on_gpu=True) - self.grace_s - EXIT_S - self.started
-        starting_s = MARGIN * self.startup_s
-        return self.ends_at - starting_s - 2 * self.grace_s - EXIT_S - self.started
+        return self.ends_at - 2 * self.startup_s - 2 * self.grace_s - EXIT_S - self.started
 
     def first_try_stops_at(self) -> float:
         """When sampling on a GPU is given up for the CPU."""

@@ -61,8 +61,6 @@ def time_rescue(session: Session, recipe: Recipe) -> None:
 
 
 def _keep_back(session: Session, timed: dict[str, Any]) -> None:
-    clock = session.clock
-    clock.finishing_s, clock.startup_s = timed["finishing_s"], timed["startup_s"]
-    session.log.say(
-        f"{clock.rescue_s:.0f} s are kept back for sampling {session.settings.count:,} pictures on the CPU"
-    )
+    session.clock.finishing_s = timed["finishing_s"]
+    seconds, count = session.clock.rescue_s, session.settings.count
+    session.log.say(f"{seconds:.0f} s are kept back for sampling {count:,} pictures on the CPU")

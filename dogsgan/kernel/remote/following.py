@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dogsgan.errors import DogsganError
+from dogsgan.errors import DogsganError, printable
 from dogsgan.kernel.remote.client import Kaggle
 from dogsgan.kernel.remote.failures import PassingTroubleError
 from dogsgan.kernel.remote.metadata import KernelRef, resolve
@@ -73,7 +73,11 @@ class KernelState:
         """
         if self.status == "complete":
             return
-        after = "mend that, then push it again" if self.finished else "wait: `dogsgan kernel status --follow`"
+        after = (
+            "mend that, then push it again"
+            if self.finished
+            else f"wait (`dogsgan kernel status {self.kernel} --follow`)"
+        )
         reason = f" ({self.message})" if self.message else ""
         last = f"; its last lines: {' ⏎ '.join(self.log)}" if self.log else ""
         raise DogsganError(f"{self.headline()}{reason}: {after}{last}")
@@ -109,8 +113,15 @@ def state_of(kaggle: Kaggle, ref: KernelRef) -> KernelState:
     """Ask how the newest run stands."""
     version = kaggle.newest_version(ref)
     state, message = kaggle.status(ref)
-    lines = log_lines(kaggle.log(ref)) if state != "queued" else []
-    return KernelState(str(ref), version, state, message, tuple(lines[-LAST_LINES:]))
+    return KernelState(str(ref), version, state, message, _last_lines(kaggle, ref))
+
+
+def _last_lines(kaggle: Kaggle, ref: KernelRef) -> tuple[str, ...]:
+    """Return the end of the log; nothing where there is none yet, for the state is known all the same."""
+    try:
+        return tuple(log_lines(kaggle.log(ref))[-LAST_LINES:])
+    except DogsganError:
+        return ()
 
 
 def follow_run(
@@ -166,7 +177,7 @@ class _FollowedLog:
                 if index < self._shown:
                     continue
                 self._shown = index + 1
-                for line in piece.splitlines():
+                for line in _shown_lines(piece):
                     self._show(f"  | {line}")
         except DogsganError:
             return
@@ -179,4 +190,9 @@ def log_lines(stored: str) -> list[str]:
         text = "".join(str(piece["data"]) for piece in pieces)
     except (ValueError, TypeError, KeyError, RecursionError):
         text = stored
-    return [line for line in text.splitlines() if line.strip()]
+    return _shown_lines(text)
+
+
+def _shown_lines(text: str) -> list[str]:
+    """Return the lines that are not blank, without what would steer a terminal; a bar's states are lines."""
+    return [printable(line.expandtabs(4)) for line in text.splitlines() if line.strip()]

@@ -168,7 +168,7 @@ def _quota_error(detail: str, renewed: str) -> DogsganError:
 
 def _refuse_failed(saved: SavedKernel, metadata: Metadata) -> None:
     error = saved.error.lower()
-    if "quota" in error:
+    if "quota" in error and ("gpu" in error or "accelerator" in error):
         raise _quota_error(saved.error, "")
     if "session count" in error:
         raise DogsganError(

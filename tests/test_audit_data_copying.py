@@ -101,6 +101,23 @@ def test_honest_p_values_are_uniform(with_held_out: bool, monkeypatch: pytest.Mo
     assert np.mean(np.array(p_values) < 0.01) < 0.05
 
 
+def test_honest_p_values_are_uniform_whatever_the_cells_weigh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RESAMPLES", 2)
+    random = np.random.default_rng(5)
+    share = [0.5, 0.2, 0.1, 0.1, 0.1]
+    found = [
+        data_copying(
+            random.random(400),
+            random.random(400),
+            generated_cells=random.choice(5, 400, p=share),
+            test_cells=random.choice(5, 400, p=share),
+        )
+        for _ in range(400)
+    ]
+    assert kstest([outcome.p_value for outcome in found], "uniform").pvalue > 0.001
+    assert np.std([outcome.c_t for outcome in found]) == pytest.approx(np.linalg.norm(share), rel=0.15)
+
+
 def test_the_interval_covers_and_follows_the_seed() -> None:
     random = np.random.default_rng(1)
     a, b = random.gamma(2, size=400), random.gamma(2, size=700)

@@ -61,6 +61,8 @@ def test_authenticity(
         (meanings.of_density(1.4, low=1.2, high=1.6), "or copies"),
         (meanings.of_density(0.5, low=0.4, high=0.6), "fringe"),
         (meanings.of_density(1.02, low=0.95, high=1.1), "what real pictures themselves have"),
+        (meanings.of_density(0.0, low=0.0, high=0.0), "crowd elsewhere"),
+        (meanings.of_coverage(0.1, low=0.05, high=0.2, honest=0.9), "most of the training set is not"),
         (meanings.of_coverage(0.5, low=0.4, high=0.6, honest=0.9), "would reach 90%: part of"),
         (meanings.of_coverage(0.9, low=0.88, high=0.92, honest=0.9), "the whole training set"),
         (meanings.of_coverage(1.0, low=1.0, high=1.0, honest=0.9), "more closely than real ones do"),

@@ -1,13 +1,17 @@
 """The whole submission's numbers: golden ones, their order and intervals, and what too few pictures give."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dogsgan.audit.result import Statistic
 from dogsgan.audit.whole_set import whole_set_statistics
 from dogsgan.errors import DogsganError
+from dogsgan.scoring.features import features_of
+from dogsgan.scoring.networks import open_network
 
 KEYS = ["c_t", "authpct", "precision", "recall", "density", "coverage"]
 
@@ -131,3 +135,25 @@ def test_every_stage_has_its_bar(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
     for stage in ("generated to generated", "generated to real", "real to real", "overlap"):
         assert f"whole set: {stage}" in shown
+
+
+def test_real_dogs_unseen_and_copied(shared_data: Path) -> None:
+    files = sorted((shared_data / "generative-dog-images-mini").rglob("*.jpg"))[:400]
+    pictures = np.stack([small(file) for file in files])
+    network = open_network("stand-in")
+    training, unseen = features_of(pictures[::2], network), features_of(pictures[1::2], network)
+    honest = whole_set_statistics(unseen, training, show_progress=False)
+    assert honest.p_value > 0.01
+    assert "as honest pictures do" in by_key(honest.statistics)["authpct"].meaning
+    noisy = np.clip(pictures[::2] + np.random.default_rng(0).normal(0, 4, pictures[::2].shape), 0, 255)
+    copies = whole_set_statistics(
+        features_of(noisy.astype(np.uint8), network), training, held_out=unseen, show_progress=False
+    )
+    assert copies.p_value < 1e-6
+    assert by_key(copies.statistics)["authpct"].value < 10
+
+
+def small(file: Path) -> np.ndarray:
+    with Image.open(file) as picture:
+        picture.draft("RGB", (128, 128))
+        return np.asarray(picture.convert("RGB").resize((64, 64), Image.Resampling.BILINEAR))

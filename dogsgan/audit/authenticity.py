@@ -53,13 +53,10 @@ def authenticity_of(to_real: Neighbours, among_real: Neighbours) -> Authenticity
 
 
 def authenticity_of_unseen(among_real: Neighbours) -> Authenticity:
-    """Return which training pictures would be authentic: what an honest generator comes to.
+    """Return which training pictures would be authentic, M: what an honest generator comes to.
 
     Each takes its turn as a generated picture, with the others as the training set (leave-one-out).
-    `among_real` holds distances of real to other real pictures, M×k with k of at least 2: the second one is
-    needed where two pictures are each other's nearest.
+    `among_real` holds distances of real to other real pictures, M×k. The picture itself need not be left out
+    of its nearest one's neighbours: where it is the nearest of those, it is not authentic with or without.
     """
-    nearest = among_real.indices[:, 0]
-    mutual = among_real.indices[nearest, 0] == np.arange(len(nearest))
-    own = np.where(mutual, among_real.squared[nearest, 1], among_real.squared[nearest, 0])
-    return Authenticity(authentic=own < among_real.squared[:, 0])
+    return authenticity_of(among_real, among_real)

@@ -77,6 +77,8 @@ def of_recall(value: float, *, low: float, high: float, coverage: float) -> str:
 
 def of_density(value: float, *, low: float, high: float) -> str:
     """Say whether generated pictures lie where real ones crowd or at the fringe."""
+    if value == 0:
+        return "No generated picture lies among real ones, as the network sees them: they crowd elsewhere."
     sentence = (
         f"Where a generated picture lies, real ones crowd {value:.2f} times as densely as around real ones"
     )
@@ -96,7 +98,8 @@ def of_coverage(value: float, *, low: float, high: float, honest: float) -> str:
         f"where as many unseen real pictures would reach {_percent(honest)}"
     )
     if high < honest:
-        return f"{sentence}: part of the training set is not represented."
+        missing = "most" if value < honest / 2 else "part"
+        return f"{sentence}: {missing} of the training set is not represented."
     if low > honest:
         return f"{sentence}: the generated pictures follow the training set more closely than real ones do."
     return f"{sentence}: the whole training set is represented."

@@ -1,6 +1,7 @@
 """Submit: the version that is meant, what the competition may refuse, and its score."""
 
 import json
+import time
 
 import kaggle_server
 import pytest
@@ -116,6 +117,17 @@ def test_a_score_that_does_not_come_in_time_is_no_failure(ready):
 def test_once_submitted_nothing_asks_for_a_second_time(ready, reply):
     ready.replies["ListSubmissions"] = [reply] * 1000
     assert submit(KERNEL, message="m", wait_s=0.1).status == "pending"
+
+
+def test_an_interrupted_wait_tells_of_the_submission_all_the_same(ready, run, monkeypatch, capsys):
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    assert run("submit", KERNEL, "--message", "m", "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["status"] == "pending"
+    assert captured.err.startswith("no longer waiting for the score: interrupted\nsubmitted images.zip")
 
 
 def test_another_submission_is_not_taken_for_this_one(ready):

@@ -266,8 +266,8 @@ def _kernels() -> Any:
 
 def _no_such_kernel(ref: KernelRef) -> str:
     return (
-        f"check that {ref} is the name in the address of the kernel's page, that it has been pushed, and "
-        "that the credentials are those of its owner"
+        f"check that {ref} is the name in the address of the kernel's page (or a folder that is there), that "
+        "it has been pushed, and that the credentials are those of its owner"
     )
 
 

@@ -176,7 +176,7 @@ def _wait_for_score(kaggle: Kaggle, competition: str, number: int, *, wait_s: fl
                 return found
             time.sleep(POLL_S)
     except (DogsganError, KeyboardInterrupt) as error:  # it is submitted: a second time would be one too many
-        say(f"no longer waiting for the score: {error or 'interrupted'}")
+        say(f"no longer waiting for the score: {str(error) or 'interrupted'}")
         return found
 
 

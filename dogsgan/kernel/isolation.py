@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dogsgan
-from dogsgan.cores import usable_cores
 from dogsgan.kernel import stage
 from dogsgan.kernel.inside.settings import BUDGET_VARIABLE, ROOT_VARIABLE
 
@@ -101,8 +100,7 @@ def start(
         environment |= {ROOT_VARIABLE: str(inside), "TMPDIR": str(surroundings.folder / "tmp")}
         (surroundings.folder / "tmp").mkdir(exist_ok=True)
         _write_protect(surroundings.input)
-    cores = set(sorted(os.sched_getaffinity(0))[:CORES]) if usable_cores() > CORES else None
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         cwd=working,
         env=environment,
@@ -110,8 +108,9 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=functools.partial(os.sched_setaffinity, 0, cores) if cores else None,
     )
+    os.sched_setaffinity(process.pid, _cores())
+    return process
 
 
 def _staged(
@@ -130,10 +129,15 @@ def _staged(
         "hidden": [str(Path(dogsgan.__file__).resolve().parent)],
         "command": command,
         "environment": environment,
+        "cores": sorted(_cores()),
     }
     begin = namespaces()
     assert begin is not None
     return [*begin, sys.executable, "-I", str(Path(stage.__file__).resolve()), json.dumps(spec)]
+
+
+def _cores() -> set[int]:
+    return set(sorted(os.sched_getaffinity(0))[:CORES])
 
 
 def _write_protect(folder: Path) -> None:

@@ -97,6 +97,7 @@ def bring_loopback_up() -> None:
 
 def main(spec: dict) -> int:
     """Run the kernel in its surroundings, and return its exit status."""
+    os.sched_setaffinity(0, spec["cores"])
     root = build_root(spec)
     bring_loopback_up()
     os.chroot(root)

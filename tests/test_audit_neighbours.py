@@ -191,6 +191,35 @@ def test_a_real_picture_does_not_match_itself_nor_its_duplicates() -> None:
     assert np.array_equal(without.picture[others], alone.picture[others])
 
 
+def test_pictures_and_rows_of_no_group_are_not_a_group() -> None:
+    views, rows = features(8, 6, 18), features(3, 6, 19)
+    pictures = np.arange(8)
+    free = nearest_views(rows, rows, views, picture_of_view=pictures, k=8)
+    grouped = nearest_views(
+        rows,
+        rows,
+        views,
+        picture_of_view=pictures,
+        k=8,
+        group_of_picture=np.where(pictures < 4, 1, -1),
+        own_group=np.array([-1, 1, 2]),
+    )
+    assert np.array_equal(grouped.picture[[0, 2]], free.picture[[0, 2]])
+    assert sorted(grouped.picture[1, :4].tolist()) == [4, 5, 6, 7]
+    assert grouped.picture[1, 4] == -1
+
+
+def test_float64_decides_between_pictures_that_float32_cannot_tell_apart() -> None:
+    random = np.random.default_rng(20)
+    for _ in range(20):
+        row = features(1, 256, int(random.integers(1 << 30)))
+        steps = 1e-5 * np.array([[3], [0], [2]]) * random.standard_normal((3, 256))
+        views = (row * (1 + steps)).astype(np.float32)
+        result = nearest_views(row, row, views, picture_of_view=np.arange(3), k=1)
+        assert result.picture[0, 0] == 1
+        assert result.distance[0, 0] < 1e-15
+
+
 def test_features_that_sum_to_zero_match_nothing() -> None:
     generated, flipped, views = features(3, 8, 11), features(3, 8, 12), features(6, 8, 13)
     generated[:2], flipped[0], views[4] = 0.0, 0.0, 0.0

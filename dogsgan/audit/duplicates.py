@@ -58,7 +58,10 @@ class Duplicates:
     training_groups: np.ndarray
     """P int64: equal numbers for training pictures that are the same picture in any of the three senses."""
     training_scenes: np.ndarray
-    """P int64: the same, wider: also for photographs of one burst (`perceptual_hash.SAME_SCENE_BITS`)."""
+    """P int64: the same, wider: also for photographs of one burst.
+
+    Too wide for simple drawings: of MNIST's digits a third would be in a group (see `perceptual_hash`).
+    """
 
 
 class _Member(NamedTuple):

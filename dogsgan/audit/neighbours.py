@@ -43,6 +43,30 @@ class Neighbours:
         return np.asarray((self.picture != NOBODY).any(axis=1))
 
 
+class _Features:
+    """Features N×D of one kind of picture, with what turns them into rows of length 1."""
+
+    def __init__(self, rows: np.ndarray, what: str) -> None:
+        self.rows = rows
+        parts = [self._sums_and_norms(start) for start in range(0, len(rows), _VIEWS_AT_ONCE)]
+        sums, self.norms = np.concatenate([np.empty((2, 0)), *parts], axis=1)
+        if not np.isfinite(sums).all():
+            first = int(np.flatnonzero(~np.isfinite(sums))[0])
+            raise DogsganError(f"the features of {what} {first} are NaN or infinite: no distance is defined")
+        self.usable = sums != 0
+        self._factors = np.divide(1.0, self.norms, out=np.zeros(len(rows)), where=self.usable)
+
+    def unit(self, index: slice | np.ndarray) -> torch.Tensor:
+        """Return some rows in float32 with length 1; those that sum to 0 as zeros."""
+        factors = self._factors[index, None].astype(np.float32)
+        return torch.from_numpy(np.multiply(self.rows[index], factors, dtype=np.float32))
+
+    def _sums_and_norms(self, start: int) -> np.ndarray:
+        block = torch.from_numpy(np.array(self.rows[start : start + _VIEWS_AT_ONCE]))
+        norms = torch.linalg.vector_norm(block, dim=1, dtype=torch.float64)
+        return torch.stack([block.sum(dim=1, dtype=torch.float64), norms]).numpy()
+
+
 @dataclass(frozen=True, eq=False)
 class _Allowed:
     """Which pictures a row must not match; None where that restricts nothing."""
@@ -114,24 +138,24 @@ def nearest_views(
     """
     picture_of_view = np.asarray(picture_of_view, dtype=np.int64)
     _check_shapes(generated, flipped, views, picture_of_view, k)
-    usable = np.stack([_usable(generated, "generated picture"), _usable(flipped, "flipped picture")], axis=1)
-    kept = np.flatnonzero(_usable(views, "training view"))
-    if len(kept) == 0 or not usable.any():
-        side = "training" if len(kept) == 0 else "generated"
+    sides = _Features(generated, "generated picture"), _Features(flipped, "flipped picture")
+    training = _Features(views, "training view")
+    kept = np.flatnonzero(training.usable)
+    if len(kept) == 0 or not any(side.usable.any() for side in sides):
+        who = "training" if len(kept) == 0 else "generated"
         raise DogsganError(
-            f"every {side} picture has features that sum to 0: this network cannot compare them"
+            f"every {who} picture has features that sum to 0: this network cannot compare them"
         )
     by_picture = kept[np.argsort(picture_of_view[kept], kind="stable")]
-    allowed = _Allowed(exclude, group_of_picture, own_group)
     candidates = _search(
-        (generated, flipped),
-        views,
+        sides,
+        training,
         blocks=_blocks(by_picture, picture_of_view),
-        allowed=allowed,
+        allowed=_Allowed(exclude, group_of_picture, own_group),
         count=k + _SPARE,
         description=description,
     )
-    return _settled((generated, flipped), usable, views, by_picture, picture_of_view, candidates, k)
+    return _settled(sides, training, by_picture, picture_of_view, candidates, k)
 
 
 def _check_shapes(
@@ -152,23 +176,6 @@ def _check_shapes(
             f"{len(generated)} pictures, {len(flipped)} mirror images, {len(views)} views of "
             f"{picture_of_view.shape} pictures, k {k}"
         )
-
-
-def _usable(features: np.ndarray, what: str) -> np.ndarray:
-    """Return which rows have a sum other than 0; raise where one is not finite."""
-    sums = np.concatenate(
-        [np.zeros(0)]
-        + [
-            torch.from_numpy(np.array(features[start : start + _VIEWS_AT_ONCE]))
-            .sum(dim=1, dtype=torch.float64)
-            .numpy()
-            for start in range(0, len(features), _VIEWS_AT_ONCE)
-        ]
-    )
-    if not np.isfinite(sums).all():
-        first = int(np.flatnonzero(~np.isfinite(sums))[0])
-        raise DogsganError(f"the features of {what} {first} are NaN or infinite: no distance is defined")
-    return np.asarray(sums != 0)
 
 
 def _blocks(by_picture: np.ndarray, picture_of_view: np.ndarray) -> Iterator[_Block]:
@@ -198,8 +205,8 @@ def _layered(views: np.ndarray, pictures: np.ndarray) -> _Block:
 
 
 def _search(
-    sides: tuple[np.ndarray, np.ndarray],
-    views: np.ndarray,
+    sides: tuple[_Features, _Features],
+    training: _Features,
     *,
     blocks: Iterator[_Block],
     allowed: _Allowed,
@@ -207,19 +214,21 @@ def _search(
     description: str | None,
 ) -> np.ndarray:
     """Return the `count` most similar pictures of each row by float32 similarity, N×count, −1 for none."""
-    rows_in_all = len(sides[0])
+    rows_in_all = len(sides[0].rows)
     best = torch.full((rows_in_all, count), -1.0)
     chosen = torch.full((rows_in_all, count), NOBODY, dtype=torch.long)
+    buffers = _Buffers()
     with ExitStack() as stack:
         bar = None
         if description is not None:
-            bar = stack.enter_context(progress_bar(description=description, total=len(views), unit="views"))
+            total = len(training.rows)
+            bar = stack.enter_context(progress_bar(description=description, total=total, unit="views"))
         for block in blocks:
-            unit_views = _unit_rows(views[block.views])  # C×D
+            unit_views = training.unit(block.views)  # C×D
             pictures = torch.from_numpy(block.pictures)
             for start in range(0, rows_in_all, _ROWS_AT_ONCE):
                 rows = slice(start, start + _ROWS_AT_ONCE)
-                similarity = _similarity([side[rows] for side in sides], unit_views)  # R×C
+                similarity = buffers.similarity([side.unit(rows) for side in sides], unit_views)  # R×C
                 of_pictures = block.best_of_pictures(similarity)  # R×P
                 for mask in allowed.forbidden(rows, block.pictures):
                     of_pictures.masked_fill_(mask, -1.0)
@@ -232,23 +241,27 @@ def _search(
     return chosen.masked_fill_(best < 0, NOBODY).numpy()
 
 
-def _similarity(sides: list[np.ndarray], unit_views: torch.Tensor) -> torch.Tensor:
-    """Return the larger `|cos|` of a picture and its mirror image to each view, R×C."""
-    plain, mirrored = (torch.mm(_unit_rows(side), unit_views.T).abs_() for side in sides)
-    return torch.maximum(plain, mirrored, out=plain)
+class _Buffers:
+    """Where the products go, tile after tile: new memory for each would cost as much as a third of them."""
 
+    def __init__(self) -> None:
+        self._memory = [torch.empty(0), torch.empty(0)]
 
-def _unit_rows(features: np.ndarray) -> torch.Tensor:
-    """Return float32 rows of length 1; those of length 0 stay as they are."""
-    rows = torch.from_numpy(np.array(features))
-    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)
-    return (rows / norms.where(norms > 0, 1.0).to(rows.dtype)).to(torch.float32)
+    def similarity(self, sides: list[torch.Tensor], unit_views: torch.Tensor) -> torch.Tensor:
+        """Return the larger `|cos|` of a picture and its mirror image to each view, R×C."""
+        shape = len(sides[0]), len(unit_views)
+        if self._memory[0].numel() < shape[0] * shape[1]:
+            self._memory = [torch.empty(shape[0] * shape[1]) for _ in sides]
+        plain, mirrored = (
+            torch.mm(side, unit_views.T, out=memory[: shape[0] * shape[1]].view(shape)).abs_()
+            for side, memory in zip(sides, self._memory, strict=True)
+        )
+        return torch.maximum(plain, mirrored, out=plain)
 
 
 def _settled(
-    sides: tuple[np.ndarray, np.ndarray],
-    usable: np.ndarray,
-    views: np.ndarray,
+    sides: tuple[_Features, _Features],
+    training: _Features,
     by_picture: np.ndarray,
     picture_of_view: np.ndarray,
     candidates: np.ndarray,
@@ -264,34 +277,37 @@ def _settled(
         flipped=np.zeros(shape, dtype=bool),
         distance=np.full(shape, np.inf),
     )
-    for row in np.flatnonzero(usable.any(axis=1)):
+    for row in np.flatnonzero(sides[0].usable | sides[1].usable):
         spans = [by_picture[low:high] for low, high in zip(begin[row], end[row], strict=True) if low < high]
         if not spans:
             continue
-        of_row = np.concatenate(spans)
-        pair = np.stack([side[row] for side in sides]).astype(np.float64)
-        distances = _distances(pair, usable[row], views[of_row])  # views×2
-        owners = picture_of_view[of_row]
-        order = np.lexsort((np.argmin(distances, axis=1), of_row, owners, distances.min(axis=1)))
+        views = np.concatenate(spans)
+        distances = _distances([side.rows[row] for side in sides], training.rows[views])  # views×2
+        distances[:, [not side.usable[row] for side in sides]] = np.inf
+        of_view = distances.min(axis=1)
+        owners = picture_of_view[views]
+        order = np.lexsort((views, owners, of_view))
         _, first = np.unique(owners[order], return_index=True)
         nearest = order[np.sort(first)][:k]
         found = slice(0, len(nearest))
         result.picture[row, found] = owners[nearest]
-        result.view[row, found] = of_row[nearest]
+        result.view[row, found] = views[nearest]
         result.flipped[row, found] = distances[nearest].argmin(axis=1) == 1
-        result.distance[row, found] = distances[nearest].min(axis=1)
+        result.distance[row, found] = of_view[nearest]
     return result
 
 
-def _distances(pair: np.ndarray, usable: np.ndarray, views: np.ndarray) -> np.ndarray:
-    """Return `1 − |cos|` of views C×D to a picture and its mirror image 2×D, infinite where that has none.
+def _distances(pair: list[np.ndarray], views: np.ndarray) -> np.ndarray:
+    """Return `1 − |cos|` of views C×D to a picture and to its mirror image, C×2; NaN where all are 0.
 
     Every sum runs over one row alone, so that equal views get equal distances wherever they stand.
     """
     wide = views.astype(np.float64)
-    unit_views = wide / np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
-    distances = np.full((len(views), 2), np.inf)
-    for side in np.flatnonzero(usable):
-        unit = pair[side] / np.sqrt(np.square(pair[side]).sum())
-        distances[:, side] = np.maximum(1.0 - np.abs((unit_views * unit).sum(axis=1)), 0.0)
+    norms = np.sqrt(np.einsum("vd,vd->v", wide, wide))
+    distances = np.empty((len(views), 2))
+    for column, side in enumerate(pair):
+        other = side.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            cosine = np.einsum("vd,d->v", wide, other) / (norms * np.sqrt(np.einsum("d,d->", other, other)))
+        distances[:, column] = np.maximum(1.0 - np.abs(cosine), 0.0)
     return distances

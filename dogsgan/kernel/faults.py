@@ -83,6 +83,12 @@ FAULTS = {
 killed or loses its GPU after a few steps."""
 
 
+def setting_code(module: str, name: str, value: object) -> str:
+    """Return code that sets a name of a module once that is imported: a test's quicker rehearsal."""
+    change = f"lambda module: setattr(module, {name!r}, {value!r})"
+    return f"{_AFTER_IMPORT}\n\nsys.meta_path.insert(0, _After({module!r}, {change}))\n"
+
+
 def fault_code(name: str | None) -> str:
     """Return the code of a fault; empty for None.
 

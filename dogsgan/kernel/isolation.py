@@ -88,6 +88,9 @@ def start(
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(inside / "src"),
         "PYTHONUNBUFFERED": "1",
+        "MPLCONFIGDIR": str(
+            Path.home() / ".cache" / "matplotlib"
+        ),  # Kaggle's image has its list of fonts, too
         BUDGET_VARIABLE: f"{budget_s}s",
         "KAGGLE_KERNEL_RUN_TYPE": "Batch",
     }

@@ -113,6 +113,7 @@ def rehearse(
     memory_gb: float = MEMORY_GB,
     disk_mb: int | None = None,
     without: tuple[str, ...] = (),  # optional modules of the image to do without
+    prelude: str = "",  # code that every Python process runs first
     isolated: bool | None = None,  # None: if this machine can
     quiet: bool = False,
 ) -> RehearsalReport:
@@ -129,7 +130,7 @@ def rehearse(
     if disk_mb and not isolated:
         raise DogsganError("a small disk can only be had in namespaces, and this machine allows none")
     code_file, code = _code(kernel)
-    guard = guard_code(without=without) + fault_code(fault)
+    guard = guard_code(without=without) + fault_code(fault) + prelude
     with _surroundings() as surroundings:
         _lay_out(surroundings, data, mount=mount)
         write_bytes(surroundings.source / code_file, code.encode())

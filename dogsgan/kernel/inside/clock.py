@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 MARGIN = 1.25  # on what was measured
+STARTUPS = 3  # a child's start, mostly imports, is given three times what it took: it varies with the disk
 CLOSING_SHARE, MOST_CLOSING_S = (
     0.04,
     120.0,
@@ -50,21 +51,21 @@ class Clock:
     @property
     def rescue_s(self) -> float:
         """What sampling on the CPU in a fresh process takes: kept back whatever happens."""
-        return MARGIN * self.finishing_s + 2 * self.startup_s + EXIT_S
+        return MARGIN * self.finishing_s + STARTUPS * self.startup_s + EXIT_S
 
     def training_stops_at(self, *, on_gpu: bool) -> float:
         """When a trainer that has not stopped by itself is asked to; it is killed `grace_s` later.
 
         On a GPU another process samples first, so the time for that stands before the rescue's.
         """
-        first_try_s = 2 * self.startup_s if on_gpu else 0.0
+        first_try_s = STARTUPS * self.startup_s if on_gpu else 0.0
         return self.ends_at - self.rescue_s - first_try_s - self.grace_s
 
     def training_budget_s(self, *, on_gpu: bool) -> float:
         """Return the budget that a trainer is given; it takes off what its own sampling will need."""
         if on_gpu:
             return self.training_stops_at(on_gpu=True) - self.grace_s - EXIT_S - self.started
-        return self.ends_at - 2 * self.startup_s - 2 * self.grace_s - EXIT_S - self.started
+        return self.ends_at - STARTUPS * self.startup_s - 2 * self.grace_s - EXIT_S - self.started
 
     def first_try_stops_at(self) -> float:
         """When sampling on a GPU is given up for the CPU."""

@@ -1,0 +1,214 @@
+"""A kernel rehearsed from end to end in each mount, and through everything that may befall it on Kaggle.
+
+The rehearsals take their time in starting processes, so all of them run at once, two at a time.
+"""
+
+import json
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from tiny import RECIPE
+
+from dogsgan.data.synthetic import draw_competition
+from dogsgan.errors import DogsganError
+from dogsgan.kernel.build import build_kernel
+from dogsgan.kernel.faults import setting_code
+from dogsgan.kernel.isolation import namespaces
+from dogsgan.kernel.rehearse import RehearsalReport, rehearse
+
+COUNT = 60
+BUDGET_S, HANGING_BUDGET_S = 240.0, 90.0
+DISK_MB = 5  # room for the crops and two checkpoints
+QUICK = setting_code("dogsgan.sampling", "STATISTICS_IMAGES", 64)
+
+isolated_only = pytest.mark.skipif(namespaces() is None, reason="no namespaces are allowed here")
+
+REHEARSALS = {
+    "hang": {"mount": "zips", "fault": "hang", "budget_s": HANGING_BUDGET_S, "images": 10**6},
+    "well": {"mount": "competition", "as_notebook": True, "without": ("defusedxml",)},
+    "nan": {"mount": "competitions", "fault": "nan", "images": 80},
+    "gpu": {"mount": "top", "fault": "gpu"},
+    "kill": {"mount": "zip-of-zips", "fault": "kill", "images": 400, "isolated": False},
+    "disk": {"mount": "zip", "disk_mb": DISK_MB, "images": 64},
+    "data missing": {"mount": "none"},
+}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return draw_competition(tmp_path_factory.mktemp("drawn") / "dogs.zip", images=24, seed=1)
+
+
+@pytest.fixture(scope="module")
+def rehearsals(source, tmp_path_factory):
+    """Begin every rehearsal, and yield what waits for each by its name."""
+
+    def run(name, *, as_notebook=False, images=24, **settings) -> RehearsalReport:
+        folder = tmp_path_factory.mktemp(name) / "tiny-dogs"
+        build_kernel(RECIPE, folder, user="ann", count=COUNT, images=images, as_notebook=as_notebook)
+        out = folder.parent / "output"
+        defaults = {"budget_s": BUDGET_S, "data": source, "quiet": True, "out": out, "prelude": QUICK}
+        return rehearse(folder, **{**defaults, **settings})
+
+    wanted = {name: s for name, s in REHEARSALS.items() if namespaces() or not s.get("disk_mb")}
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield {name: pool.submit(run, name, **settings) for name, settings in wanted.items()}
+
+
+def outcome(future: Future) -> RehearsalReport:
+    report = future.result()
+    print("\n".join(report.last_lines))  # shown where the test fails
+    return report
+
+
+def output_of(report: RehearsalReport):
+    return report.kernel.parent / "output"
+
+
+def test_a_notebook_leaves_what_the_competition_takes(rehearsals):
+    report = outcome(rehearsals["well"])
+    assert report.ok, report.summary()
+    assert (report.ended, report.status, report.images_seen) == ("exited", 0, 24)
+    assert report.isolated is (namespaces() is not None)
+    assert {"images.zip", "samples.png", "generator.safetensors", "kernel.log", "log.jsonl"} <= set(
+        report.files
+    )
+    assert len(report.files) < 60
+    assert report.left_s > 0
+    assert 1e8 < report.peak_memory_bytes < 13e9
+    assert report.check.count == COUNT
+    assert "ready to push" in report.summary()
+    assert "T4 sustains" in report.summary()
+    json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_training_that_diverges_ends_with_the_last_good_generator(rehearsals):
+    report = outcome(rehearsals["nan"])
+    assert report.ok, report.summary()
+    assert any("diverged" in event for event in report.events)
+    assert report.images_seen == 16  # the checkpoint before the numbers broke
+
+
+def test_gpus_that_are_listed_but_broken_leave_it_to_the_cpu(rehearsals):
+    report = outcome(rehearsals["gpu"])
+    assert report.ok, report.summary()
+    assert "GPU 1 is listed but not used: no operation runs on it" in report.events
+    assert any("no GPU works (2 listed)" in event for event in report.events)
+
+
+def test_a_killed_trainer_goes_on_from_its_checkpoint(rehearsals):
+    report = outcome(rehearsals["kill"])
+    assert report.ok, report.summary()
+    killed = [event for event in report.events if "SIGKILL" in event]
+    assert len(killed) >= 2
+    assert report.images_seen >= 32  # further than one life alone, of six steps of four
+    assert "NOT isolated" in report.summary()  # this one runs without namespaces
+
+
+def test_a_trainer_that_hangs_until_the_limit_costs_no_zip(rehearsals):
+    report = outcome(rehearsals["hang"])
+    assert report.ok, report.summary()  # killed at the very limit, the rehearsal would say so
+    assert report.ended == "exited"
+    assert any("overran" in event for event in report.events)
+    assert report.images_seen == 16
+    assert 0 < report.left_s < 0.7 * HANGING_BUDGET_S
+
+
+@isolated_only
+def test_a_full_disk_costs_checkpoints_and_not_the_zip(rehearsals):
+    report = outcome(rehearsals["disk"])
+    assert report.ok, report.summary()
+    assert report.images_seen < 64
+    assert "No space left on device" in (output_of(report) / "kernel.log").read_text()
+
+
+def test_missing_data_fail_at_once_and_name_what_is_attached(rehearsals):
+    report = outcome(rehearsals["data missing"])
+    assert not report.ok
+    assert report.status == 1
+    assert report.seconds < 30
+    assert "images.zip" not in report.files
+    assert "another-dataset/table.csv" in report.summary()
+
+
+def test_a_kernel_that_overruns_is_killed_with_all_it_started(tmp_path, source):
+    folder = tmp_path / "tiny-dogs"
+    build_kernel(RECIPE, folder, user="ann", count=COUNT)
+    child = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(999)'])"
+    code = f"import subprocess, sys, time\n{child}\nprint('going on', flush=True)\ntime.sleep(999)\n"
+    (folder / "tiny-dogs.py").write_text(code)
+    report = rehearse(folder, budget_s=3.0, data=source, quiet=True)
+    assert (report.ended, report.ok) == ("time", False)
+    assert "going on" in report.last_lines
+    assert "Kaggle would have killed it: the limit of time" in report.problems
+
+
+def test_a_kernel_that_takes_too_much_memory_is_killed(tmp_path, source):
+    folder = tmp_path / "tiny-dogs"
+    build_kernel(RECIPE, folder, user="ann", count=COUNT)
+    (folder / "tiny-dogs.py").write_text("import time\nmuch = bytearray(300_000_000)\ntime.sleep(999)\n")
+    report = rehearse(folder, budget_s=60.0, data=source, memory_gb=0.2, quiet=True)
+    assert report.ended == "memory"
+
+
+@isolated_only
+def test_a_kernel_sees_kaggle_s_folders_no_network_and_not_this_package(tmp_path, source):
+    folder = tmp_path / "tiny-dogs"
+    build_kernel(RECIPE, folder, user="ann", count=COUNT)
+    (folder / "tiny-dogs.py").write_text(LOOK_AROUND)
+    report = rehearse(folder, budget_s=60.0, data=source, isolated=True, quiet=True)
+    assert json.loads(report.last_lines[-1]) == {
+        "cwd": "/kaggle/working",
+        "input": ["generative-dog-images"],
+        "input is writable": False,
+        "interfaces": ["lo"],
+        "dogsgan": "ModuleNotFoundError",
+        "pytest": "ModuleNotFoundError",
+        "tmp": ["dogsgan"],
+        "cores": 2,
+    }
+
+
+LOOK_AROUND = """
+import importlib, json, os, socket
+
+def importing(name):
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        return type(error).__name__
+
+def writable(path):
+    try:
+        open(path, "w").close()
+    except OSError:
+        return False
+    return True
+
+os.makedirs("/tmp/dogsgan")
+print(json.dumps({
+    "cwd": os.getcwd(),
+    "input": sorted(os.listdir("/kaggle/input")),
+    "input is writable": writable("/kaggle/input/x"),
+    "interfaces": [name for _, name in socket.if_nameindex()],
+    "dogsgan": importing("dogsgan"),
+    "pytest": importing("pytest"),
+    "tmp": os.listdir("/tmp"),
+    "cores": min(len(os.sched_getaffinity(0)), 2),
+}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"fault": "flood"}, "no fault 'flood'"), ({"mount": "moon"}, "no mount 'moon'")],
+)
+def test_a_name_of_nothing_is_an_error(tmp_path, source, settings, message):
+    build_kernel(RECIPE, tmp_path / "tiny-dogs", user="ann")
+    with pytest.raises(DogsganError, match=message):
+        rehearse(tmp_path / "tiny-dogs", data=source, **settings)
+
+
+def test_a_folder_without_a_kernel_is_an_error(tmp_path):
+    with pytest.raises(DogsganError, match=r"kernel-metadata\.json"):
+        rehearse(tmp_path)

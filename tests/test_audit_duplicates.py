@@ -133,6 +133,17 @@ def test_a_copy_of_a_picture_that_is_twice_in_the_training_set_is_grouped_with_b
     assert found.groups == (group("perceptual hash", "g0", "t3 t6"),)
 
 
+def test_copies_that_differ_from_each_other_are_one_group_around_what_they_copy() -> None:
+    base, cloud, other_cloud = drawn_pictures(3, size_px=64, seed=20).astype(float)
+    copies = [base + 0.24 * (cloud - 128), base + 0.24 * (other_cloud - 128)]
+    generated = np.stack(copies).clip(0, 255).astype(np.uint8)
+    alone = find_duplicates(side(generated, "g"), side(drawn_pictures(3, size_px=64), "t"))
+    assert alone.groups == ()
+    twice = np.stack([base.astype(np.uint8), saved_as_jpeg(base.astype(np.uint8), quality=70)])
+    found = find_duplicates(side(generated, "g"), side(twice, "t"))
+    assert found.groups == (group("perceptual hash", "g0 g1", "t0 t1"),)
+
+
 def test_plain_pictures_are_the_same_only_where_their_pixels_are() -> None:
     y = np.mgrid[:32, :32][0][..., None].repeat(3, axis=2)
     skies = np.stack([np.where(y < height, 210, 70) for height in range(8, 24)]).astype(np.uint8)

@@ -17,6 +17,7 @@ Block: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 """Some rows, n×D, in a frame, and their squared norms, n."""
 
 _ROWS_AT_ONCE = 2048
+_ROWS_WIDENED = 128
 _VALUES_AT_ONCE = 2 * 1024 * 1024
 """Features of one side that are widened to float64 at once: 16 MB."""
 
@@ -39,8 +40,12 @@ class Frame:
 
     def block(self, rows: torch.Tensor, part: slice | torch.Tensor) -> Block:
         """Return `rows[part]`, n×D, in this frame, with their squared norms, n."""
-        moved = (rows[part].double() - self._centre).to(self._dtype)
-        return moved, moved.square().sum(dim=1)
+        chosen = rows[part]
+        moved = torch.empty(chosen.shape, dtype=self._dtype)
+        for start in range(0, len(chosen), _ROWS_WIDENED):  # a few at a time: float64 is twice as large
+            some = slice(start, start + _ROWS_WIDENED)
+            moved[some] = chosen[some].double() - self._centre
+        return moved, torch.linalg.vector_norm(moved, dim=1).square_()
 
     def squared(self, left: Block, right: Block) -> torch.Tensor:
         """Return approximate squared distances, n×m, between two blocks; rounding can make them negative."""

@@ -56,15 +56,15 @@ sys.meta_path.insert(0, _After("dogsgan.training.step", _faulty))
 """
 
 _GPU_FAULT = """
-def _two_broken_gpus(torch):
+def _broken_gpu(torch):
     import os
 
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0,1")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
     count = len(visible.split(",")) if visible else 0
     torch.cuda.is_available, torch.cuda.device_count = lambda: count > 0, lambda: count
 
 
-sys.meta_path.insert(0, _After("torch", _two_broken_gpus))
+sys.meta_path.insert(0, _After("torch", _broken_gpu))
 """
 
 
@@ -79,7 +79,7 @@ FAULTS = {
     "kill": _in_step("os.kill(os.getpid(), signal.SIGKILL)"),
     "crash": _in_step('raise RuntimeError("CUDA error: unspecified launch failure")'),
 }
-"""Name of a fault to its code: two GPUs that are listed and unusable; training that diverges, hangs, is
+"""Name of a fault to its code: a GPU that is listed and unusable; training that diverges, hangs, is
 killed or loses its GPU after a few steps."""
 
 

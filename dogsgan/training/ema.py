@@ -3,7 +3,6 @@
 import copy
 
 import torch
-from timm.utils import ModelEmaV3
 from torch import nn
 
 from dogsgan.config import TrainingRecipe
@@ -27,6 +26,8 @@ class AveragedGenerator:
     """timm's moving average with a decay that follows the images seen. Buffers are copied, not averaged."""
 
     def __init__(self, generator: nn.Module, recipe: TrainingRecipe) -> None:
+        from timm.utils import ModelEmaV3  # only here: its import takes seconds, and sampling needs none
+
         self._recipe = recipe
         self._average = ModelEmaV3(generator, exclude_buffers=True)
 

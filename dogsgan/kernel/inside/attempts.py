@@ -27,14 +27,14 @@ class Training:
     def go_on_until_the_end(self) -> None:
         """Train until the time or the images are up, or nothing is left to try."""
         for _ in range(MOST_ATTEMPTS):
-            before = self._checkpoints()
+            before = self._reached()
             ended = self._attempt()
             if ended.answer is None:
                 self.session.note(f"training ended: {ended.reason()}")
             else:
                 self.report = ended.answer
                 self._note_unless_planned(self.report)
-            if not self._can_go_on(ended, progressed=self._checkpoints() > before):
+            if not self._can_go_on(ended, progressed=self._reached() > before):
                 return
 
     def generators(self) -> list[Path]:
@@ -98,7 +98,7 @@ class Training:
         if self.gpus and (progressed or len(self.gpus) < before):
             self.session.note(f"training goes on from its last checkpoint with {len(self.gpus)} GPU")
             return True
-        if len(self._checkpoints()) > 1:
+        if self._reached() > 0:
             return False  # what a GPU has learned is worth more than a small run begun anew
         self.gpus = []
         self._begin_anew(self.session.settings.cpu_recipe, why="the CPU, which is slower")
@@ -113,8 +113,7 @@ class Training:
     def _stop_at(self) -> float:
         return self.session.clock.training_stops_at(on_gpu=bool(self.gpus))
 
-    def _checkpoints(self) -> list[str]:
-        """Return the names of the last run's checkpoints, newest last: they grow as it gets on."""
-        return sorted(path.name for path in (self.runs[-1] / "checkpoints").glob("*") if path.name.isdigit())[
-            -2:
-        ]
+    def _reached(self) -> int:
+        """Return the images that the last run's newest checkpoint has seen; −1 where there is none."""
+        folders = (self.runs[-1] / "checkpoints").glob("*")
+        return max((int(folder.name) for folder in folders if folder.name.isdigit()), default=-1)

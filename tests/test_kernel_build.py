@@ -1,0 +1,187 @@
+"""A built kernel: one small file to read and edit, the same bytes for the same input, sound metadata."""
+
+import ast
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+from tiny import RECIPE
+
+from dogsgan.config import Recipe
+from dogsgan.errors import DogsganError
+from dogsgan.kernel.build import MAX_BYTES, PLACEHOLDER_USER, build_kernel
+from dogsgan.kernel.bundle import packed_modules, unpack
+from dogsgan.kernel.inside.settings import Settings
+from dogsgan.kernel.remote.metadata import read_metadata
+from dogsgan.kernel.writing import code_of_notebook, field_meanings
+from dogsgan.presets import PRESETS, preset
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch, tmp_path):
+    """Nobody's name is configured."""
+    monkeypatch.delenv("KAGGLE_USERNAME", raising=False)
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "no-config"))
+
+
+def values_of(code: str) -> dict:
+    return {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.parse(code).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant | ast.Dict)
+    }
+
+
+@pytest.mark.parametrize("as_notebook", [False, True])
+def test_the_same_input_gives_the_same_bytes(tmp_path, as_notebook):
+    for folder in ("a", "b"):
+        build_kernel(RECIPE, tmp_path / folder / "tiny-dogs", user="ann", as_notebook=as_notebook)
+    files = sorted(path.name for path in (tmp_path / "a" / "tiny-dogs").iterdir())
+    assert files == ["kernel-metadata.json", "tiny-dogs.ipynb" if as_notebook else "tiny-dogs.py"]
+    for name in files:
+        a, b = ((tmp_path / folder / "tiny-dogs" / name).read_bytes() for folder in ("a", "b"))
+        assert a == b
+        assert len(a) < MAX_BYTES / 4
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("as_notebook", [False, True])
+def test_the_head_holds_the_recipe_as_plain_values(tmp_path, name, as_notebook):
+    report = build_kernel(preset(name), tmp_path / "a-kernel", count=5, budget="90m", as_notebook=as_notebook)
+    text = (tmp_path / "a-kernel" / report.code_file).read_text()
+    values = values_of(code_of_notebook(text) if as_notebook else text)
+    assert Recipe.from_json(values["RECIPE"]) == preset(name)
+    assert (values["COUNT"], values["BUDGET"], values["SEED"]) == (5, "90m", 0)
+    assert Recipe.from_json(values["CPU_RECIPE"]).model.generator_width <= 16
+    settings = Settings.from_values(values)
+    assert settings.recipe == preset(name)
+    assert settings.budget_s == 5400
+
+
+def test_both_forms_hold_the_package_as_it_is_here(tmp_path):
+    for as_notebook in (False, True):
+        report = build_kernel(RECIPE, tmp_path / "tiny-dogs", as_notebook=as_notebook)
+        text = (tmp_path / "tiny-dogs" / report.code_file).read_text()
+        package = values_of(code_of_notebook(text) if as_notebook else text)["PACKAGE"]
+        assert sorted(unpack(package).values()) == sorted(packed_modules().values())
+    assert [path.suffix for path in (tmp_path / "tiny-dogs").glob("tiny-dogs.*")] == [".ipynb"]
+
+
+def test_every_value_of_a_recipe_says_what_it_means_where_config_does():
+    meanings = field_meanings()
+    assert meanings["training", "batch_size"] == ""
+    assert "half-life" in meanings["training", "ema_halflife_images"].lower()
+    assert {section for section, _ in meanings} >= {"data", "model", "training"}
+
+
+def test_a_package_that_was_changed_is_refused_before_it_is_used(tmp_path):
+    report = build_kernel(RECIPE, tmp_path / "tiny-dogs")
+    path = tmp_path / "tiny-dogs" / report.code_file
+    text = path.read_text()
+    start = text.index('PACKAGE = """') + 200
+    path.write_text(text[:start] + ("A" if text[start] != "A" else "B") + text[start + 1 :])
+    done = subprocess.run([sys.executable, path], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert (
+        done.stderr.strip()
+        == "error: the package in this file was changed or cut short: build the kernel anew"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("COUNT = 10000", "COUNT = -1", "COUNT = -1 cannot be used"),
+        ('BUDGET = "9h"', 'BUDGET = "soon"', "'soon' is no duration"),
+        ('"batch_size": 4', '"batch_size": 1', "training.batch_size = 1 makes no sense"),
+        ('"batch_size": 4', '"batch_sise": 4', "has no field 'batch_sise'"),
+        ("TRUNCATION = 1.0", "TRUNCATION = 7.0", "TRUNCATION = 7 makes no sense"),
+    ],
+)
+def test_a_value_edited_into_nonsense_is_one_line(tmp_path, old, new, message):
+    report = build_kernel(RECIPE, tmp_path / "tiny-dogs")
+    path = tmp_path / "tiny-dogs" / report.code_file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    done = subprocess.run([sys.executable, path], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert message in done.stderr
+
+
+def test_every_field_of_the_metadata_is_set(tmp_path):
+    report = build_kernel(RECIPE, tmp_path / "tiny-dogs", user="ann", datasets=("bob/cats",))
+    metadata = json.loads((tmp_path / "tiny-dogs" / "kernel-metadata.json").read_text())
+    assert metadata == {
+        "id": "ann/tiny-dogs",
+        "title": "tiny dogs",
+        "code_file": "tiny-dogs.py",
+        "language": "python",
+        "kernel_type": "script",
+        "is_private": True,
+        "enable_gpu": True,
+        "enable_tpu": False,
+        "enable_internet": False,
+        "machine_shape": "NvidiaTeslaT4",
+        "docker_image_pinning_type": "original",
+        "keywords": [],
+        "dataset_sources": ["bob/cats"],
+        "competition_sources": ["generative-dog-images"],
+        "kernel_sources": [],
+        "model_sources": [],
+    }
+    assert str(read_metadata(report.folder).ref) == report.id
+
+
+def test_the_name_comes_from_the_client_s_configuration_and_its_key_goes_nowhere(tmp_path, monkeypatch):
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "kaggle.json").write_text(json.dumps({"username": "ann", "key": "0123456789abcdef"}))
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(config))
+    report = build_kernel(RECIPE, tmp_path / "tiny-dogs")
+    assert report.id == "ann/tiny-dogs"
+    written = [path.read_text() for path in (tmp_path / "tiny-dogs").iterdir()]
+    assert not any("0123456789abcdef" in text for text in [*written, report.summary()])
+
+
+def test_without_a_name_a_placeholder_says_what_to_do(tmp_path):
+    report = build_kernel(RECIPE, tmp_path / "tiny-dogs")
+    assert report.id == f"{PLACEHOLDER_USER}/tiny-dogs"
+    assert "--user" in report.summary()
+
+
+def test_crops_are_the_same_for_both_recipes(tmp_path):
+    wide = preset("dogs-sagan").with_overrides(["data.policy=context", "data.size_px=128"])
+    report = build_kernel(wide, tmp_path / "big-dogs")
+    values = values_of((tmp_path / "big-dogs" / report.code_file).read_text())
+    assert values["CPU_RECIPE"]["data"] == values["RECIPE"]["data"]
+    assert report.cpu_recipe == "dogs-sagan-cpu"
+    values["CPU_RECIPE"]["data"]["size_px"] = 32  # as an edit might have it
+    assert Settings.from_values(values).cpu_recipe.data == Settings.from_values(values).recipe.data
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"budget": "10h"}, "longer than Kaggle's 9 hours"),
+        ({"slug": "dogs"}, "cannot be a kernel's address"),
+        ({"slug": "Dogs and cats"}, "cannot be a kernel's address"),
+        ({"user": "an n"}, "no name on Kaggle"),
+        ({"datasets": ("cats",)}, "names no dataset"),
+    ],
+)
+def test_what_kaggle_would_refuse_is_refused_here(tmp_path, settings, message):
+    with pytest.raises(DogsganError, match=message):
+        build_kernel(RECIPE, tmp_path / "tiny-dogs", **settings)
+    assert not (tmp_path / "tiny-dogs").exists()
+
+
+def test_an_unconditional_recipe_has_an_unconditional_one_for_the_cpu(tmp_path):
+    recipe = preset("dogs-sagan")
+    recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, conditional=False))
+    report = build_kernel(recipe, tmp_path / "dogs-plain")
+    values = values_of((tmp_path / "dogs-plain" / report.code_file).read_text())
+    assert values["CPU_RECIPE"]["model"]["conditional"] is False

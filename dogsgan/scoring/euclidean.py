@@ -107,7 +107,7 @@ def checked_features(features: Array, side: str) -> torch.Tensor:
     if rows.ndim != 2:
         raise DogsganError(f"{side} features have {rows.ndim} dimensions, expected 2 (pictures × features)")
     if rows.dtype not in (torch.float32, torch.float64):
-        rows = rows.to(torch.float64)
+        rows = rows.to(torch.float32 if rows.is_floating_point() else torch.float64)
     for part in parts_of(len(rows)):
         finite = torch.isfinite(rows[part]).all(dim=1)
         if not finite.all():

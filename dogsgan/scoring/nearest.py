@@ -21,6 +21,9 @@ from dogsgan.scoring.euclidean import (
 _SPARE = 6
 """Rows proposed beyond those asked for, so that rounding seldom leaves a doubt which are the nearest."""
 
+_MANY = 0.1
+"""The share of rows from which on searching them again has a bar of its own."""
+
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
@@ -96,11 +99,13 @@ def _nearest(
     proposals = _Proposals(len(rows), min(count + _SPARE, available))
     _propose(proposals, frame, rows, others, own=own, symmetric=leave_one_out, description=description)
     squared, indices = _refined(proposals, rows, others, count=count)
-    if proposals.count < available:
-        doubtful = _doubtful(proposals, frame, rows, kth=squared[:, -1])
+    doubtful = _doubtful(proposals, frame, rows, kth=squared[:, -1])
+    if proposals.count < available and len(doubtful):
         again = _Proposals(len(doubtful), proposals.count)
         own = doubtful if leave_one_out else None
-        _propose(again, Frame(others, torch.float64), rows[doubtful], others, own=own)
+        many = len(doubtful) > _MANY * len(rows)
+        more = f"{description}, more exactly" if description and many else None
+        _propose(again, Frame(others, torch.float64), rows[doubtful], others, own=own, description=more)
         squared[doubtful], indices[doubtful] = _refined(again, rows[doubtful], others, count=count)
     return Neighbours(squared=squared.numpy(), indices=indices.numpy())
 
@@ -170,7 +175,9 @@ def _doubtful(proposals: _Proposals, frame: Frame, rows: torch.Tensor, *, kth: t
     the error's bound gives d² ≥ (v − 6γ|a|²) / (1 + 4γ).
     """
     error = frame.relative_error
-    norms = torch.cat([frame.block(rows, part)[1] for part in parts_of(len(rows))]).double()
+    norms = torch.zeros(len(rows), dtype=torch.float64)
+    for part in parts_of(len(rows)):
+        norms[part] = frame.block(rows, part)[1].double()
     nearest_left = (proposals.squared[:, -1] - 6 * error * norms) / (1 + 4 * error)
     return ((nearest_left < kth) & (kth > 0)).nonzero().squeeze(1)
 

@@ -59,7 +59,7 @@ def precision_recall(
     As the authors' own package `prdc` has them: Euclidean distances, the k-th neighbour counted without the
     picture itself, strict inequalities (a picture exactly on a ball's surface is outside). Every comparison
     holds to float64's rounding; equal distances compare as equal. `description` heads a progress bar for each
-    of the three stages; None shows none. Memory beyond the features: about 200 MB at 4032 features.
+    of the three stages; None shows none. Memory beyond the features: see `nearest_rows`.
 
     Raises:
         DogsganError: a side has fewer than `neighbours` + 1 pictures, sizes differ, or a feature is NaN or

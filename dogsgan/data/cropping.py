@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from dogsgan.data.annotations import Box
-from dogsgan.data.crops import CROPS, WITHOUT_BOX, Policy, Rectangle, clamp
+from dogsgan.data.crops import CROPS, WITHOUT_BOX, Policy, Rectangle, clamp, parse_policy
 from dogsgan.data.cropset import Origin
 from dogsgan.data.pictures import OpenPicture, open_picture
 from dogsgan.data.sources import UNREADABLE_ANNOTATION, Skipped, Source, SourceImage
@@ -47,6 +47,27 @@ def crop_image(source: Source, image: SourceImage, settings: CropSettings) -> Cr
         return Cropped(image, _cut(picture, plan, settings.size_px), skipped)
     except DogsganError as error:
         return Cropped(image, [], [Skipped(image.name, "picture cannot be read", str(error))])
+
+
+def cut_policies(
+    source: Source, image: SourceImage, policies: tuple[str, ...], *, size_px: int
+) -> list[tuple[np.ndarray, Origin]]:
+    """Cut one picture by several policies at once, decoded once: every crop, H×W×3 uint8, that differs.
+
+    A policy that needs a box gives nothing where the picture has none; of equal rectangles the first is kept.
+
+    Raises:
+        DogsganError: the picture cannot be read.
+    """
+    picture = open_picture(source.read(image), image.name)
+    plan: dict[Rectangle, Origin] = {}
+    for name in policies:
+        if name not in WITHOUT_BOX and not image.boxes:
+            continue
+        settings = CropSettings(size_px, parse_policy(name), boxes="all", min_box_px=0, seed=0)
+        for origin in plan_crops(image, picture, settings)[0]:
+            plan.setdefault(origin.rectangle, origin)
+    return _cut(picture, list(plan.values()), size_px)
 
 
 def plan_crops(

@@ -129,20 +129,48 @@ def score(
         raise DogsganError(f"the statistics file {save_stats} should end in .npz")
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     opened = open_network(network, weights=weights, device=device, cache_dir=cache_dir)
+    sides = open_sides(generated, real, network=opened, batch_size=batch_size, cache_dir=cache_dir)
+    if save_stats is not None:
+        save_statistics(Path(save_stats), sides.real)
+    return score_sides(sides.generated, sides.real, opened, warnings=list(sides.warnings))
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Both sides of a comparison, as the competition looks at them."""
+
+    generated: Side
+    real: Side
+    warnings: tuple[str, ...]
+
+
+def open_sides(
+    generated: Path,
+    real: Path,
+    *,
+    network: FeatureNetwork,
+    batch_size: int | None = None,
+    cache_dir: Path | None = None,
+) -> Sides:
+    """Return the features of generated pictures and of the real ones, the latter from the cache if there.
+
+    Raises:
+        DogsganError: something is missing, unreadable, of the wrong size, or gives NaN.
+    """
+    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     warnings: list[str] = []
     source = open_source(Path(generated))
-    size_px = _generated_size(source, opened)
+    size_px = _generated_size(source, network)
     real_source = None if is_statistics_file(Path(real)) else open_source(Path(real))
-    generated_side = _generated_side(source, opened, size_px, batch_size, warnings)
+    generated_side = _generated_side(source, network, size_px, batch_size, warnings)
     if real_source is None:
-        real_side = load_statistics(Path(real), dimension=opened.dimension, network=opened.name)
+        real_side = load_statistics(Path(real), dimension=network.dimension, network=network.name)
     else:
-        real_side = _real_side(
-            real_source, opened, opened.real_px or size_px, batch_size, cache_dir, warnings
+        real_side, noted = real_side_of(
+            real_source, network, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
         )
-    if save_stats is not None:
-        save_statistics(Path(save_stats), real_side)
-    return score_sides(generated_side, real_side, opened, warnings=warnings)
+        warnings += noted
+    return Sides(generated_side, real_side, tuple(warnings))
 
 
 def score_sides(
@@ -222,14 +250,24 @@ def _generated_side(
     return Side(statistics=statistics_of(features), features=features, description=source.description)
 
 
-def _real_side(
+def real_side_of(
     source: Source,
     network: FeatureNetwork,
+    *,
     size_px: int,
-    batch_size: int | None,
-    cache_dir: Path,
-    warnings: list[str],
-) -> Side:
+    batch_size: int | None = None,
+    cache_dir: Path | None = None,
+) -> tuple[Side, list[str]]:
+    """Return the features of real pictures, whole, against generated ones of `size_px`; and warnings.
+
+    They come from the cache where they are there.
+
+    Raises:
+        DogsganError: fewer than two can be read, or a feature is NaN.
+    """
+    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    size_px = network.real_px or size_px
+    warnings = []
     if network.competition and source.kind == "crop-set":
         warnings.append(
             "the competition compares with whole pictures, and these real ones are crops of a prepared set"
@@ -241,7 +279,7 @@ def _real_side(
         _keep(cached, side)
     if left_out := len(source.images) - (side.count or 0):
         warnings.append(f"{left_out:,} real picture(s) cannot be read and were left out")
-    return side
+    return side, warnings
 
 
 def _extracted_real_side(

@@ -1,0 +1,304 @@
+"""The audit, stage by stage: what `dogsgan audit` calls."""
+
+import contextlib
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dogsgan.audit.duplicates import Collection, file_digests, find_duplicates
+from dogsgan.audit.evidence import Evidence, Pictures, features_of_views, gather
+from dogsgan.audit.findings import Case
+from dogsgan.audit.forms import TrainingViews, training_views
+from dogsgan.audit.judgement import Judgement, judge
+from dogsgan.audit.report import write_report
+from dogsgan.audit.result import Audit, DuplicateGroup
+from dogsgan.audit.tables import apply_allowed, read_allowed
+from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
+from dogsgan.audit.workspace import Workspace
+from dogsgan.data.sources import Source, open_source
+from dogsgan.errors import DogsganError
+from dogsgan.progress import say
+from dogsgan.scoring.features import features_of
+from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork, open_network
+from dogsgan.scoring.pictures import PictureStream, size_of_first
+from dogsgan.scoring.scorer import Score, Sides, open_sides, real_side_of, score, score_sides
+from dogsgan.scoring.weights import RELEASED, default_cache_dir, find_weights
+
+VERSION = 1  # to be raised when the same pictures give other evidence
+NULL_SAMPLE = 2000
+"""How many training pictures are held against the rest to measure how near honest pictures come."""
+DEFAULT_RATE = 0.01
+_WORK = ".work"
+
+
+def audit(
+    generated: Path,
+    real: Path,
+    *,
+    out: Path | None = None,
+    network: str = "public",
+    weights: Path | None = None,
+    held_out: Path | None = None,
+    allow: Path | None = None,
+    false_discovery_rate: float = DEFAULT_RATE,
+    neighbours: int = 5,
+    device: str = "auto",
+    cache_dir: Path | None = None,
+    seed: int = 0,
+) -> Audit:
+    """Find which generated pictures (zip, folder or prepared set) copy training pictures (any source).
+
+    `network` and `weights` are as for `open_network`: its features decide the neighbours and the whole-set
+    statistics; the search in pixels needs none. `held_out` is a source of real pictures that were not trained
+    on, for the data-copying test. `allow` is a file with the names of accepted pictures, one a line. Of the
+    pictures flagged, a share of at most `false_discovery_rate` is honest, on average. `neighbours` of each
+    picture are listed.
+
+    With `out`, the page, the tables and the contact sheet are written there (see `write_report`), and an
+    interrupted audit goes on where it was. The training pictures' views and their features are kept in
+    `cache_dir`, by default the user's cache folder, for the next audit.
+
+    Raises:
+        DogsganError: something is missing, unreadable, of the wrong size, or there are too few pictures.
+    """
+    if not 0 < false_discovery_rate < 1:
+        raise DogsganError(f"a false discovery rate of {false_discovery_rate:g} is not between 0 and 1")
+    allowed = read_allowed(allow) if allow is not None else frozenset()
+    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    opened = open_network(network, weights=weights, device=device, cache_dir=cache_dir)
+    inputs = _Inputs(Path(generated), Path(real), open_source(Path(generated)), open_source(Path(real)))
+    size_px = _checked_size(inputs, opened)
+    with _workspace(out, inputs, opened, seed) as workspace:
+        pixels, names = _load(inputs.generated, size_px, workspace)
+        views = training_views(inputs.real, size_px=size_px, folder=cache_dir / "audit")
+        groups, duplicates = _duplicates(inputs, pixels, names, views)
+        sides = open_sides(inputs.generated_path, inputs.real_path, network=opened, cache_dir=cache_dir)
+        whole = _whole_set(sides, groups, held_out, opened, size_px=size_px, cache_dir=cache_dir, seed=seed)
+        view_features = features_of_views(views, opened, cache_dir / "audit")
+        pictures = Pictures(pixels, *_features(pixels, opened, workspace))
+        sample = _null_sample(views, view_features, groups, opened, workspace, seed)
+
+        def evidence_on(some: Pictures, name: str) -> Evidence:
+            return gather(
+                some,
+                views,
+                view_features,
+                group_of_picture=groups,
+                neighbours=neighbours,
+                workspace=workspace,
+                name=name,
+                device=opened.device,
+            )
+
+        evidence = evidence_on(pictures, "generated")
+        judgement = judge(evidence, evidence_on(sample, "real"), rate=false_discovery_rate)
+        case = Case(names, pictures, views, view_features, evidence, judgement)
+        findings, unknown = apply_allowed(case.findings(), allowed)
+        scores = _scores(sides, opened, inputs, device, cache_dir, size_px)
+        result = Audit(
+            generated_path=inputs.generated_path,
+            real_path=inputs.real_path,
+            real_description=inputs.real.description,
+            real=len(views.names),
+            forms=views.forms,
+            network=opened.name,
+            network_description=opened.description,
+            competition=opened.competition,
+            false_discovery_rate=false_discovery_rate,
+            findings=findings,
+            duplicates=duplicates,
+            statistics=whole.statistics,
+            scores=scores,
+            distance=_distance(scores[0]),
+            p_value=whole.p_value,
+            null_distances=judgement.null_distances,
+            null_similarities=judgement.null_similarities,
+            warnings=(*_warnings(views, judgement, len(sample)), *unknown),
+            distance_threshold=judgement.distance_threshold,
+            similarity_threshold=judgement.similarity_threshold,
+        )
+        if out is not None:
+            write_report(result, Path(out), pair_of=case.pair_of)
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """The two sources."""
+
+    generated_path: Path
+    real_path: Path
+    generated: Source
+    real: Source
+
+
+def _checked_size(inputs: _Inputs, network: FeatureNetwork) -> int:
+    """Return the side of the generated pictures; refuse what cannot be audited."""
+    if len(inputs.generated.images) < 1:
+        raise DogsganError(f"{inputs.generated_path} holds no picture: there is nothing to audit")
+    same_place = inputs.generated_path.resolve() == inputs.real_path.resolve()
+    if same_place or inputs.generated.fingerprint() == inputs.real.fingerprint():
+        raise DogsganError(
+            f"{inputs.generated_path} and {inputs.real_path} are the same pictures: "
+            "give the training set as --real"
+        )
+    size_px = size_of_first(inputs.generated)
+    if network.required_px not in (None, size_px):
+        raise DogsganError(
+            f"the pictures in {inputs.generated_path} are {size_px}×{size_px} px: the network {network.name} "
+            f"takes {network.required_px}×{network.required_px} px; choose another --network"
+        )
+    return size_px
+
+
+@contextlib.contextmanager
+def _workspace(out: Path | None, inputs: _Inputs, network: FeatureNetwork, seed: int) -> Iterator[Workspace]:
+    """Yield a place for what is found, which the same audit finds again if this one is interrupted."""
+    if out is None:
+        with tempfile.TemporaryDirectory() as passing:
+            yield Workspace(Path(passing))
+        return
+    decisive = (VERSION, NULL_SAMPLE, seed, network.identity)
+    fingerprints = (inputs.generated.fingerprint(), inputs.real.fingerprint())
+    key = hashlib.sha256("\n".join(map(str, (*decisive, *fingerprints))).encode()).hexdigest()[:16]
+    folder = Path(out) / _WORK / key
+    if folder.is_dir():
+        say("going on where an audit of the same pictures was interrupted")
+    yield Workspace(folder)
+    shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def _load(source: Source, size_px: int, workspace: Workspace) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the generated pictures, N×S×S×3 uint8 mapped from disk, and their names."""
+    stream = PictureStream(source, size_px, resize=False, skip_unreadable=False)
+    names: list[str] = []
+    pixels = workspace.growing("generated", rows=len(stream), shape=(size_px, size_px, 3), dtype="uint8")
+    pixels.done = 0  # reading them again takes seconds, and makes sure of their names
+    for batch, some in stream.batches(256):
+        pixels.append(batch)
+        names += some
+    return pixels.array, tuple(names)
+
+
+def _duplicates(
+    inputs: _Inputs, pixels: np.ndarray, names: tuple[str, ...], views: TrainingViews
+) -> tuple[np.ndarray, tuple[DuplicateGroup, ...]]:
+    """Return the group of each training picture, P, and the groups with a generated picture."""
+    found = find_duplicates(
+        Collection(names, file_digests(inputs.generated, names), pixels, np.arange(len(names))),
+        Collection(views.names, file_digests(inputs.real, views.names), views.pictures, views.picture_index),
+        show_progress=True,
+    )
+    return found.training_groups, found.groups
+
+
+def _features(
+    pixels: np.ndarray, network: FeatureNetwork, workspace: Workspace
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of the generated pictures and of their mirror images, each N×D."""
+
+    def of(pictures: np.ndarray) -> dict[str, np.ndarray]:
+        return {"features": features_of(pictures, network, show_progress=True)}
+
+    straight = workspace.stage("generated-features", lambda: of(pixels))
+    mirrored = workspace.stage("generated-features-mirrored", lambda: of(pixels[:, :, ::-1]))
+    return straight["features"], mirrored["features"]
+
+
+def _null_sample(
+    views: TrainingViews,
+    view_features: np.ndarray,
+    groups: np.ndarray,
+    network: FeatureNetwork,
+    workspace: Workspace,
+    seed: int,
+) -> Pictures:
+    """Return training pictures, one of each group at most, each in one form, to hold against the rest."""
+    random = np.random.default_rng(seed)
+    _, one_of_each = np.unique(groups, return_index=True)
+    chosen = np.sort(random.permutation(one_of_each)[:NULL_SAMPLE])
+    first = np.searchsorted(views.picture_index, chosen, side="left")
+    last = np.searchsorted(views.picture_index, chosen, side="right")
+    rows = random.integers(first, last)
+    pixels = np.asarray(views.pictures[rows])
+    mirrored = workspace.stage(
+        "real-features-mirrored",
+        lambda: {"features": features_of(pixels[:, :, ::-1], network, show_progress=True)},
+    )
+    return Pictures(pixels, view_features[rows], mirrored["features"], own_group=groups[chosen])
+
+
+def _whole_set(
+    sides: Sides,
+    groups: np.ndarray,
+    held_out: Path | None,
+    network: FeatureNetwork,
+    *,
+    size_px: int,
+    cache_dir: Path,
+    seed: int,
+) -> WholeSet:
+    """Return the statistics of the whole set, by the features that the score looks at."""
+    assert sides.generated.features is not None
+    assert sides.real.features is not None
+    excluded = None
+    if len(sides.real.features) == len(groups):
+        excluded = np.ones(len(groups), dtype=bool)
+        excluded[np.unique(groups, return_index=True)[1]] = False
+    unseen = None
+    if held_out is not None:
+        unseen = real_side_of(open_source(held_out), network, size_px=size_px, cache_dir=cache_dir)[
+            0
+        ].features
+    return whole_set_statistics(
+        sides.generated.features, sides.real.features, held_out=unseen, excluded_real=excluded, seed=seed
+    )
+
+
+def _scores(
+    sides: Sides, network: FeatureNetwork, inputs: _Inputs, device: str, cache_dir: Path, size_px: int
+) -> tuple[Score, ...]:
+    """Return the chosen network's score, and those of the competition's networks whose weights are at hand."""
+    scores = [score_sides(sides.generated, sides.real, network, warnings=list(sides.warnings))]
+    for name in RELEASED if size_px == COMPETITION_PX else ():
+        if name == network.name or not _at_hand(name, cache_dir):
+            continue
+        scores.append(
+            score(inputs.generated_path, inputs.real_path, network=name, device=device, cache_dir=cache_dir)
+        )
+    return tuple(scores)
+
+
+def _distance(score: Score) -> float:
+    assert score.distance is not None, "both sides have features"
+    return score.distance
+
+
+def _at_hand(network: str, cache_dir: Path) -> bool:
+    try:
+        find_weights(network, cache_dir=cache_dir)
+    except DogsganError:
+        return False
+    return True
+
+
+def _warnings(views: TrainingViews, judgement: Judgement, sampled: int) -> list[str]:
+    lines = []
+    if views.unreadable:
+        lines.append(
+            f"{len(views.unreadable):,} training picture(s) cannot be read and were left out, "
+            f"the first: {views.unreadable[0]}"
+        )
+    if removed := judgement.pixels.removed:
+        lines.append(
+            f"{removed:,} of {sampled:,} training pictures that were held against the rest have a twin there "
+            "(another copy, or another shot of a burst): they were left out of the null distribution"
+        )
+    if sampled < 200:
+        lines.append(f"only {sampled} training pictures to measure honest nearness with: p-values are rough")
+    return lines

@@ -1,0 +1,123 @@
+"""How near is too near: measured on real pictures, each held against the rest of the real set.
+
+A nearness is any number that grows as a picture comes closer to the training set. That of real pictures is
+the null distribution; its upper tail is taken to fall off exponentially beyond the sample, so that a copy
+among ten thousand pictures can have a p-value small enough to be told. (Such semi-parametric tails:
+Knijnenburg et al. 2009, "Fewer permutations, more accurate P-values".)
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import false_discovery_control
+
+from dogsgan.errors import DogsganError
+
+FEWEST = 20
+"""Real pictures that a calibration takes at least."""
+_BODY, _SHOULDER, _TAIL = (
+    0.80,
+    0.95,
+    0.90,
+)  # quantiles between which the fall is measured, and where the tail begins
+_FAR_TAIL = 0.97
+_UNHEARD_OF = (
+    1e-3  # the chance that the largest of the sample lies where it does, below which it is a duplicate
+)
+
+
+def nearness_of_distance(distance: np.ndarray) -> np.ndarray:
+    """Return −log of distances 0..1: a power law near 0, as distances follow, becomes exponential."""
+    return -np.log(np.clip(distance, 1e-12, 1.0))
+
+
+def nearness_of_similarity(similarity: np.ndarray) -> np.ndarray:
+    """Return Fisher's z of correlations −1..1: even steps of it are even steps of evidence."""
+    return np.arctanh(np.clip(similarity, -0.999999, 0.999999))
+
+
+@dataclass(frozen=True, eq=False)
+class Null:
+    """The null distribution of a nearness."""
+
+    nearness: np.ndarray = field(repr=False)
+    """Sorted, without what was taken for duplicates."""
+    kept: np.ndarray = field(repr=False)
+    """Which of the values given were kept, bool, in the order they were given."""
+    start: float
+    """Where the tail begins."""
+    scale: float
+    """The tail falls by a factor e over this much nearness."""
+
+    @property
+    def removed(self) -> int:
+        """How many pictures lay so near that they must stand twice in the real set."""
+        return int((~self.kept).sum())
+
+    def p_values(self, nearness: np.ndarray) -> np.ndarray:
+        """Return how often a real picture comes at least as near, N values in 0..1."""
+        count = len(self.nearness)
+        above = count - np.searchsorted(self.nearness, nearness, side="left")
+        p = (above + 1) / (count + 1)
+        share = (count - np.searchsorted(self.nearness, self.start, side="left") + 1) / (count + 1)
+        tail = share * np.exp(-np.maximum(nearness - self.start, 0.0) / self.scale)
+        return np.where(nearness > self.start, np.minimum(tail, share), p)
+
+    def nearness_at(self, p: float) -> float:
+        """Return the nearness whose p-value is `p`, for drawing thresholds."""
+        share = float(self.p_values(np.array([self.start]))[0])
+        if p >= share:
+            return float(np.quantile(self.nearness, 1 - p))
+        return self.start + self.scale * float(np.log(share / p))
+
+
+def calibrate(nearness: np.ndarray) -> Null:
+    """Fit the null distribution to the nearness of real pictures to the rest of the real set.
+
+    A photograph that is in the real set twice (scaled anew, cut anew, another shot of a burst) would make
+    copies look normal: values further out than a sample of this size has by chance are left out.
+
+    Raises:
+        DogsganError: there are too few pictures.
+    """
+    if len(nearness) < FEWEST:
+        raise DogsganError(
+            f"{len(nearness)} training pictures are too few to measure how near honest pictures come: "
+            f"it takes {FEWEST}"
+        )
+    kept = nearness <= _furthest_by_chance(nearness)
+    rest = np.sort(nearness[kept])
+    start = float(np.quantile(rest, _TAIL))
+    far = float(np.quantile(rest, _FAR_TAIL))
+    # The further tail may fall more slowly than the nearer one: the slower of the two is believed.
+    scale = max(_mean_excess(rest, start), _mean_excess(rest, far), 1e-9)
+    return Null(nearness=rest, kept=kept, start=start, scale=scale)
+
+
+def combined(*p_values: np.ndarray) -> np.ndarray:
+    """Return one p-value a picture from several tests of it (Bonferroni: however they depend on each other)."""
+    return np.minimum(1.0, len(p_values) * np.min(p_values, axis=0))
+
+
+def discoveries(p_values: np.ndarray, *, rate: float) -> np.ndarray:
+    """Return which pictures are flagged, N bool: of those, at most `rate` are honest, on average.
+
+    Benjamini and Hochberg 1995, as scipy has it.
+    """
+    return np.asarray(false_discovery_control(p_values, method="bh") <= rate)
+
+
+def _furthest_by_chance(nearness: np.ndarray) -> float:
+    """Return the largest nearness that a sample of this size and fall-off has by chance.
+
+    The fall is measured between two quantiles, which a few per cent of duplicates hardly move.
+    """
+    body, shoulder = np.quantile(nearness, [_BODY, _SHOULDER])
+    scale = (shoulder - body) / np.log((1 - _BODY) / (1 - _SHOULDER))
+    beyond = (1 - _BODY) * len(nearness)
+    return float(body + scale * np.log(beyond / _UNHEARD_OF))
+
+
+def _mean_excess(ordered: np.ndarray, start: float) -> float:
+    excess = ordered[ordered > start] - start
+    return float(excess.mean()) if len(excess) else 0.0

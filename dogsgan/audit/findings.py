@@ -1,0 +1,143 @@
+"""The verdicts made readable: for each generated picture its training picture, the kind of copy, what to show."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dogsgan.audit.evidence import Evidence, Pictures
+from dogsgan.audit.forms import TrainingViews
+from dogsgan.audit.judgement import Judgement
+from dogsgan.audit.kinds import Laid, kind_of, lay_blend_on, lay_on
+from dogsgan.audit.result import Finding, Pair
+
+LOOK_ALIKE = "look-alike"
+"""Flagged for its features alone: no training picture could be laid on it."""
+_SHOWS_A_MATCH = 1e-3  # a pixel p-value below which the aligned view is what people want to see
+_BLEND_SHARE = 0.88  # more of one picture is that picture
+_BLEND_GAIN = 0.6  # of the unexplained variance a second picture leaves at most this
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """All there is about the generated pictures, to answer questions about one of them."""
+
+    names: tuple[str, ...]
+    pictures: Pictures
+    views: TrainingViews
+    view_features: np.ndarray
+    evidence: Evidence
+    judgement: Judgement
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return one finding for each generated picture."""
+        return tuple(self._finding(index) for index in range(len(self.names)))
+
+    def pair_of(self, finding: Finding) -> Pair:
+        """Return the generated picture, the training picture laid on it if one was found, and their difference."""
+        index = finding.index
+        if self._matched(index):
+            if finding.second is not None:
+                return self._blend(index)[0]
+            return self._laid(index).pair()
+        view = int(self.evidence.neighbours.view[index, 0])
+        if view < 0:  # the network sees nothing in it
+            return self._laid(index).pair()
+        training = np.asarray(self.views.pictures[view])
+        if self.evidence.neighbours.flipped[index, 0]:
+            training = training[:, ::-1]
+        picture = np.asarray(self.pictures.pixels[index])
+        difference = np.clip(128.0 + picture.astype(np.float32) - training, 0, 255).astype(np.uint8)
+        return Pair(picture, np.ascontiguousarray(training), difference)
+
+    def _finding(self, index: int) -> Finding:
+        flagged = bool(self.judgement.flagged[index])
+        neighbours, verified = self.evidence.neighbours, self.evidence.verified
+        view, flipped = int(neighbours.view[index, 0]), bool(neighbours.flipped[index, 0])
+        distance = float(neighbours.distance[index, 0])
+        kind, second = "", None
+        if view < 0 or (flagged and self._matched(index)):
+            view, flipped = int(verified.view[index]), bool(verified.mirrored[index])
+            distance = self._feature_distance(index, view, flipped)
+        picture = int(self.views.picture_index[view])
+        if flagged:
+            kind, second = self._kind(index)
+        return Finding(
+            index=index,
+            name=self.names[index],
+            nearest=self.views.names[picture],
+            form=self._form(view),
+            distance=distance,
+            p_value=float(self.judgement.p_value[index]),
+            flagged=flagged,
+            kind=kind,
+            class_name=self.views.class_names[picture],
+            flipped=flipped,
+            similarity=float(verified.similarity[index]),
+            second=second,
+            neighbours=tuple(
+                (self.views.names[picture], self._form(view), float(value))
+                for picture, view, value in zip(
+                    neighbours.picture[index], neighbours.view[index], neighbours.distance[index], strict=True
+                )
+                if picture >= 0
+            ),
+        )
+
+    def _matched(self, index: int) -> bool:
+        """Whether the pixels of a training view lie on the picture better than by chance."""
+        return bool(self.judgement.by_pixels[index] < _SHOWS_A_MATCH)
+
+    def _kind(self, index: int) -> tuple[str, str | None]:
+        """Return the kind of copy, and the second picture of a blend."""
+        if not self._matched(index):
+            return LOOK_ALIKE, None
+        verified = self.evidence.verified
+        if self._is_blend(index):
+            first, second = (self.views.picture_index[view] for view in verified.blend_view[index])
+            return f"blend of {self.views.names[first]} and {self.views.names[second]}", self.views.names[
+                second
+            ]
+        kind = kind_of(
+            self._laid(index),
+            mirrored=bool(verified.mirrored[index]),
+            transform=verified.transform[index],
+        )
+        return kind, None
+
+    def _is_blend(self, index: int) -> bool:
+        """Whether two pictures explain much more than one, and the second has a share worth naming."""
+        verified = self.evidence.verified
+        if verified.blend_view[index, 0] < 0:
+            return False
+        unexplained = 1 - float(verified.similarity[index]) ** 2
+        if 1 - float(verified.blend_similarity[index]) ** 2 > _BLEND_GAIN * unexplained:
+            return False
+        return self._blend(index)[1] <= _BLEND_SHARE
+
+    def _laid(self, index: int) -> Laid:
+        verified = self.evidence.verified
+        return lay_on(
+            np.asarray(self.pictures.pixels[index]),
+            np.asarray(self.views.pictures[max(int(verified.view[index]), 0)]),
+            mirrored=bool(verified.mirrored[index]),
+            transform=verified.transform[index],
+        )
+
+    def _blend(self, index: int) -> tuple[Pair, float]:
+        verified = self.evidence.verified
+        return lay_blend_on(
+            np.asarray(self.pictures.pixels[index]),
+            np.asarray(self.views.pictures[verified.blend_view[index]]),
+            mirrored=verified.blend_mirrored[index],
+            transform=verified.blend_transform[index],
+        )
+
+    def _form(self, view: int) -> str:
+        return self.views.forms[self.views.form[view]]
+
+    def _feature_distance(self, index: int, view: int, flipped: bool) -> float:
+        """Return the cosine distance of the network's features to one view."""
+        side = self.pictures.mirrored_features if flipped else self.pictures.features
+        a, b = side[index].astype(np.float64), self.view_features[view].astype(np.float64)
+        size = float(np.linalg.norm(a) * np.linalg.norm(b))
+        return float(np.clip(1 - abs(a @ b) / size, 0, 1)) if size else 1.0

@@ -1,0 +1,70 @@
+"""Evidence weighed: p-values against what honest pictures show, and which pictures are flagged."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dogsgan.audit.calibration import (
+    Null,
+    calibrate,
+    combined,
+    discoveries,
+    nearness_of_distance,
+    nearness_of_similarity,
+)
+from dogsgan.audit.evidence import Evidence
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """The verdict on N pictures."""
+
+    p_value: np.ndarray
+    """N: of both tests together."""
+    by_pixels: np.ndarray
+    """N: of the pixels alone."""
+    by_features: np.ndarray
+    """N: of the features alone."""
+    flagged: np.ndarray
+    """N bool."""
+    pixels: Null
+    features: Null
+    distance_threshold: float
+    """A feature distance below this is flagged for it alone."""
+    similarity_threshold: float
+    """A pixel similarity above this is flagged for it alone."""
+    null_distances: np.ndarray
+    null_similarities: np.ndarray
+    """Those of the real pictures that were kept."""
+
+
+def judge(evidence: Evidence, null: Evidence, *, rate: float) -> Judgement:
+    """Weigh the evidence on generated pictures against that on real ones, each held against the rest.
+
+    `rate` is the false discovery rate.
+
+    Raises:
+        DogsganError: there are too few real pictures.
+    """
+    null_distances = null.neighbours.distance[:, 0]
+    null_similarities = null.verified.similarity
+    features = calibrate(nearness_of_distance(null_distances))
+    pixels = calibrate(nearness_of_similarity(null_similarities))
+    by_features = features.p_values(nearness_of_distance(evidence.neighbours.distance[:, 0]))
+    by_pixels = pixels.p_values(nearness_of_similarity(evidence.verified.similarity))
+    p_value = combined(by_features, by_pixels)
+    flagged = discoveries(p_value, rate=rate)
+    # The largest p-value that is flagged; where nothing is, what one picture alone would need.
+    limit = float(p_value[flagged].max()) if flagged.any() else rate / len(p_value)
+    return Judgement(
+        p_value=p_value,
+        by_pixels=by_pixels,
+        by_features=by_features,
+        flagged=flagged,
+        pixels=pixels,
+        features=features,
+        distance_threshold=float(np.exp(-features.nearness_at(limit / 2))),
+        similarity_threshold=float(np.tanh(pixels.nearness_at(limit / 2))),
+        null_distances=null_distances[features.kept],
+        null_similarities=null_similarities[pixels.kept],
+    )

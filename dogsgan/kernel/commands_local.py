@@ -64,7 +64,7 @@ def _add_rehearse(commands: Any) -> None:
     )
     rehearse.add_argument("--out", type=Path, metavar="FOLDER", help="keep what the kernel leaves")
     rehearse.add_argument(
-        "--fault", help="bring one about: gpu, nan, hang, kill or crash, and see that the zip still comes"
+        "--fault", help="bring one about: gpu, lost-gpu, nan, hang, kill or crash; the zip should still come"
     )
     rehearse.add_argument("--memory", type=float, default=13.0, metavar="GB", help="limit (13)")
     rehearse.add_argument("--disk", type=positive, metavar="MB", help="room in every folder (no limit)")

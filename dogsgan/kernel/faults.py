@@ -55,16 +55,39 @@ def _faulty(module):
 sys.meta_path.insert(0, _After("dogsgan.training.step", _faulty))
 """
 
-_GPU_FAULT = """
-def _broken_gpu(torch):
-    import os
+_LISTED_GPU = """
+def _listed_gpu(torch):
+    import types
 
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
-    count = len(visible.split(",")) if visible else 0
-    torch.cuda.is_available, torch.cuda.device_count = lambda: count > 0, lambda: count
+    torch.cuda.is_available = lambda: "survey" in sys.argv  # elsewhere torch would begin to use it
+    torch.cuda.device_count = lambda: 1
+    torch.cuda.get_device_name = lambda device=None: "a GPU that is not there"
+    torch.cuda.get_device_properties = lambda device=None: types.SimpleNamespace(total_memory=16e9)
 
 
-sys.meta_path.insert(0, _After("torch", _broken_gpu))
+sys.meta_path.insert(0, _After("torch", _listed_gpu))
+"""
+
+_LOST_GPU = """
+def _seemingly_fine(device):
+    pick = device.pick_device
+    device.works = lambda device: True
+    device.pick_device = lambda name="auto": pick("cpu" if name == "auto" else name)
+
+
+def _lost_by_now(sampling):
+    load = sampling.load_sampler
+
+    def load_sampler(path, *, device="auto"):
+        if device == "auto":
+            raise RuntimeError("CUDA error: GPU has fallen off the bus")
+        return load(path, device=device)
+
+    sampling.load_sampler = load_sampler
+
+
+sys.meta_path.insert(0, _After("dogsgan.device", _seemingly_fine))
+sys.meta_path.insert(0, _After("dogsgan.sampling", _lost_by_now))
 """
 
 
@@ -73,14 +96,15 @@ def _in_step(action: str, *, steps: int = 6) -> str:
 
 
 FAULTS = {
-    "gpu": _AFTER_IMPORT + _GPU_FAULT,
+    "gpu": _AFTER_IMPORT + _LISTED_GPU,
+    "lost-gpu": _AFTER_IMPORT + _LISTED_GPU + _LOST_GPU,
     "nan": _in_step("return values * math.nan"),
     "hang": _in_step("time.sleep(1e6)"),
     "kill": _in_step("os.kill(os.getpid(), signal.SIGKILL)"),
     "crash": _in_step('raise RuntimeError("CUDA error: unspecified launch failure")'),
 }
-"""Name of a fault to its code: a GPU that is listed and unusable; training that diverges, hangs, is
-killed or loses its GPU after a few steps."""
+"""Name of a fault to its code: a GPU that is listed and unusable, or gone when it comes to sampling (the CPU
+stands for it until then); training that diverges, hangs, is killed or crashes after a few steps."""
 
 
 def setting_code(module: str, name: str, value: object) -> str:

@@ -1,5 +1,6 @@
 """Which modules Kaggle's Python image is counted on to have, and code that hides all others."""
 
+import functools
 import importlib.metadata
 import re
 from pathlib import Path
@@ -13,7 +14,8 @@ OPTIONAL = ("defusedxml",)
 _TOOLS = ("pip", "setuptools", "packaging", "wheel")  # in every image, and torch imports some of them
 
 
-def foreign_modules(*, without: tuple[str, ...] = ()) -> list[str]:
+@functools.cache
+def foreign_modules(*, without: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the top-level modules installed here that the image is not counted on to have.
 
     Args:
@@ -21,11 +23,12 @@ def foreign_modules(*, without: tuple[str, ...] = ()) -> list[str]:
     """
     wanted = _with_requirements({*IMAGE, *OPTIONAL, *_TOOLS} - set(without))
     distributions = importlib.metadata.packages_distributions()
-    return sorted(
+    foreign = (
         module
         for module, providers in distributions.items()
         if module != "dogsgan" and not wanted & {_normal(provider) for provider in providers}
     )
+    return tuple(sorted(foreign))
 
 
 def guard_code(*, without: tuple[str, ...] = ()) -> str:

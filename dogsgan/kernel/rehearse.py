@@ -225,7 +225,10 @@ def _problems(
     elif not check.ok:
         yield "images.zip would not do"
     elif not images_seen:
-        yield "images.zip comes from a generator that was never trained"
+        yield (
+            "images.zip comes from a generator that was never trained: sampling takes most of this time "
+            "here, give more --minutes; or see what the kernel says"
+        )
 
 
 def _settings(kernel: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-INTERVAL_S = 0.5
+INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ again does not mend.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -159,11 +160,18 @@ PARTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
+def is_first_of_several() -> bool:
+    """Return whether this process speaks for all that train as one, as `torchrun` numbers them."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def main(arguments: list[str]) -> int:
     """Run one part."""
     part, request = arguments
     try:
-        answer(PARTS[part](json.loads(request)))
+        report = PARTS[part](json.loads(request))
+        if is_first_of_several():
+            answer(report)
     except DogsganError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 2

@@ -64,7 +64,8 @@ def _add_rehearse(commands: Any) -> None:
     )
     rehearse.add_argument("--out", type=Path, metavar="FOLDER", help="keep what the kernel leaves")
     rehearse.add_argument(
-        "--fault", help="bring one about: gpu, lost-gpu, nan, hang, kill or crash; the zip should still come"
+        "--fault",
+        help="bring about gpu, lost-gpu, nan, hang, kill or crash, or several: the zip should still come",
     )
     rehearse.add_argument("--memory", type=float, default=13.0, metavar="GB", help="limit (13)")
     rehearse.add_argument("--disk", type=positive, metavar="MB", help="room in every folder (no limit)")

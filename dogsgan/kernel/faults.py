@@ -113,12 +113,14 @@ def setting_code(module: str, name: str, value: object) -> str:
     return f"{_AFTER_IMPORT}\n\nsys.meta_path.insert(0, _After({module!r}, {change}))\n"
 
 
-def fault_code(name: str | None) -> str:
-    """Return the code of a fault; empty for None.
+def fault_code(names: str | None) -> str:
+    """Return the code of a fault, or of several with commas between them; empty for None.
 
     Raises:
         DogsganError: there is none of that name.
     """
-    if name is not None and name not in FAULTS:
-        raise DogsganError(f"no fault {name!r}; there are {', '.join(FAULTS)}")
-    return FAULTS[name] if name else ""
+    wanted = names.split(",") if names else []
+    for name in wanted:
+        if name not in FAULTS:
+            raise DogsganError(f"no fault {name!r}; there are {', '.join(FAULTS)}")
+    return "".join(FAULTS[name] for name in wanted)

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 from dogsgan import __version__
 from dogsgan.commands import Outcome, command, not_negative, positive
 from dogsgan.errors import DogsganError
+from dogsgan.kernel.commands_local import add_local_commands
+from dogsgan.kernel.commands_remote import add_remote_commands
 
 STARTED = time.monotonic()
 
@@ -83,6 +85,25 @@ def _score(args: argparse.Namespace) -> Outcome:
         save_stats=args.save_stats,
     )
     return Outcome(result.to_json(), result.summary())
+
+
+def _audit(args: argparse.Namespace) -> Outcome:
+    from dogsgan.audit import audit
+
+    result = audit(
+        args.generated,
+        args.real,
+        out=args.out,
+        network=args.network,
+        weights=args.weights,
+        held_out=args.held_out,
+        allow=args.allow,
+        false_discovery_rate=args.rate,
+        neighbours=args.neighbours,
+        device=args.device,
+    )
+    page = args.out / "report.html"
+    return Outcome(result.to_json(report=page), f"{result.summary()}\nlook at {page}", not result.flagged)
 
 
 def _run(args: argparse.Namespace) -> Outcome:
@@ -234,6 +255,44 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument("--save-stats", type=Path, metavar="NPZ", help="write the real side's statistics")
     _add_device(score)
 
+    audit = command(
+        commands,
+        "audit",
+        _audit,
+        "which pictures copy training data?",
+        "audit images.zip --real dogs.zip --out audit",
+    )
+    audit.add_argument("generated", type=Path, help="zip or folder of generated pictures")
+    audit.add_argument(
+        "--real", type=Path, required=True, metavar="SOURCE", help="training pictures in any known layout"
+    )
+    audit.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the page and tables"
+    )
+    _add_network(audit, default="public")
+    audit.add_argument(
+        "--allow",
+        type=Path,
+        metavar="FILE",
+        help="names of accepted pictures, one a line: no reason for exit 1",
+    )
+    audit.add_argument(
+        "--held-out",
+        type=Path,
+        metavar="SOURCE",
+        help="real pictures not trained on, for the data-copying test",
+    )
+    audit.add_argument(
+        "--rate",
+        type=float,
+        default=0.01,
+        help="false discovery rate: honest pictures among the flagged (0.01)",
+    )
+    audit.add_argument(
+        "--neighbours", type=positive, default=5, metavar="K", help="nearest training pictures to list (5)"
+    )
+    _add_device(audit)
+
     run = command(
         commands,
         "run",
@@ -263,6 +322,13 @@ def build_parser() -> argparse.ArgumentParser:
     weights = command(commands, "weights", _weights, "fetch a network's weights", "weights public")
     weights.add_argument("network", choices=("public", "private"), help="the competition's network")
     weights.add_argument("--url", help="fetch from here instead of the release")
+
+    kernel = commands.add_parser(
+        "kernel", help="the single Kaggle kernel", description="Build, rehearse and submit one Kaggle kernel."
+    )
+    steps = kernel.add_subparsers(dest="kernel_command", metavar="STEP", required=True)
+    add_local_commands(steps)
+    add_remote_commands(steps)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Two pictures laid on each other: a training view moved, turned, scaled and slanted until it fits the picture.
+"""Two pictures laid on each other: a training view moved, turned, scaled and slanted until it fits a picture.
 
 Gauss-Newton steps on the bands of both (the inverse compositional form of Baker and Matthews, "Lucas-Kanade
 20 Years On", 2004), coarse to fine. Transforms are 3×3 matrices from the picture's coordinates to the view's,
@@ -124,8 +124,8 @@ def multiple_correlation(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return how well sums of a and b fit pictures: the multiple correlation, M, and both weights, M×2.
 
-    All three are M×n. Weights are in standard deviations. 0 where a and b are too much alike to tell them apart, or
-    cover too little of the picture.
+    All three are M×n. Weights are in standard deviations. 0 where a and b are too much alike to tell apart,
+    or cover too little of the picture.
     """
     r_a, r_b, r_ab = correlation(picture, a, where), correlation(picture, b, where), correlation(a, b, where)
     left = (1 - r_ab * r_ab).clamp(min=1e-3)

@@ -1,6 +1,7 @@
 """The audit, stage by stage: what `dogsgan audit` calls."""
 
 import contextlib
+import dataclasses
 import hashlib
 import shutil
 import tempfile
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dogsgan.audit.blends import with_partners
 from dogsgan.audit.duplicates import Collection, file_digests, find_duplicates
-from dogsgan.audit.evidence import Evidence, Pictures, features_of_views, gather
+from dogsgan.audit.evidence import NULL_SAMPLE, Evidence, Pictures, features_of_views, gather, real_sample
 from dogsgan.audit.findings import Case
 from dogsgan.audit.forms import TrainingViews, training_views
 from dogsgan.audit.judgement import Judgement, judge
@@ -30,10 +32,10 @@ from dogsgan.scoring.scorer import Score, Sides, open_sides, real_side_of, score
 from dogsgan.scoring.weights import RELEASED, default_cache_dir, find_weights
 
 VERSION = 1  # to be raised when the same pictures give other evidence
-NULL_SAMPLE = 2000
-"""How many training pictures are held against the rest to measure how near honest pictures come."""
 DEFAULT_RATE = 0.01
 _WORK = ".work"
+_EXPLAINED = 0.9  # pixel similarity above which one training picture says it all
+_MOST_SEARCHED_TWICE = 3000
 
 
 def audit(
@@ -81,7 +83,7 @@ def audit(
         whole = _whole_set(sides, groups, held_out, opened, size_px=size_px, cache_dir=cache_dir, seed=seed)
         view_features = features_of_views(views, opened, cache_dir / "audit")
         pictures = Pictures(pixels, *_features(pixels, opened, workspace))
-        sample = _null_sample(views, view_features, groups, opened, workspace, seed)
+        sample = real_sample(views, view_features, groups, opened, workspace, seed)
 
         def evidence_on(some: Pictures, name: str) -> Evidence:
             return gather(
@@ -97,6 +99,7 @@ def audit(
 
         evidence = evidence_on(pictures, "generated")
         judgement = judge(evidence, evidence_on(sample, "real"), rate=false_discovery_rate)
+        evidence = _with_partners(pictures, views, evidence, judgement, opened)
         case = Case(names, pictures, views, view_features, evidence, judgement)
         findings, unknown = apply_allowed(case.findings(), allowed)
         scores = _scores(sides, opened, inputs, device, cache_dir, size_px)
@@ -210,27 +213,26 @@ def _features(
     return straight["features"], mirrored["features"]
 
 
-def _null_sample(
+def _with_partners(
+    pictures: Pictures,
     views: TrainingViews,
-    view_features: np.ndarray,
-    groups: np.ndarray,
+    evidence: Evidence,
+    judgement: Judgement,
     network: FeatureNetwork,
-    workspace: Workspace,
-    seed: int,
-) -> Pictures:
-    """Return training pictures, one of each group at most, each in one form, to hold against the rest."""
-    random = np.random.default_rng(seed)
-    _, one_of_each = np.unique(groups, return_index=True)
-    chosen = np.sort(random.permutation(one_of_each)[:NULL_SAMPLE])
-    first = np.searchsorted(views.picture_index, chosen, side="left")
-    last = np.searchsorted(views.picture_index, chosen, side="right")
-    rows = random.integers(first, last)
-    pixels = np.asarray(views.pictures[rows])
-    mirrored = workspace.stage(
-        "real-features-mirrored",
-        lambda: {"features": features_of(pixels[:, :, ::-1], network, show_progress=True)},
+) -> Evidence:
+    """Look once more for the second picture of a blend, where one picture does not explain what is flagged."""
+    unexplained = (
+        judgement.flagged & (evidence.verified.similarity < _EXPLAINED) & (evidence.verified.view >= 0)
     )
-    return Pictures(pixels, view_features[rows], mirrored["features"], own_group=groups[chosen])
+    verified = with_partners(
+        pictures.pixels,
+        views,
+        evidence.verified,
+        rows=np.flatnonzero(unexplained)[:_MOST_SEARCHED_TWICE],
+        device=network.device,
+        description="flagged: search for a second picture",
+    )
+    return dataclasses.replace(evidence, verified=verified)
 
 
 def _whole_set(
@@ -263,7 +265,7 @@ def _whole_set(
 def _scores(
     sides: Sides, network: FeatureNetwork, inputs: _Inputs, device: str, cache_dir: Path, size_px: int
 ) -> tuple[Score, ...]:
-    """Return the chosen network's score, and those of the competition's networks whose weights are at hand."""
+    """Return the chosen network's score, and the competition's where the weights are at hand."""
     scores = [score_sides(sides.generated, sides.real, network, warnings=list(sides.warnings))]
     for name in RELEASED if size_px == COMPETITION_PX else ():
         if name == network.name or not _at_hand(name, cache_dir):

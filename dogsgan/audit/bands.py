@@ -73,7 +73,7 @@ def _blurred(pictures: torch.Tensor, sigma: float) -> torch.Tensor:
 
 @functools.lru_cache(maxsize=8)
 def _blur_matrix(size_px: int, sigma: float) -> torch.Tensor:
-    """Return the S×S matrix that blurs a line of S values, the first and the last repeated beyond the ends."""
+    """Return the S×S matrix that blurs a line of S values, the outermost repeated beyond the ends."""
     reach = round(3 * sigma)
     weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma * sigma))
     matrix = np.zeros((size_px, size_px))

@@ -95,7 +95,7 @@ def calibrate(nearness: np.ndarray) -> Null:
 
 
 def combined(*p_values: np.ndarray) -> np.ndarray:
-    """Return one p-value a picture from several tests of it (Bonferroni: however they depend on each other)."""
+    """Return one p-value a picture from several tests of it (Bonferroni, so however they depend)."""
     return np.minimum(1.0, len(p_values) * np.min(p_values, axis=0))
 
 

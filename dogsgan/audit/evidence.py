@@ -16,6 +16,8 @@ from dogsgan.progress import progress_bar
 from dogsgan.scoring.features import features_of
 from dogsgan.scoring.networks import FeatureNetwork
 
+NULL_SAMPLE = 2000
+"""How many training pictures are held against the rest to measure how near honest pictures come."""
 _PICTURES_AT_ONCE = 2048  # searched and verified together; what is done is kept after each such part
 _FEATURES_AT_ONCE = 1024
 
@@ -64,6 +66,32 @@ def features_of_views(views: TrainingViews, network: FeatureNetwork, folder: Pat
     return features.array
 
 
+def real_sample(
+    views: TrainingViews,
+    view_features: np.ndarray,
+    groups: np.ndarray,
+    network: FeatureNetwork,
+    workspace: Workspace,
+    seed: int,
+) -> Pictures:
+    """Return training pictures to hold against the rest, at most `NULL_SAMPLE`, each in one of its forms.
+
+    Of a group of duplicates one is taken; `groups`, P, are those of the training pictures.
+    """
+    random = np.random.default_rng(seed)
+    _, one_of_each = np.unique(groups, return_index=True)
+    chosen = np.sort(random.permutation(one_of_each)[:NULL_SAMPLE])
+    first = np.searchsorted(views.picture_index, chosen, side="left")
+    last = np.searchsorted(views.picture_index, chosen, side="right")
+    rows = random.integers(first, last)
+    pixels = np.asarray(views.pictures[rows])
+    mirrored = workspace.stage(
+        "real-features-mirrored",
+        lambda: {"features": features_of(pixels[:, :, ::-1], network, show_progress=True)},
+    )
+    return Pictures(pixels, view_features[rows], mirrored["features"], own_group=groups[chosen])
+
+
 def gather(
     pictures: Pictures,
     views: TrainingViews,
@@ -75,7 +103,7 @@ def gather(
     name: str,
     device: torch.device,
 ) -> Evidence:
-    """Compare pictures with every training view, in features and in pixels; `name` heads bars and kept files."""
+    """Compare pictures with every training view, in features and pixels; `name` heads bars and kept files."""
     found = workspace.stage(
         f"{name}-neighbours",
         lambda: _arrays(

@@ -1,4 +1,4 @@
-"""The verdicts made readable: for each generated picture its training picture, the kind of copy, what to show."""
+"""The verdicts made readable: for each picture the training picture, the kind of copy, and what to show."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Case:
         return tuple(self._finding(index) for index in range(len(self.names)))
 
     def pair_of(self, finding: Finding) -> Pair:
-        """Return the generated picture, the training picture laid on it if one was found, and their difference."""
+        """Return the generated picture, the training picture, laid on it if it fits, and the difference."""
         index = finding.index
         if self._matched(index):
             if finding.second is not None:
@@ -84,8 +84,9 @@ class Case:
         )
 
     def _matched(self, index: int) -> bool:
-        """Whether the pixels of a training view lie on the picture better than by chance."""
-        return bool(self.judgement.by_pixels[index] < _SHOWS_A_MATCH)
+        """Whether the pixels of one or two training views lie on the picture better than by chance."""
+        by_one, by_two = self.judgement.by_pixels[index], self.judgement.by_blends[index]
+        return bool(min(by_one, by_two) < _SHOWS_A_MATCH)
 
     def _kind(self, index: int) -> tuple[str, str | None]:
         """Return the kind of copy, and the second picture of a blend."""

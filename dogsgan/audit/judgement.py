@@ -14,15 +14,20 @@ from dogsgan.audit.calibration import (
 )
 from dogsgan.audit.evidence import Evidence
 
+TESTS = 3
+"""Of each picture: features, one view in pixels, two views in pixels."""
+
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
     """The verdict on N pictures."""
 
     p_value: np.ndarray
-    """N: of both tests together."""
+    """N: of all three tests together."""
     by_pixels: np.ndarray
-    """N: of the pixels alone."""
+    """N: of the pixels alone, one training view laid on the picture."""
+    by_blends: np.ndarray
+    """N: of the pixels alone, two training views."""
     by_features: np.ndarray
     """N: of the features alone."""
     flagged: np.ndarray
@@ -52,19 +57,22 @@ def judge(evidence: Evidence, null: Evidence, *, rate: float) -> Judgement:
     pixels = calibrate(nearness_of_similarity(null_similarities))
     by_features = features.p_values(nearness_of_distance(evidence.neighbours.distance[:, 0]))
     by_pixels = pixels.p_values(nearness_of_similarity(evidence.verified.similarity))
-    p_value = combined(by_features, by_pixels)
+    blends = calibrate(nearness_of_similarity(null.verified.blend_similarity))
+    by_blends = blends.p_values(nearness_of_similarity(evidence.verified.blend_similarity))
+    p_value = combined(by_features, by_pixels, by_blends)
     flagged = discoveries(p_value, rate=rate)
     # The largest p-value that is flagged; where nothing is, what one picture alone would need.
     limit = float(p_value[flagged].max()) if flagged.any() else rate / len(p_value)
     return Judgement(
         p_value=p_value,
         by_pixels=by_pixels,
+        by_blends=by_blends,
         by_features=by_features,
         flagged=flagged,
         pixels=pixels,
         features=features,
-        distance_threshold=float(np.exp(-features.nearness_at(limit / 2))),
-        similarity_threshold=float(np.tanh(pixels.nearness_at(limit / 2))),
+        distance_threshold=float(np.exp(-features.nearness_at(limit / TESTS))),
+        similarity_threshold=float(np.tanh(pixels.nearness_at(limit / TESTS))),
         null_distances=null_distances[features.kept],
         null_similarities=null_similarities[pixels.kept],
     )

@@ -1,8 +1,8 @@
 """Which training views a picture may have been made from, by its pixels alone: a wide net over all of them.
 
-Windows of the picture are compared with windows of every view, mirrored too, so that a crop, a shift, a margin
-or a turn still leaves one pair of windows that lie well on each other. What is found is then aligned and
-verified.
+Windows of the picture are compared with windows of every view, mirrored too, so that a crop, a shift, a
+margin or a turn still leaves one pair of windows that lie well on each other. What is found is then aligned
+and verified.
 """
 
 import math
@@ -74,7 +74,7 @@ def find_candidates(
     coarse: int = 20,
     fine: int = 12,
     device: torch.device | None = None,
-    description: str = "candidates",
+    description: str | None = None,
 ) -> Candidates:
     """Return, for N×H×W×3 uint8 pictures, the `coarse` + `fine` views that look most like them.
 
@@ -206,7 +206,6 @@ def _best_pairs(
 
     Computed anew for the few that were found: to keep track of it during the search would cost as much again.
     """
-    count, k = found.shape
 
     def best_of(rows: slice) -> np.ndarray:
         needed, place = found[rows].clamp(min=0).unique(return_inverse=True)
@@ -222,7 +221,7 @@ def _best_pairs(
             )  # pairs×rows×K
             return similarity.argmax(0).cpu().numpy()
 
-    parts = blockwise(best_of, list(blocks(count, _QUERIES_AT_ONCE)), description=None)
+    parts = blockwise(best_of, list(blocks(len(found), _QUERIES_AT_ONCE)), description=None)
     best = np.concatenate([part for _, part in parts])
     return best >= len(_PAIRS), _TRANSFORMS[best]
 

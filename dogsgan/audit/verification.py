@@ -62,7 +62,7 @@ def verify(
     candidates: Candidates,
     *,
     device: torch.device | None = None,
-    description: str = "alignment",
+    description: str | None = None,
 ) -> Verified:
     """Align N×H×W×3 uint8 pictures with their candidates and keep what fits best."""
     device = device or torch.device("cpu")

@@ -46,7 +46,9 @@ class FeatureNetwork:
 
     def features(self, pictures: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Return the features, N×D float32 on the CPU, of a batch of pictures, N×H×W×3 with values 0..255."""
-        if isinstance(pictures, np.ndarray) and not (pictures.flags.writeable and pictures.flags.c_contiguous):
+        if isinstance(pictures, np.ndarray) and not (
+            pictures.flags.writeable and pictures.flags.c_contiguous
+        ):
             # torch warns of a mapped file and takes no mirrored view; the copy to float32 is due anyway
             pictures = pictures.astype(np.float32, order="C")
         batch = torch.as_tensor(pictures).to(self.device)

@@ -1,0 +1,197 @@
+"""Measure what the audit finds: real dogs as training set, unseen real dogs as honest pictures, and copies.
+
+    python scripts/bench_audit.py generative-dog-images.zip --network timm:mobilenetv1_100 --weights FILE
+
+Half of the pictures, by chance, are the training set. The other half, unseen, plays an honest generator, but
+for photographs that the training half holds too: what has the same bytes, pixels or perceptual hash, bursts
+included (`dogsgan.audit.duplicates`), is left out of it, and how many those are is said. Copies are made of
+pictures of the training half, whole or cut square around the dog. Each attack is judged as a submission of its
+own: its copies among all the honest pictures, at the audit's default false discovery rate.
+
+Beside it stands what a threshold on MiFID's distance finds, the cosine distance of the features to the
+nearest whole training picture, where it is set so that it takes 1% of the honest pictures.
+"""
+
+import argparse
+import dataclasses
+import tempfile
+import time
+from pathlib import Path
+
+import attacks
+import numpy as np
+
+from dogsgan.audit.duplicates import Collection, find_duplicates
+from dogsgan.audit.evidence import Evidence, Pictures, features_of_views, gather, real_sample
+from dogsgan.audit.forms import TrainingViews, training_views
+from dogsgan.audit.judgement import judge
+from dogsgan.audit.workspace import Workspace
+from dogsgan.data.sources import open_source
+from dogsgan.scoring.features import features_of
+from dogsgan.scoring.memorization import nearest_real
+from dogsgan.scoring.networks import FeatureNetwork, open_network
+
+USED_FORMS = ("whole", "square")
+RATE = 0.01
+
+
+def main() -> int:
+    """Run the benchmark; return 1 if a promise is broken."""
+    args = arguments()
+    random = np.random.default_rng(args.seed)
+    network = open_network(args.network, weights=args.weights)
+    with tempfile.TemporaryDirectory() as passing:
+        work = args.work or Path(passing)
+        training, unseen = halves(args.source, random, work)
+        groups, has_twin = duplicates(training, unseen)
+        print(
+            f"{len(training.names):,} training pictures, {len(training):,} views; {len(unseen.names):,} "
+            f"unseen pictures, {int(has_twin.sum())} of them with a twin among the training pictures",
+            flush=True,
+        )
+        honest = chosen(unseen, random, args.honest, among=~has_twin)
+        twins = chosen(unseen, random, len(unseen.names), among=has_twin)
+        sets = {"honest": honest, "with a twin": twins} | copies(training, random, args.count)
+        pixels = np.concatenate(list(sets.values()))
+        start = time.perf_counter()
+        view_features = features_of_views(training, network, work)
+        workspace = Workspace(work / f"bench-{args.seed}-{args.honest}-{args.count}")
+        pictures = Pictures(pixels, features(pixels, network), features(pixels[:, :, ::-1], network))
+        sample = real_sample(training, view_features, groups, network, workspace, args.seed)
+        middle = time.perf_counter()
+        found, null = (
+            gather(
+                some,
+                training,
+                view_features,
+                group_of_picture=groups,
+                neighbours=1,
+                workspace=workspace,
+                name=name,
+                device=network.device,
+            )
+            for some, name in ((pictures, "generated"), (sample, "real"))
+        )
+        seconds = time.perf_counter() - middle
+        print(f"features {middle - start:.0f} s, search and verification {seconds:.0f} s\n", flush=True)
+        whole = view_features[training.form == training.forms.index("whole")]
+        distance = nearest_real(pictures.features, whole)[0]
+    return report(sets, found, null, distance)
+
+
+def halves(source: Path, random: np.random.Generator, work: Path) -> tuple[TrainingViews, TrainingViews]:
+    """Return the views of two halves of the pictures."""
+    opened = open_source(source)
+    order = random.permutation(len(opened.images))
+    parts = []
+    for rows in np.array_split(order, 2):
+        images = [opened.images[row] for row in np.sort(rows)]
+        parts.append(training_views(dataclasses.replace(opened, images=images), size_px=64, folder=work))
+    return parts[0], parts[1]
+
+
+def duplicates(training: TrainingViews, unseen: TrainingViews) -> tuple[np.ndarray, np.ndarray]:
+    """Return the groups of the training pictures, and which unseen ones share a scene with one of them."""
+    names = [*training.names, *unseen.names]
+    both = Collection(
+        names,
+        [None] * len(names),
+        np.concatenate([training.pictures, unseen.pictures]),
+        np.concatenate([training.picture_index, unseen.picture_index + len(training.names)]),
+    )
+    nothing = Collection(["none"], [None], np.zeros((1, 64, 64, 3), np.uint8), np.zeros(1, np.int64))
+    found = find_duplicates(nothing, both, show_progress=True)
+    count = len(training.names)
+    scenes = found.training_scenes
+    return found.training_groups[:count], np.isin(scenes[count:], scenes[:count])
+
+
+def chosen(
+    views: TrainingViews, random: np.random.Generator, count: int, *, among: np.ndarray | None = None
+) -> np.ndarray:
+    """Return pictures, N×64×64×3, each whole or square by chance, `count` at most."""
+    usable = np.isin(views.form, [views.forms.index(form) for form in USED_FORMS])
+    if among is not None:
+        usable &= among[views.picture_index]
+    rows = random.permutation(np.flatnonzero(usable))
+    _, first = np.unique(views.picture_index[rows], return_index=True)  # one view a picture
+    return np.asarray(views.pictures[np.sort(random.permutation(rows[first])[:count])])
+
+
+def copies(training: TrainingViews, random: np.random.Generator, count: int) -> dict[str, np.ndarray]:
+    """Return `count` copies for each attack."""
+    made = {}
+    single = {name: attack for name, (attack, _) in attacks.PROMISED.items()} | attacks.OTHERS
+    for name, attack in single.items():
+        made[name] = np.stack([attack(picture, random) for picture in chosen(training, random, count)])
+    for name, (share, _) in attacks.BLENDS.items():
+        first, second = chosen(training, random, count), chosen(training, random, count)
+        second = second[random.permutation(len(second))]
+        made[name] = np.stack([attacks.blend(a, b, share) for a, b in zip(first, second, strict=True)])
+    return made
+
+
+def features(pixels: np.ndarray, network: FeatureNetwork) -> np.ndarray:
+    """Return the features, N×D."""
+    return features_of(pixels, network, show_progress=True)
+
+
+def report(sets: dict[str, np.ndarray], found: Evidence, null: Evidence, distance: np.ndarray) -> int:
+    """Print the table and return 1 if a promise is broken."""
+    ends = np.cumsum([len(pictures) for pictures in sets.values()])
+    rows = {
+        name: np.arange(end - len(pictures), end)
+        for (name, pictures), end in zip(sets.items(), ends, strict=True)
+    }
+    limit = np.quantile(distance[rows["honest"]], RATE)
+    promised = {name: least for name, (_, least) in (attacks.PROMISED | attacks.BLENDS).items()}
+    worst_honest, broken = 0.0, []
+    print(f"| copies | promised | flagged | honest flagged | MiFID's distance, cut at {limit:.4f} |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name in [*promised, *attacks.OTHERS]:
+        mixture = np.concatenate([rows["honest"], rows[name]])
+        flagged = judge(part_of(found, mixture), null, rate=RATE).flagged
+        honest, copied = flagged[: len(rows["honest"])], flagged[len(rows["honest"]) :]
+        by_distance = float((distance[rows[name]] < limit).mean())
+        worst_honest = max(worst_honest, float(honest.mean()))
+        if name in promised and 100 * copied.mean() < promised[name]:
+            broken.append(name)
+        least = f"{promised[name]:.0f}%" if name in promised else ""
+        print(f"| {name} | {least} | {copied.mean():.1%} | {honest.mean():.2%} | {by_distance:.1%} |")
+    alone = judge(part_of(found, rows["honest"]), null, rate=RATE).flagged
+    twins = judge(part_of(found, np.concatenate([rows["honest"], rows["with a twin"]])), null, rate=RATE)
+    caught = twins.flagged[len(rows["honest"]) :]
+    print(f"\n{len(rows['honest']):,} honest pictures alone: {alone.mean():.2%} flagged")
+    print(f"the most of them that were flagged among copies: {worst_honest:.2%}")
+    print(f"{len(caught)} unseen pictures with a twin in the training half: {caught.mean():.0%} flagged")
+    print(f"broken: {', '.join(broken) or 'nothing'}")
+    return int(bool(broken) or worst_honest > RATE)
+
+
+def part_of(evidence: Evidence, rows: np.ndarray) -> Evidence:
+    """Return the evidence on some of the pictures."""
+    return Evidence(
+        *(
+            dataclasses.replace(
+                part, **{field.name: getattr(part, field.name)[rows] for field in dataclasses.fields(part)}
+            )
+            for part in (evidence.neighbours, evidence.verified)
+        )
+    )
+
+
+def arguments() -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(description="What does the audit find?")
+    parser.add_argument("source", type=Path, help="generative-dog-images.zip")
+    parser.add_argument("--network", default="stand-in")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--count", type=int, default=150, help="copies for each attack")
+    parser.add_argument("--honest", type=int, default=3000, help="honest pictures")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, help="keep views, features and evidence here")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

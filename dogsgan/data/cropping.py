@@ -7,10 +7,12 @@ import numpy as np
 from PIL import Image
 
 from dogsgan.data.annotations import Box
-from dogsgan.data.crops import CROPS, WITHOUT_BOX, Policy, Rectangle, clamp, parse_policy
+from dogsgan.data.borders import add_border
+from dogsgan.data.crops import Policy, Rectangle, clamp, crop_named, needs_box, parse_policy
 from dogsgan.data.cropset import Origin
 from dogsgan.data.pictures import OpenPicture, open_picture
-from dogsgan.data.sources import UNREADABLE_ANNOTATION, Skipped, Source, SourceImage
+from dogsgan.data.source_image import UNREADABLE_ANNOTATION, Skipped, SourceImage
+from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
 
 OVERSAMPLING = 1.25  # a JPEG decoded at a reduced scale keeps at least this many pixels per pixel of a crop
@@ -44,7 +46,8 @@ def crop_image(source: Source, image: SourceImage, settings: CropSettings) -> Cr
     try:
         picture = open_picture(source.read(image), image.name)
         plan, skipped = plan_crops(image, picture, settings)
-        return Cropped(image, _cut(picture, plan, settings.size_px), skipped)
+        crops = _cut(picture, plan, settings.size_px, bordered=source.bordered)
+        return Cropped(image, crops, skipped)
     except DogsganError as error:
         return Cropped(image, [], [Skipped(image.name, "picture cannot be read", str(error))])
 
@@ -62,12 +65,12 @@ def cut_policies(
     picture = open_picture(source.read(image), image.name)
     plan: dict[Rectangle, Origin] = {}
     for name in policies:
-        if name not in WITHOUT_BOX and not image.boxes:
+        if needs_box(name) and not image.boxes:
             continue
         settings = CropSettings(size_px, parse_policy(name), boxes="all", min_box_px=0, seed=0)
         for origin in plan_crops(image, picture, settings)[0]:
             plan.setdefault(origin.rectangle, origin)
-    return _cut(picture, list(plan.values()), size_px)
+    return _cut(picture, list(plan.values()), size_px, bordered=source.bordered)
 
 
 def plan_crops(
@@ -84,9 +87,11 @@ def plan_crops(
         name = settings.policy.choose(image.name, index, seed=settings.seed)
         if name in taken:
             continue
-        if name in WITHOUT_BOX:
+        if not needs_box(name):
             taken.add(name)
-        rectangle = CROPS[name](picture.size, box or Box(0, 0, *picture.size))
+        crop = crop_named(name)
+        assert crop is not None  # or the policy would not have been parsed
+        rectangle = crop(picture.size, box or Box(0, 0, *picture.size))
         origins.append(Origin(image.name, box, rectangle, name))
     return origins, skipped
 
@@ -164,11 +169,23 @@ def _turned_box(box: Box, picture: OpenPicture) -> Box:
     return Box(ymin, xmin, ymax, xmax) if orientation >= 5 else Box(xmin, ymin, xmax, ymax)
 
 
-def _cut(picture: OpenPicture, plan: list[Origin], size_px: int) -> list[tuple[np.ndarray, Origin]]:
+def _cut(
+    picture: OpenPicture, plan: list[Origin], size_px: int, *, bordered: bool
+) -> list[tuple[np.ndarray, Origin]]:
     if not plan:
         return []
+    if bordered:
+        decoded, _ = picture.decode()
+        return [(_bordered(decoded, origin.rectangle, size_px), origin) for origin in plan]
     decoded, reduction = picture.decode(min_size=_needed_size(picture.size, plan, size_px))
     return [(_scaled(decoded, origin.rectangle, reduction, size_px), origin) for origin in plan]
+
+
+def _bordered(decoded: Image.Image, rectangle: Rectangle, size_px: int) -> np.ndarray:
+    framed = add_border(np.asarray(decoded.crop(rectangle)), size_px)
+    if framed.shape[:2] == (size_px, size_px):
+        return framed
+    return np.asarray(Image.fromarray(framed).resize((size_px, size_px), Image.Resampling.LANCZOS))
 
 
 def _needed_size(size: tuple[int, int], plan: list[Origin], size_px: int) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Crop policies: small pure functions from a picture's size and a dog's box to the rectangle to cut out."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from dogsgan.errors import DogsganError
 
 Size = tuple[int, int]  # width and height in px
 CONTEXT = 1.3  # how much wider than the box's square the `context` crop is
+_CENTER = re.compile(r"center-([1-9][0-9]{0,4})")
 
 
 class Rectangle(NamedTuple):
@@ -50,9 +52,22 @@ def whole(size: Size, box: Box | None = None) -> Rectangle:
 
 def center(size: Size, box: Box | None = None) -> Rectangle:
     """Take the largest square in the middle of the picture."""
-    side = min(size)
-    left, top = (size[0] - side) // 2, (size[1] - side) // 2
-    return Rectangle(left, top, left + side, top + side)
+    return center_of(min(size))(size, box or Box(0, 0, *size))
+
+
+def center_of(side_px: int) -> Callable[[Size, Box], Rectangle]:
+    """Return the crop `center-<side_px>`: that many px square in the middle, or the largest that fits.
+
+    Usual for CelebA's 178×218 px: 108 (DCGAN), 128 or 140, 160 (what the celeba-sagan system takes), and 178,
+    which is `center`.
+    """
+
+    def crop(size: Size, box: Box | None = None) -> Rectangle:
+        side = min(side_px, *size)
+        left, top = (size[0] - side) // 2, (size[1] - side) // 2
+        return Rectangle(left, top, left + side, top + side)
+
+    return crop
 
 
 def _inside(size: Size, box: Box) -> Box:
@@ -81,7 +96,17 @@ CROPS: dict[str, Callable[[Size, Box], Rectangle]] = {
     "whole": whole,
     "center": center,
 }
-WITHOUT_BOX = frozenset(("whole", "center"))
+
+
+def crop_named(name: str) -> Callable[[Size, Box], Rectangle] | None:
+    """Return the crop of that name, one of `CROPS` or `center-160` for any number of px; None for another."""
+    sized = _CENTER.fullmatch(name)
+    return center_of(int(sized[1])) if sized else CROPS.get(name)
+
+
+def needs_box(name: str) -> bool:
+    """Return whether the crop of that name depends on the box."""
+    return name not in ("whole", "center") and not _CENTER.fullmatch(name)
 
 
 @dataclass(frozen=True)
@@ -98,7 +123,7 @@ class Policy:
     @property
     def needs_boxes(self) -> bool:
         """Whether any part looks at the box."""
-        return any(name not in WITHOUT_BOX for name, _ in self.parts)
+        return any(needs_box(name) for name, _ in self.parts)
 
     def choose(self, image: str, box_index: int, *, seed: int = 0) -> str:
         """Return the crop's name for one box of an image; the same for any order and number of workers."""
@@ -120,8 +145,9 @@ def parse_policy(text: str) -> Policy:
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, colon, weight_text = part.strip().partition(":")
-        if name not in CROPS:
-            raise DogsganError(f"no crop policy {name!r} in {text!r}: choose from {', '.join(CROPS)}")
+        if crop_named(name) is None:
+            known = f"{', '.join(CROPS)} or center-160 for 160 px"
+            raise DogsganError(f"no crop policy {name!r} in {text!r}: choose from {known}")
         if name in weights:
             raise DogsganError(f"the crop policy {text!r} names {name} twice: give it one weight")
         weights[name] = _weight(weight_text if colon else "1", text)

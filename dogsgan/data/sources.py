@@ -8,46 +8,34 @@ import hashlib
 import io
 import re
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from PIL import Image
 
-from dogsgan.data.annotations import MAX_ANNOTATION_BYTES, Annotation, Box, parse_annotation
+from dogsgan.data.celeba import celeba_images
 from dogsgan.data.cropset import CropSet, is_crop_set
-from dogsgan.data.layouts import LOOKED_FOR, Layout, detect_layout
+from dogsgan.data.digits import (
+    Digits,
+    DigitStorage,
+    choose_digit_files,
+    is_digit_file,
+    open_digit_file,
+    read_digits,
+)
+from dogsgan.data.layouts import LOOKED_FOR, Layout, detect_layout, split_folders
+from dogsgan.data.listing import list_images
 from dogsgan.data.pictures import MAX_PICTURE_BYTES
+from dogsgan.data.source_image import Skipped, SourceImage
+from dogsgan.data.splits import parse_split
 from dogsgan.data.storage import Storage, open_storage
 from dogsgan.errors import DogsganError
 
 MAX_NAME_LENGTH = 512
-UNREADABLE_ANNOTATION = "annotation cannot be read"
-_WNID = re.compile(r"n\d{8}(?=[-_])")
-
-
-@dataclass(frozen=True)
-class SourceImage:
-    """A picture of a source. `name` is its path below the folder of pictures, the same in a zip."""
-
-    name: str
-    class_name: str | None  # the breed's folder, n02085620-Chihuahua; None where breeds are not known
-    boxes: tuple[Box, ...] = ()  # as annotated, in px of a picture of `annotated_size`
-    annotated_size: tuple[int, int] | None = None  # width and height in px; None without annotation
-    problem: str | None = None  # why an annotated source has no boxes for this picture
-    member: str = ""  # where its bytes are in the source
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """Something that was left out: which file, why (one of a few reasons), and more detail where there is."""
-
-    name: str
-    reason: str
-    detail: str = ""
 
 
 @dataclass
 class Source:
-    """An opened source. `kind` is competition, stanford, pictures or crop-set."""
+    """An opened source. `kind` is competition, stanford, celeba, mnist, classes, pictures or crop-set."""
 
     kind: str
     path: Path
@@ -61,6 +49,11 @@ class Source:
     def annotated(self) -> bool:
         """Whether the source's pictures come with boxes."""
         return self.kind in ("competition", "stanford")
+
+    @property
+    def bordered(self) -> bool:
+        """Whether its pictures get a border rather than being enlarged a little; see `add_border`."""
+        return self.kind == "mnist"
 
     def read(self, image: SourceImage) -> bytes:
         """Return a picture's encoded bytes; for a prepared set they are a PNG of the crop.
@@ -96,27 +89,40 @@ class Source:
 def open_source(path: Path) -> Source:
     """Detect what is at `path` and list its pictures.
 
+    Of a data set with splits the training pictures are taken; `path` may end in `@test` (CelebA: `@valid` and
+    `@all` too), or be the one idx file that holds a split of MNIST's. Other layouts have no splits.
+
     Raises:
-        DogsganError: nothing there, not a zip, a broken set, or no picture in any known layout.
+        DogsganError: nothing there, not a zip, a broken set or file, no picture in any known layout, or no
+        such split.
     """
     path = Path(path)
-    if is_crop_set(path):
-        return _crop_set_source(CropSet.open(path))
-    storage = open_storage(path)
-    layout = detect_layout(storage.names)
+    at = parse_split(path)
+    if is_crop_set(at.path):
+        at.refuse_split("the prepared set")
+        return _crop_set_source(CropSet.open(at.path))
+    if is_digit_file(at.path):
+        at.refuse_split("the one idx file")
+        return _digit_source(path, open_digit_file(at.path), skipped=[])
+    storage = open_storage(at.path)
+    layout = detect_layout(storage.names, top=at.path.absolute().name)
     if layout is None:
-        raise DogsganError(f"no pictures in {path}: {LOOKED_FOR}{_hint(storage.names)}")
+        raise DogsganError(f"no pictures in {at.path}: {LOOKED_FOR}{_hint(storage.names)}")
     skipped = [Skipped(name, reason) for name, reason in storage.problems]
     skipped += [Skipped(name, "not a picture by its name") for name in layout.strangers]
-    if layout.annotations:
-        images = _annotated_images(storage, layout, skipped)
+    if layout.kind == "mnist":
+        files = choose_digit_files(storage.names, split=at.split, where=str(at.path))
+        return _digit_source(path, read_digits(storage, files), skipped=skipped)
+    if layout.kind == "celeba":
+        images, description = celeba_images(storage, layout, at, skipped)
     else:
-        images = _all_or_none_labelled([_bare_image(member, layout) for member in layout.pictures])
-    images = _with_usable_names(images, skipped)
+        at.refuse_split("the data set")
+        images = _with_usable_names(list_images(storage, layout, skipped), skipped)
+        description = _describe(layout, images, path)
     return Source(
         kind=layout.kind,
         path=path,
-        description=_describe(layout.kind, images, path),
+        description=description,
         images=sorted(images, key=lambda image: image.name),
         skipped=skipped,
         storage=storage,
@@ -124,74 +130,30 @@ def open_source(path: Path) -> Source:
 
 
 def breed_name(class_name: str) -> str:
-    """Return a breed's name for people: `n02116738-African_hunting_dog` is `African hunting dog`."""
-    return re.sub(r"^n\d{8}-", "", class_name).replace("_", " ")
+    """Return a class's name for people: `n02116738-African_hunting_dog` is `African hunting dog`.
 
-
-def _annotated_images(storage: Storage, layout: Layout, skipped: list[Skipped]) -> list[SourceImage]:
-    """Join pictures and annotations by the file's stem, and by the breed's folder where pictures have one."""
-    by_key: dict[str, str] = {}
-    for member in layout.annotations:
-        if by_key.setdefault(_join_key(member, layout), member) != member:
-            skipped.append(Skipped(member, "second annotation of the same picture"))
-    breeds = {folder[:9]: folder for folder in map(_parent, layout.annotations)}
-    images, used = [], set()
-    for member in layout.pictures:
-        bare = _bare_image(member, layout)
-        annotation_member = by_key.get(_join_key(member, layout))
-        if annotation_member is None:
-            wnid = _WNID.match(_stem(member))
-            breed = bare.class_name or (breeds.get(wnid.group()) if wnid else None)
-            images.append(_without_boxes(bare, breed, problem="no annotation"))
-            continue
-        used.add(annotation_member)
-        images.append(_annotated(storage, bare, annotation_member, skipped))
-    unused = sorted(set(by_key.values()) - used)
-    skipped.extend(Skipped(member, "annotation without picture") for member in unused)
-    return images
-
-
-def _join_key(member: str, layout: Layout) -> str:
-    return f"{_parent(member)}/{_stem(member)}" if layout.kind == "stanford" else _stem(member)
-
-
-def _annotated(storage: Storage, bare: SourceImage, member: str, skipped: list[Skipped]) -> SourceImage:
-    breed = _parent(member)
-    try:
-        annotation: Annotation = parse_annotation(storage.read(member, limit=MAX_ANNOTATION_BYTES), member)
-    except DogsganError as error:
-        skipped.append(Skipped(member, UNREADABLE_ANNOTATION, str(error)))
-        return _without_boxes(bare, breed, problem=UNREADABLE_ANNOTATION)
-    return SourceImage(
-        name=bare.name,
-        class_name=breed,
-        boxes=annotation.boxes,
-        annotated_size=(annotation.width, annotation.height),
-        problem=None if annotation.boxes else "annotation without a dog",
-        member=bare.member,
-    )
-
-
-def _without_boxes(image: SourceImage, breed: str | None, *, problem: str) -> SourceImage:
-    return SourceImage(name=image.name, class_name=breed, problem=problem, member=image.member)
-
-
-def _bare_image(member: str, layout: Layout) -> SourceImage:
-    folder = _parent(member)
-    breed = folder if _WNID.match(folder) else None
-    return SourceImage(name=member.removeprefix(layout.picture_root), class_name=breed, member=member)
-
-
-def _all_or_none_labelled(images: list[SourceImage]) -> list[SourceImage]:
-    """Breeds count where every picture is in a breed's folder, not where some happen to be."""
-    if all(image.class_name for image in images):
-        return images
-    return [SourceImage(name=image.name, class_name=None, member=image.member) for image in images]
+    What is no breed's folder stays as it is, so that two classes never get one name.
+    """
+    bare = re.sub(r"^n\d{8}-", "", class_name)
+    return class_name if bare == class_name else bare.replace("_", " ")
 
 
 def _with_usable_names(images: list[SourceImage], skipped: list[Skipped]) -> list[SourceImage]:
     skipped += [Skipped(i.name[:60] + "…", "name too long") for i in images if len(i.name) > MAX_NAME_LENGTH]
     return [image for image in images if len(image.name) <= MAX_NAME_LENGTH]
+
+
+def _digit_source(path: Path, digits: Digits, *, skipped: list[Skipped]) -> Source:
+    storage = DigitStorage(digits)
+    named = zip(storage.names, digits.class_names, strict=True)
+    return Source(
+        kind="mnist",
+        path=path,
+        description=f"idx files as MNIST's: {digits.describe()}",
+        images=[SourceImage(name, class_name, member=name) for name, class_name in named],
+        skipped=skipped,
+        storage=storage,
+    )
 
 
 def _crop_set_source(crop_set: CropSet) -> Source:
@@ -213,15 +175,24 @@ def _crop_set_source(crop_set: CropSet) -> Source:
     )
 
 
-def _describe(kind: str, images: list[SourceImage], path: Path) -> str:
+def _describe(layout: Layout, images: list[SourceImage], path: Path) -> str:
     container = "zip" if path.is_file() else "folder"
-    if kind == "pictures":
-        lost = "; for boxes give the folder above, with annotation/ in it" if path.name == "all-dogs" else ""
-        return f"a {container} of {len(images):,} pictures without boxes{lost}"
-    title = {"competition": "the competition's data", "stanford": "Stanford Dogs"}[kind]
+    classes = len({image.class_name for image in images if image.class_name})
+    if layout.kind == "classes":
+        return f"a {container} of {len(images):,} pictures without boxes in {classes} class folders"
+    if layout.kind == "pictures":
+        return f"a {container} of {len(images):,} pictures without boxes{_pictures_hint(layout, path)}"
+    title = {"competition": "the competition's data", "stanford": "Stanford Dogs"}[layout.kind]
     boxes = sum(len(image.boxes) for image in images)
-    breeds = len({image.class_name for image in images if image.class_name})
-    return f"{title} as a {container}: {len(images):,} pictures, {boxes:,} boxes, {breeds} breeds"
+    return f"{title} as a {container}: {len(images):,} pictures, {boxes:,} boxes, {classes} breeds"
+
+
+def _pictures_hint(layout: Layout, path: Path) -> str:
+    if path.name == "all-dogs":
+        return "; for boxes give the folder above, with annotation/ in it"
+    if splits := split_folders(layout.pictures):
+        return f"; its folders are splits, so give one of {', '.join(splits)} where only that is meant"
+    return ""
 
 
 def _hint(names: list[str]) -> str:
@@ -230,12 +201,3 @@ def _hint(names: list[str]) -> str:
         return ""
     remedy = "give that file itself" if archives[0].lower().endswith(".zip") else "unpack it first"
     return f"; it holds {archives[0]}: {remedy}"
-
-
-def _stem(member: str) -> str:
-    path = PurePosixPath(member)
-    return path.stem if path.suffix else path.name
-
-
-def _parent(member: str) -> str:
-    return PurePosixPath(member).parent.name

@@ -49,12 +49,15 @@ def open_storage(path: Path) -> Storage:
 
 
 class FolderStorage:
-    """The files of a folder and of the folders in it; symbolic links are followed, loops are not."""
+    """The files of a folder and of the folders in it; symbolic links are followed, loops are not.
 
-    def __init__(self, root: Path) -> None:
+    With `names` only those files, and the folder is not looked through.
+    """
+
+    def __init__(self, root: Path, *, names: list[str] | None = None) -> None:
         self.root = root
         self.problems: list[tuple[str, str]] = []
-        self.names = sorted(self._walk())
+        self.names = sorted(self._walk() if names is None else names)
 
     def _walk(self) -> list[str]:
         names: list[str] = []

@@ -1,0 +1,187 @@
+"""MNIST and its kin: which idx files belong together, and their pictures as if each were a file."""
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dogsgan.data.idx import MAX_IDX_BYTES, IdxName, parse_idx, parse_idx_name, starts_like_idx
+from dogsgan.data.storage import FolderStorage, Storage
+from dogsgan.errors import DogsganError
+
+MAX_SIDE_PX = 1024
+MAX_PICTURES = 5_000_000
+_SPLIT_WORDS = {"train": ("train",), "test": ("t10k", "test")}  # in the names of the files
+
+
+@dataclass(frozen=True)
+class DigitFiles:
+    """One set: the file with its pictures, and the one with its labels where there is one."""
+
+    set_name: str  # train, t10k, emnist-letters-train, …
+    images: str
+    labels: str | None
+
+
+@dataclass(frozen=True)
+class Digits:
+    """One set, read."""
+
+    files: DigitFiles
+    pictures: np.ndarray  # N×H×W uint8
+    labels: np.ndarray | None  # N uint8
+
+    @property
+    def class_names(self) -> list[str | None]:
+        """Each picture's class: its label in digits, all equally long, so that they sort as numbers do.
+
+        None throughout where there are no labels.
+        """
+        if self.labels is None:
+            return [None] * len(self.pictures)
+        width = len(str(self.labels.max()))
+        names = [f"{label:0{width}d}" for label in range(256)]
+        return [names[label] for label in self.labels.tolist()]
+
+    def describe(self) -> str:
+        """Return a line for people: what there is, and from which file."""
+        count, height, width = self.pictures.shape
+        classes = "no labels, for no such file is beside"
+        if self.labels is not None:
+            classes = f"{len(np.unique(self.labels))} classes, from"
+        return f"{count:,} grey pictures of {width}×{height} px, {classes} {self.files.images}"
+
+
+@dataclass
+class DigitStorage:
+    """A set's pictures as files: `read` gives each as PGM, which costs next to nothing."""
+
+    digits: Digits
+    names: list[str] = field(init=False)
+    problems: list[tuple[str, str]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        count, height, width = self.digits.pictures.shape
+        digits = max(5, len(str(count - 1)))  # so that the names sort as the pictures stand
+        self.names = [f"{self.digits.files.set_name}-{index:0{digits}d}.pgm" for index in range(count)]
+        self._index = {name: index for index, name in enumerate(self.names)}
+        self._header = f"P5 {width} {height} 255\n".encode()
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        content = self._header + self._pixels(name)
+        if len(content) > limit:
+            raise DogsganError(f"{name} is larger than {limit} bytes: that is no digit")
+        return content
+
+    def stamp(self, name: str) -> str:
+        return f"{zlib.crc32(self._pixels(name)):08x}"
+
+    def _pixels(self, name: str) -> bytes:
+        return self.digits.pictures[self._index[name]].tobytes()
+
+
+def is_digit_file(path: Path) -> bool:
+    """Return whether `path` is one idx file, by its name or by how it begins."""
+    try:
+        if not path.is_file() or path.suffix.lower() in (".zip", ".tgz", ".tar") or ".tar." in path.name:
+            return False
+        if parse_idx_name(path.name) is not None:
+            return True
+        with path.open("rb") as file:
+            return starts_like_idx(file.read(4))
+    except (OSError, ValueError):  # a NUL in the path, no permission: whoever opens it says so
+        return False
+
+
+def open_digit_file(path: Path) -> Digits:
+    """Read a set by its image file; its labels are the file beside it that is called as its own.
+
+    Raises:
+        DogsganError: it holds labels, or cannot be read; see `read_digits`.
+    """
+    said = parse_idx_name(path.name)
+    if said is not None and said.content == "labels":
+        raise DogsganError(
+            f"{path} holds labels, not pictures: give the file with the images, and leave this beside it"
+        )
+    try:
+        beside = [file.name for file in path.parent.iterdir() if _is_labels_of(said, file.name)]
+    except OSError as error:
+        raise DogsganError(f"cannot list {path.parent} ({error.strerror}): check its permissions") from error
+    set_name = said.set_name if said is not None else path.name.removesuffix(".gz")
+    files = DigitFiles(set_name or "digits", path.name, _plainest(beside))
+    storage = FolderStorage(path.parent, names=[path.name, *beside])
+    return read_digits(storage, files)
+
+
+def _is_labels_of(images: IdxName | None, name: str) -> bool:
+    said = parse_idx_name(name)
+    return (
+        said is not None
+        and images is not None
+        and said.content == "labels"
+        and said.set_name == images.set_name
+    )
+
+
+def choose_digit_files(names: Iterable[str], *, split: str | None, where: str) -> DigitFiles:
+    """Return the one set of a listing that is meant: that of `split`, by default train or the only one.
+
+    Raises:
+        DogsganError: there is no such set, or more than one; `where` is named in the message.
+    """
+    members: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for name in names:
+        said = parse_idx_name(name)
+        if said is not None:
+            here = members.setdefault((said.folder, said.set_name), {"images": [], "labels": []})
+            here[said.content].append(name)
+    sets = [
+        DigitFiles(key[1] or "digits", images, _plainest(files["labels"]))
+        for key, files in sorted(members.items())
+        if (images := _plainest(files["images"])) is not None
+    ]
+    chosen = [item for item in sets if _is_split(item, split or "train")]
+    if not chosen and split is None:
+        chosen = sets
+    found = ", ".join(item.images for item in sets[:8])
+    if not chosen:
+        raise DogsganError(f"{where} has no split {split!r} among its idx files: it holds {found}")
+    if len(chosen) > 1:
+        raise DogsganError(f"{where} holds more than one set of idx files: give one of {found}")
+    return chosen[0]
+
+
+def _is_split(files: DigitFiles, split: str) -> bool:
+    return any(word in files.set_name.lower() for word in _SPLIT_WORDS.get(split, ()))
+
+
+def _plainest(members: list[str]) -> str | None:
+    """Return one of several copies: unpacked before gzipped, then the least deep."""
+    return min(members, key=lambda name: (name.lower().endswith(".gz"), name.count("/"), name), default=None)
+
+
+def read_digits(storage: Storage, files: DigitFiles) -> Digits:
+    """Read and check a set.
+
+    Raises:
+        DogsganError: a file is unreadable or no such idx file, or pictures and labels differ in number.
+    """
+    pictures = parse_idx(storage.read(files.images, limit=MAX_IDX_BYTES), files.images, dimensions=3)
+    count, height, width = pictures.shape
+    if max(height, width) > MAX_SIDE_PX or count > MAX_PICTURES:
+        raise DogsganError(
+            f"{files.images} holds {count:,} pictures of {width}×{height} px, beyond {MAX_PICTURES:,} "
+            f"or {MAX_SIDE_PX} px: replace it"
+        )
+    if files.labels is None:
+        return Digits(files, pictures, None)
+    labels = parse_idx(storage.read(files.labels, limit=MAX_IDX_BYTES), files.labels, dimensions=1)
+    if len(labels) != count:
+        raise DogsganError(
+            f"{files.images} holds {count:,} pictures but {files.labels} {len(labels):,} labels: "
+            "they are not of one set; download both again"
+        )
+    return Digits(files, pictures, labels)

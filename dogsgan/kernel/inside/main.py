@@ -97,7 +97,7 @@ class Kernel:
                 return
             reason = ended.reason()
             session.note(f"cropping into {session.scratch} failed: {reason}")
-            shutil.rmtree(session.scratch, ignore_errors=True)
+            shutil.rmtree(self._crops_folder, ignore_errors=True)  # joined data may lie beside them
         raise NothingToTrainOn(f"the data cannot be cropped: {reason}")
 
     def train(self) -> None:
@@ -117,7 +117,8 @@ class Kernel:
             session.note(problem)
         with contextlib.suppress(DogsganError, OSError):
             write_json(session.working / REPORT_FILE, self._report())
-        shutil.rmtree(session.scratch, ignore_errors=True)
+        for scratch in session.scratches:
+            shutil.rmtree(scratch, ignore_errors=True)
         session.log.say("what happened:")
         for event in session.events or ["nothing unforeseen"]:
             session.log.say(f"  {event}")

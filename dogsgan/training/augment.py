@@ -1,44 +1,50 @@
 """Differentiable augmentation of what the discriminator sees (DiffAugment: Zhao et al., arXiv 2006.10738).
 
-Pictures are N×C×H×W in [−1, 1]. Every random number comes from the generator that is passed in.
+Pictures are N×C×H×W in [−1, 1]. Every random number comes from the generator that is passed in, which draws
+for the whole batch where the pictures are a share of it.
 """
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from dogsgan.training.share import WHOLE, RowDraws, Share
 
-def flip_half(pictures: Tensor, *, random: Generator) -> Tensor:
+
+def flip_half(pictures: Tensor, *, random: Generator, share: Share = WHOLE) -> Tensor:
     """Mirror each picture with probability one half."""
-    mirrored = torch.rand(len(pictures), 1, 1, 1, device=pictures.device, generator=random) < 0.5
+    mirrored = RowDraws(random, share=share).uniform(pictures) < 0.5
     return torch.where(mirrored, pictures.flip(3), pictures)
 
 
-def diffaugment(pictures: Tensor, kinds: str, *, random: Generator) -> Tensor:
-    """Apply each kind of `color,translation,cutout` that `kinds` names; none for an empty text."""
+def diffaugment(
+    pictures: Tensor, kinds: str, *, random: Generator, share: Share = WHOLE, parts: int = 1
+) -> Tensor:
+    """Apply each kind of `color,translation,cutout` that `kinds` names; none for an empty text.
+
+    Args:
+        share, parts: what the pictures are of the batch (`RowDraws`).
+    """
+    draws = RowDraws(random, share=share, parts=parts)
     for kind in filter(None, kinds.split(",")):
-        pictures = _KINDS[kind](pictures, random)
+        pictures = _KINDS[kind](pictures, draws)
     return pictures
 
 
-def _uniform(pictures: Tensor, random: Generator) -> Tensor:
-    return torch.rand(len(pictures), 1, 1, 1, device=pictures.device, generator=random)
-
-
-def _color(x: Tensor, random: Generator) -> Tensor:
+def _color(x: Tensor, draws: RowDraws) -> Tensor:
     """Brightness ±0.5, saturation ×0..2, contrast ×0.5..1.5."""
-    x = x + (_uniform(x, random) - 0.5)
+    x = x + (draws.uniform(x) - 0.5)
     grey = x.mean(dim=1, keepdim=True)
-    x = grey + (x - grey) * (2 * _uniform(x, random))
+    x = grey + (x - grey) * (2 * draws.uniform(x))
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
-    return mean + (x - mean) * (0.5 + _uniform(x, random))
+    return mean + (x - mean) * (0.5 + draws.uniform(x))
 
 
-def _translation(x: Tensor, random: Generator) -> Tensor:
+def _translation(x: Tensor, draws: RowDraws) -> Tensor:
     """Shift by up to an eighth of the side each way, black where nothing moves in."""
     n, _, side, _ = x.shape
     reach = max(1, round(side / 8))
-    shifts = torch.randint(-reach, reach + 1, (2, n, 1), device=x.device, generator=random)
+    shifts = draws.positions(x, -reach, reach + 1)  # 2×N×1
     positions = torch.arange(side, device=x.device)[None]
     padded = F.pad(x, (1, 1, 1, 1), value=-1.0)
     rows = (positions + shifts[0] + 1).clamp(0, side + 1)  # N×H
@@ -47,11 +53,11 @@ def _translation(x: Tensor, random: Generator) -> Tensor:
     return padded.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _cutout(x: Tensor, random: Generator) -> Tensor:
+def _cutout(x: Tensor, draws: RowDraws) -> Tensor:
     """Grey out a square of half the side around a random centre."""
-    n, _, side, _ = x.shape
+    side = x.shape[-1]
     half = side // 4
-    centres = torch.randint(0, side, (2, n, 1), device=x.device, generator=random)
+    centres = draws.positions(x, 0, side)  # 2×N×1
     near = (torch.arange(side, device=x.device)[None] - centres).abs() <= half  # 2×N×side
     covered = near[0][:, :, None] & near[1][:, None, :]  # N×H×W
     return x.masked_fill(covered[:, None], 0.0)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dogsgan.training.augment import flip_half
+from dogsgan.training.share import WHOLE, Share
 
 GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
@@ -21,9 +22,11 @@ class Batches:
         pictures: uint8 N×H×W×3.
         labels: N class indices.
         channels: 3, or 1 to have them in grey (ITU-R 601 weights, as Pillow's mode L).
+        batch_size: of the whole batch, a multiple of the shares.
         flip: mirror half of the pictures.
         random: draws the mirroring, on the device.
         seed: of the permutations.
+        share: the rows of each batch that `next` returns; the place in the data is the whole batch's.
     """
 
     def __init__(
@@ -37,24 +40,25 @@ class Batches:
         device: torch.device,
         random: torch.Generator,
         seed: int,
+        share: Share = WHOLE,
     ) -> None:
         loaded = np.array(pictures)
         if channels == 1:
             loaded = (loaded @ GREY_WEIGHTS).round().astype(np.uint8)[..., None]
         self.pictures = torch.from_numpy(loaded).to(device)
         self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
-        self.batch_size, self.flip, self.random = batch_size, flip, random
+        self.batch_size, self.flip, self.random, self.share = batch_size, flip, random, share
         self._shuffler = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64)
         self._position = 0
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Return N×C×H×W pictures in [−1, 1], channels last, and N labels."""
-        chosen = self._next_indices().to(self.pictures.device, non_blocking=True)
+        chosen = self.share.of(self._next_indices()).to(self.pictures.device, non_blocking=True)
         batch = self.pictures[chosen].permute(0, 3, 1, 2)  # N×C×H×W, channels last as it lies
         batch = batch.float().div_(127.5).sub_(1.0)
         if self.flip:
-            batch = flip_half(batch, random=self.random)
+            batch = flip_half(batch, random=self.random, share=self.share)
         return batch, self.labels[chosen]
 
     def _next_indices(self) -> Tensor:

@@ -31,7 +31,7 @@ def save_checkpoint(state: TrainingState, run: Path) -> Path:
     Raises:
         DogsganError: the disk is full or cannot be written to; nothing is left of the attempt.
     """
-    folder = run / "checkpoints" / f"{state.images_seen:09d}"
+    folder = folder_of(run, state.images_seen)
     weights = {
         f"{prefix}.{name}": tensor.detach().cpu().contiguous()
         for prefix, network in state.networks().items()
@@ -83,6 +83,11 @@ def sweep(run: Path) -> None:
 def checkpoints(run: Path) -> list[Path]:
     """Return the complete checkpoints of a run, oldest first."""
     return sorted(path for path in (run / "checkpoints").glob("*") if path.name.isdigit())
+
+
+def folder_of(run: Path, images_seen: int) -> Path:
+    """Return where the checkpoint of that place is."""
+    return run / "checkpoints" / f"{images_seen:09d}"
 
 
 def load_checkpoint(folder: Path, state: TrainingState) -> None:

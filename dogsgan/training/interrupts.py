@@ -18,8 +18,13 @@ class StopWish:
 
 
 @contextlib.contextmanager
-def listen_for_stop() -> Iterator[StopWish]:
-    """Yield a wish that SIGTERM or SIGINT turns true; the second signal acts as it would have before."""
+def listen_for_stop(*, repeated_ends: bool = True) -> Iterator[StopWish]:
+    """Yield a wish that SIGTERM or SIGINT turns true; the second signal acts as it would have before.
+
+    Args:
+        repeated_ends: False has further signals ignored: `torchrun` passes on the one that its whole process
+            group got already.
+    """
     wish = StopWish()
     if threading.current_thread() is not threading.main_thread():
         yield wish
@@ -28,7 +33,8 @@ def listen_for_stop() -> Iterator[StopWish]:
 
     def note(number: int, frame: FrameType | None) -> None:
         wish.signal_name = signal.Signals(number).name
-        signal.signal(number, before[signal.Signals(number)])
+        if repeated_ends:
+            signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
         signal.signal(number, note)

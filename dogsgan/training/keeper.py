@@ -17,9 +17,19 @@ RATE_AFTER_ROLLBACK = 0.5  # each return to a good state halves both learning ra
 def restore_latest(state: TrainingState, run: Path) -> None:
     """Load the newest checkpoint that can be read; those after it are set aside as `<images seen>.damaged`.
 
+    Of several processes the first chooses, and the others load what it chose.
+
     Raises:
         DogsganError: none can be read; nothing is set aside then.
     """
+    if state.team.leads:
+        _restore_latest(state, run)
+    chosen = state.team.from_leader(state.images_seen)
+    if not state.team.leads:
+        checkpoint.load_checkpoint(checkpoint.folder_of(run, chosen), state)
+
+
+def _restore_latest(state: TrainingState, run: Path) -> None:
     problems, damaged = [], []
     for folder in reversed(checkpoint.checkpoints(run)):
         try:
@@ -36,11 +46,16 @@ def restore_latest(state: TrainingState, run: Path) -> None:
 
 
 class Keeper:
-    """Saves good states and returns to them."""
+    """Saves good states and returns to them; of several processes the first writes, all return together."""
 
     def __init__(self, state: TrainingState, run: Path, deadline: Deadline) -> None:
         self.state, self.run, self.deadline = state, run, deadline
-        self._saved_at = state.images_seen if checkpoint.checkpoints(run) else -1
+        saved = bool(checkpoint.checkpoints(run)) if state.team.leads else False
+        self._saved_at = state.team.from_leader(state.images_seen if saved else -1)
+
+    def has_saved(self) -> bool:
+        """Return whether there is a checkpoint to return to."""
+        return self._saved_at >= 0
 
     def is_due(self) -> bool:
         interval = self.state.recipe.training.checkpoint_images
@@ -48,6 +63,11 @@ class Keeper:
 
     def save(self) -> None:
         """Write checkpoint and generator; a disk that is full costs the checkpoint, not the run."""
+        if self.state.team.leads:
+            self._write()
+        self._saved_at = self.state.team.from_leader(self._saved_at)
+
+    def _write(self) -> None:
         state, began = self.state, time.monotonic()
         try:
             if state.images_seen != self._saved_at:
@@ -62,12 +82,26 @@ class Keeper:
             say(f"checkpoint at {state.images_seen:,} images not written: {error}")
         self.deadline.note_saving(time.monotonic() - began)
 
+    def give_up_to_last_save(self) -> None:
+        """Have the state's counts say what is on disk, without touching its device.
+
+        A GPU that waits for a process which is gone never finishes what is queued on it.
+        """
+        state, training = self.state, self.state.recipe.training
+        state.images_seen = max(self._saved_at, 0)
+        state.steps = state.images_seen // (training.batch_size * training.discriminator_steps)
+        self._cut_log()
+
     def restore(self) -> None:
         """Go back to the last good state."""
         restore_latest(self.state, self.run)
         self._saved_at = self.state.images_seen
-        with contextlib.suppress(DogsganError):  # a full disk: the log keeps a few lines too many
-            cut_log(self.run, images_seen=self.state.images_seen)
+        self._cut_log()
+
+    def _cut_log(self) -> None:
+        if self.state.team.leads:
+            with contextlib.suppress(DogsganError):  # a full disk: the log keeps a few lines too many
+                cut_log(self.run, images_seen=self.state.images_seen)
 
     def roll_back(self) -> bool:
         """Go back with lower rates and other noise; return False when that was done often enough."""
@@ -75,7 +109,7 @@ class Keeper:
         bad_at = state.images_seen
         self.restore()
         if rollbacks > state.recipe.training.max_rollbacks:
-            say(
+            state.team.say(
                 f"training diverged again at {bad_at:,} images: ending with the generator of "
                 f"{state.images_seen:,}"
             )
@@ -84,7 +118,7 @@ class Keeper:
         scale = RATE_AFTER_ROLLBACK**rollbacks
         state.set_rates(scale)
         state.random.manual_seed(state.recipe.training.seed + 1 + rollbacks * 1_000_003)
-        say(
+        state.team.say(
             f"training diverged at {bad_at:,} images: back to {state.images_seen:,} with {scale:g} × the "
             f"learning rates ({rollbacks} of {state.recipe.training.max_rollbacks} times)"
         )

@@ -1,22 +1,26 @@
-"""The training loop: from a crop set and a recipe to a run folder with an averaged generator."""
+"""The training loop: from a crop set and a recipe to a run folder with an averaged generator.
 
+Under `torchrun` every process goes through it in step with the others (`distributed.py`).
+"""
+
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import torch
 from torch import nn
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
-from dogsgan.device import fastest, is_out_of_memory, pick_device
+from dogsgan.device import fastest, is_out_of_memory
 from dogsgan.errors import DogsganError
 from dogsgan.progress import progress_bar, say
 from dogsgan.training import checkpoint
 from dogsgan.training.compiling import compile_networks
 from dogsgan.training.deadline import Deadline
+from dogsgan.training.distributed import Team, is_lost, open_team, processes
 from dogsgan.training.interrupts import listen_for_stop
 from dogsgan.training.keeper import Keeper, restore_latest
 from dogsgan.training.log import cut_log, plot_losses
@@ -30,6 +34,7 @@ Finishing: TypeAlias = Callable[[nn.Module], float]
 
 DIVERGED, OUT_OF_MEMORY = "diverged", "out-of-memory"
 READ_INTERVAL_S = 1.0  # how often the host waits for the device to read losses
+REASONS = ("SIGINT", "SIGTERM", "budget", "images")  # a later one outranks those before it
 
 
 @dataclass(frozen=True)
@@ -84,24 +89,28 @@ def train(
 
     Whatever ends it, the run folder holds the last good averaged generator as `generator.safetensors`.
 
+    Processes that `torchrun` started on one machine train one run together, each on its share of the batch
+    and on a GPU of its own, and all return the same report.
+
     Raises:
         DogsganError: neither length is given; the run belongs to another recipe or data; the recipe cannot
-        be built.
+        be built; the device cannot be used.
+        ProcessLost: of several processes one ended or hangs.
     """
     if images is None and budget_s is None:
         raise DogsganError("training needs a length: add --images N or --budget 9h")
     deadline = Deadline(budget_s, started=started)
     begun = time.monotonic()
-    with listen_for_stop() as wish:
-        state = _open_run(recipe, crop_set, run, resume=resume, device=pick_device(device))
+    with listen_for_stop(repeated_ends=processes() == 1) as wish, open_team(device) as team:
+        state = _open_run(recipe, crop_set, run, resume=resume, team=team)
         if recipe.training.compile:
             compile_networks(state.generator, state.discriminator, device=state.device)
         keeper = Keeper(state, run, deadline)
-        if not checkpoint.checkpoints(run):
+        if not keeper.has_saved():
             keeper.save()  # something to return to, and something to sample, from the first second
 
         def measure_finishing() -> None:
-            if finishing_s is not None and budget_s is not None:
+            if finishing_s is not None and budget_s is not None and team.leads:
                 deadline.note_finishing(finishing_s(state.averaged.module))
 
         def reason_to_stop(step_s: float) -> str | None:
@@ -112,19 +121,18 @@ def train(
             return wish.signal_name
 
         measure_finishing()
-        with progress_bar(description="train", total=images, initial=state.images_seen) as bar:
+        with _bar(team, total=images, initial=state.images_seen) as bar:
             ticker = Ticker(state, run, deadline, begun, bar)
             with fastest():
                 stopped_by = _train_until(reason_to_stop, state, keeper, ticker, measure_finishing)
 
             # Leave everything that a later run, a sampler and a person need.
-            if stopped_by == OUT_OF_MEMORY or not (ticker.read() and state.is_finite()):
-                keeper.restore()
-                ticker.restart()
-            if ticker.has_news():
-                ticker.tick()
-            keeper.save()
-            _plot(run)
+            if team.is_broken:
+                keeper.give_up_to_last_save()
+            else:
+                _finish(stopped_by, state, keeper, ticker)
+            if team.leads:
+                _plot(run)
     seconds = time.monotonic() - begun
     return TrainReport(run, state.images_seen, state.steps, stopped_by, seconds, state.rollbacks)
 
@@ -137,18 +145,24 @@ def _train_until(
     measure_finishing: Callable[[], None],
 ) -> str:
     """Step until there is a reason to stop, and return it."""
-    loss, step_s = build_loss(state.recipe.training), 0.0
-    while not (reason := reason_to_stop(step_s)):
+    loss, step_s, team = build_loss(state.recipe.training), 0.0, state.team
+    while True:
         try:
+            # Stop, and read the losses now and then, when any process has a reason to.
+            since_read_s = time.monotonic() - ticker.last_read
+            reason, read_due = _agree(team, reason_to_stop(step_s), since_read_s > READ_INTERVAL_S)
+            if reason:
+                return reason
+
             # Train.
             step_began = time.monotonic()
             ticker.add(train_step(state, loss))
             step_s = time.monotonic() - step_began
 
-            # Read the losses now and then; go back to the last good state if they are none any more.
+            # Go back to the last good state if the losses are none any more.
             tick_due, save_due = ticker.is_due(), keeper.is_due()
-            if tick_due or save_due or time.monotonic() - ticker.last_read > READ_INTERVAL_S:
-                good = ticker.read() and (not save_due or state.is_finite())
+            if tick_due or save_due or read_due:
+                good = ticker.read() and (not save_due or team.all_agree(state.is_finite()))
                 if not good:
                     rolled_back = keeper.roll_back()
                     ticker.restart()
@@ -163,14 +177,42 @@ def _train_until(
             if save_due:
                 keeper.save()
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            if is_out_of_memory(error):
+                team.note_out_of_memory()
+            elif not (is_lost(error) and team.is_out_of_memory_elsewhere()):
                 raise
-            say(
+            team.say(
                 f"out of memory at {state.images_seen:,} images: ending with the last good generator; "
                 "a smaller training.batch_size needs less"
             )
             return OUT_OF_MEMORY
-    return reason
+
+
+def _agree(team: Team, reason: str | None, read_due: bool) -> tuple[str | None, bool]:
+    """Return the weightiest reason to stop that any process has, and whether any wants to read."""
+    rank = REASONS.index(reason) + 1 if reason else 0
+    rank, reads = team.greatest(rank, int(read_due))
+    return (REASONS[rank - 1] if rank else None), bool(reads)
+
+
+def _finish(stopped_by: str, state: TrainingState, keeper: Keeper, ticker: Ticker) -> None:
+    """Save the last state and what it shows, or return to the last good one."""
+    if stopped_by == OUT_OF_MEMORY or not (ticker.read() and state.team.all_agree(state.is_finite())):
+        keeper.restore()
+        ticker.restart()
+    if ticker.has_news():
+        ticker.tick()
+    keeper.save()
+
+
+def _bar(team: Team, *, total: int | None, initial: int) -> contextlib.AbstractContextManager[Any]:
+    """Return the progress bar of the process that shows one."""
+    if not team.leads:
+        return contextlib.nullcontext()
+    bar: contextlib.AbstractContextManager[Any] = progress_bar(
+        description="train", total=total, initial=initial
+    )
+    return bar
 
 
 def _plot(run: Path) -> None:
@@ -181,11 +223,9 @@ def _plot(run: Path) -> None:
         say(f"losses.png not drawn: {error}")
 
 
-def _open_run(
-    recipe: Recipe, crop_set: CropSet, run: Path, *, resume: str, device: torch.device
-) -> TrainingState:
+def _open_run(recipe: Recipe, crop_set: CropSet, run: Path, *, resume: str, team: Team) -> TrainingState:
     """Begin a run in an empty folder, or go on with the one that stands there."""
-    begun_before = (run / checkpoint.RECIPE_FILE).exists()
+    begun_before = bool(team.from_leader((run / checkpoint.RECIPE_FILE).exists()))
     if begun_before and resume == "never":
         raise DogsganError(
             f"{run} already holds a run: choose another --run folder, or --resume auto to go on with it"
@@ -199,13 +239,15 @@ def _open_run(
             f"the crop set {crop_set.path} has pictures of {crop_set.size_px} px and the recipe wants "
             f"{recipe.data.size_px}: prepare it with --size {recipe.data.size_px}"
         )
-    state = TrainingState(recipe, crop_set, device)
-    run.mkdir(parents=True, exist_ok=True)
-    checkpoint.sweep(run)
-    if begun_before and checkpoint.checkpoints(run):
+    state = TrainingState(recipe, crop_set, team.device, team=team)
+    if team.leads:
+        run.mkdir(parents=True, exist_ok=True)
+        checkpoint.sweep(run)
+    if team.from_leader(begun_before and bool(checkpoint.checkpoints(run))):
         restore_latest(state, run)
-        cut_log(run, images_seen=state.images_seen)
-        say(f"going on with {run} at {state.images_seen:,} images")
-    else:
+        if team.leads:
+            cut_log(run, images_seen=state.images_seen)
+        team.say(f"going on with {run} at {state.images_seen:,} images")
+    elif team.leads:
         checkpoint.save_recipe(run, recipe, fingerprint=crop_set.fingerprint)
     return state

@@ -7,9 +7,10 @@ from torch import nn
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
+from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks, on_device
-from dogsgan.progress import say
 from dogsgan.training.batches import Batches
+from dogsgan.training.distributed import Team
 from dogsgan.training.ema import AveragedGenerator
 
 
@@ -27,11 +28,32 @@ def autocast_dtype(recipe: Recipe, device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if major >= 8 else torch.float16 if major >= 7 else None
 
 
-class TrainingState:
-    """Networks, average, optimisers, scalers, random states and the place in the data of one run."""
+def _check_shares(batch_size: int, *, processes: int) -> None:
+    if batch_size % processes:
+        raise DogsganError(
+            f"recipe: training.batch_size = {batch_size} cannot be shared by {processes} processes: "
+            f"take a multiple of {processes}, or start one process"
+        )
 
-    def __init__(self, recipe: Recipe, crop_set: CropSet, device: torch.device) -> None:
+
+class TrainingState:
+    """Networks, average, optimisers, scalers, random states and the place in the data of one run.
+
+    All of it is the same in each process of a team, but for the rows of a batch that `share` names.
+    `trained_generator` and `trained_discriminator` are what to call for a gradient: the networks themselves,
+    or what averages their gradients over the processes.
+
+    Raises:
+        DogsganError: the networks cannot be built, or a batch has no equal shares.
+    """
+
+    def __init__(
+        self, recipe: Recipe, crop_set: CropSet, device: torch.device, *, team: Team | None = None
+    ) -> None:
         training = recipe.training
+        self.team = team or Team(device)
+        self.share = self.team.share
+        _check_shares(training.batch_size, processes=self.share.size)
         self.recipe, self.device = recipe, device
         self.class_names = crop_set.class_names if recipe.model.conditional else ()
         self.class_count = len(self.class_names)
@@ -39,7 +61,10 @@ class TrainingState:
         networks = build_networks(recipe, class_count=self.class_count)
         self.generator = on_device(networks.generator, device)
         self.discriminator = on_device(networks.discriminator, device)
-        self.averaged = AveragedGenerator(self.generator, training)
+        self.averaged = AveragedGenerator(self.generator, training)  # keeps the norms of a single process
+        self.team.normalise_together(self.generator)
+        self.trained_generator = self.team.averaging_gradients(self.generator)
+        self.trained_discriminator = self.team.averaging_gradients(self.discriminator)
         betas = (training.beta1, training.beta2)
         fused = {"fused": True} if device.type in ("cuda", "cpu") else {"foreach": True}
         self.generator_optimizer = torch.optim.Adam(
@@ -62,6 +87,7 @@ class TrainingState:
             device=device,
             random=self.random,
             seed=training.seed + 2,
+            share=self.share,
         )
         self.images_seen = 0
         self.steps = 0
@@ -113,7 +139,7 @@ class TrainingState:
                 getattr(self, name).load_state_dict(state[name])
         else:
             self.random.manual_seed(self.recipe.training.seed + 1 + self.images_seen)
-            say(
+            self.team.say(
                 f"this run was on {state['device']} and goes on on {self.device.type}: with other noise, so "
                 "not bit for bit"
             )

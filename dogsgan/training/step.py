@@ -1,4 +1,8 @@
-"""One step of the game: the discriminator's turns, then the generator's, then the average."""
+"""One step of the game: the discriminator's turns, then the generator's, then the average.
+
+Where several processes train as one, each works on its share of the batch. A network whose gradient is wanted
+is called as `state.trained_…`, which averages it over the processes; the other player is called as it is.
+"""
 
 import torch
 from torch import Tensor
@@ -15,7 +19,7 @@ def train_step(state: TrainingState, loss: AdversarialLoss) -> Tensor:
     """Run the recipe's discriminator steps and one generator step, and move the average.
 
     Returns:
-        The values named in `METERS`, still on the device: reading them waits for it.
+        The values named in `METERS`, of this process's share, still on the device: reading them waits for it.
     """
     for _ in range(state.recipe.training.discriminator_steps):
         discriminator_loss, logits = _discriminator_step(state, loss)
@@ -36,12 +40,14 @@ def _discriminator_step(state: TrainingState, loss: AdversarialLoss) -> tuple[Te
         # Generate a batch of the same classes, and show both at once: one power iteration for both halves.
         with torch.no_grad():
             fake = state.generator(_noise(state), labels).to(real.dtype)
-        shown = diffaugment(torch.cat([real, fake]), training.diffaugment, random=state.random)
-        real_logits, fake_logits = state.discriminator(shown, torch.cat([labels, labels])).float().chunk(2)
+        both = torch.cat([real, fake])
+        shown = diffaugment(both, training.diffaugment, random=state.random, share=state.share, parts=2)
+        logits = state.trained_discriminator(shown, torch.cat([labels, labels]))
+        real_logits, fake_logits = logits.float().chunk(2)
         value = loss.discriminator(real_logits, fake_logits)
     total = value
     if training.gradient_penalty:
-        mix = torch.rand(len(real), device=real.device, generator=state.random)
+        mix = state.share.of(torch.rand(training.batch_size, device=real.device, generator=state.random))
         penalty = gradient_penalty(state.discriminator, real, fake, labels=labels, mix=mix)
         total = value + training.gradient_penalty * penalty
 
@@ -54,13 +60,15 @@ def _discriminator_step(state: TrainingState, loss: AdversarialLoss) -> tuple[Te
 
 def _generator_step(state: TrainingState, loss: AdversarialLoss) -> Tensor:
     training = state.recipe.training
-    labels = torch.randint(
-        max(state.class_count, 1), (training.batch_size,), device=state.device, generator=state.random
+    labels = state.share.of(
+        torch.randint(
+            max(state.class_count, 1), (training.batch_size,), device=state.device, generator=state.random
+        )
     )
     state.discriminator.requires_grad_(False)  # its weights need no gradient here
     with _autocast(state):
-        fake = state.generator(_noise(state), labels)
-        shown = diffaugment(fake, training.diffaugment, random=state.random)
+        fake = state.trained_generator(_noise(state), labels)
+        shown = diffaugment(fake, training.diffaugment, random=state.random, share=state.share)
         value = loss.generator(state.discriminator(shown, labels).float())
 
     state.generator_optimizer.zero_grad(set_to_none=True)
@@ -72,9 +80,9 @@ def _generator_step(state: TrainingState, loss: AdversarialLoss) -> Tensor:
 
 
 def _noise(state: TrainingState) -> Tensor:
-    """Return z for one batch, N×Z."""
+    """Return z for this process's share of a batch, N×Z."""
     shape = (state.recipe.training.batch_size, state.recipe.model.z_dim)
-    return torch.randn(shape, device=state.device, generator=state.random)
+    return state.share.of(torch.randn(shape, device=state.device, generator=state.random))
 
 
 def _autocast(state: TrainingState) -> torch.autocast:

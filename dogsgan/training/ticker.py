@@ -23,7 +23,10 @@ GRID_STATISTICS_IMAGES = 512
 
 
 class Ticker:
-    """Collects losses on the device, shows them, and writes the log and the sample grids."""
+    """Collects losses on the device, shows them, and writes the log and the sample grids.
+
+    Of several processes all collect and read, the first alone shows and writes (`bar` is None in the others).
+    """
 
     def __init__(self, state: TrainingState, run: Path, deadline: Deadline, begun: float, bar: Any) -> None:
         self.state, self.run, self.deadline, self.begun, self.bar = state, run, deadline, begun, bar
@@ -50,9 +53,9 @@ class Ticker:
         return self._count > 0
 
     def read(self) -> bool:
-        """Wait for the device, show the losses, and return whether they are still losses."""
+        """Wait for the device, show the losses, and return whether they are still losses in every process."""
         if self._unread:
-            values = self._sum.cpu().double()
+            values = self.state.team.mean(self._sum.cpu().double())
             self._sum.zero_()
             mean = values / self._unread
             self._totals += values
@@ -65,6 +68,8 @@ class Ticker:
         return True
 
     def _show(self, values: dict[str, float]) -> None:
+        if self.bar is None:
+            return
         shown = {}
         if values:
             shown = {"D": f"{values['discriminator_loss']:.3f}", "G": f"{values['generator_loss']:.3f}"}
@@ -77,6 +82,11 @@ class Ticker:
 
     def tick(self) -> None:
         """Write a line of the log and a grid of samples."""
+        if self.state.team.leads:
+            self._write()
+        self.restart()
+
+    def _write(self) -> None:
         state, now = self.state, time.monotonic()
         means = (self._totals / max(self._count, 1)).tolist()
         line = {
@@ -96,7 +106,6 @@ class Ticker:
             if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 raise
             say(f"log or samples at {state.images_seen:,} images not written: {error}")
-        self.restart()
 
 
 def _gammas(network: nn.Module) -> dict[str, float]:

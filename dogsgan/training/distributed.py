@@ -1,0 +1,227 @@
+"""Several processes, started by `torchrun`, that train one run as one: what they share out and agree on.
+
+Each takes its share of every batch (`share.py`); DistributedDataParallel averages the gradients, and batch norm
+sees the whole batch (`global_norm.py`). Weights, optimisers, averages and random states are the same in all of
+them, to the last bit, so process 0 alone writes: log, samples, checkpoints. What depends on a clock, a signal or
+one process's losses is agreed on between two steps, over the CPU, which no GPU waits for.
+
+NCCL connects GPUs, gloo CPUs. Who loses another process ends with `ProcessLost`: at once when that process has
+ended, after `TIMEOUT` when it hangs. The last checkpoint and its generator are then on disk.
+"""
+
+import itertools
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dogsgan.device import pick_device, works
+from dogsgan.errors import DogsganError
+from dogsgan.progress import say
+from dogsgan.training.share import WHOLE, Share
+
+TIMEOUT = timedelta(minutes=5)  # of one exchange; process 0 writes a checkpoint and samples within it
+OUT_OF_MEMORY_NOTE = "out-of-memory"
+LOST_SIGNS = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out waiting")
+
+_openings = itertools.count()
+
+
+class ProcessLost(DogsganError):
+    """Another of the processes that train together has ended or hangs. The last checkpoint is on disk."""
+
+
+class Team:
+    """The processes that train together: here one, which has nobody to ask."""
+
+    share: Share = WHOLE
+    is_broken = False  # whether a process is known to be missing: there must be no exchange any more
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.share.rank == 0
+
+    @property
+    def is_several(self) -> bool:
+        """Whether there are others."""
+        return self.share.size > 1
+
+    def say(self, text: str) -> None:
+        """Tell people once what every process knows."""
+        if self.leads:
+            say(text)
+
+    def normalise_together(self, network: nn.Module) -> None:
+        """Have the batch norms of a network see the whole batch."""
+
+    def averaging_gradients(self, network: nn.Module) -> nn.Module:
+        """Return what to call so that the gradient of a network is averaged over the processes."""
+        return network
+
+    def greatest(self, *values: int) -> tuple[int, ...]:
+        """Return the greatest that any process gave, in each place."""
+        return values
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean over the processes of a float tensor on the CPU."""
+        return values
+
+    def from_leader(self, value: int) -> int:
+        """Return what process 0 gave; the others wait for it."""
+        return value
+
+    def all_agree(self, condition: bool) -> bool:
+        """Return whether `condition` holds in every process."""
+        return not self.greatest(int(not condition))[0]
+
+    def note_out_of_memory(self) -> None:
+        """Tell the others why they will miss this process."""
+
+    def is_out_of_memory_elsewhere(self) -> bool:
+        """Return whether another process did."""
+        return False
+
+
+class SeveralProcesses(Team):
+    """One of several processes, connected by torch's default process group."""
+
+    def __init__(self, device: torch.device, share: Share, store: Any) -> None:
+        super().__init__(device)
+        self.share, self._store = share, store
+
+    def normalise_together(self, network: nn.Module) -> None:
+        from dogsgan.training.global_norm import normalise_over_processes
+
+        normalise_over_processes(network)
+
+    def averaging_gradients(self, network: nn.Module) -> nn.Module:
+        # Buffers are the same everywhere without being sent around: batch statistics are the whole batch's,
+        # and a power iteration depends on the weights alone.
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "`broadcast_buffers`", FutureWarning
+            )  # its successor is too new
+            return nn.parallel.DistributedDataParallel(
+                network, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
+
+    def greatest(self, *values: int) -> tuple[int, ...]:
+        import torch.distributed as dist
+
+        together = torch.tensor(values, dtype=torch.int64)
+        dist.all_reduce(together, op=dist.ReduceOp.MAX)
+        return tuple(together.tolist())
+
+    def mean(self, values: Tensor) -> Tensor:
+        import torch.distributed as dist
+
+        total = values.clone()
+        dist.all_reduce(total)
+        return total / self.share.size
+
+    def from_leader(self, value: int) -> int:
+        import torch.distributed as dist
+
+        told = torch.tensor([value], dtype=torch.int64)
+        dist.broadcast(told, src=0)
+        return int(told.item())
+
+    def note_out_of_memory(self) -> None:
+        self.is_broken = True
+        with suppress(RuntimeError):  # the process that keeps the notes is gone
+            self._store.set(OUT_OF_MEMORY_NOTE, "yes")
+
+    def is_out_of_memory_elsewhere(self) -> bool:
+        with suppress(RuntimeError):
+            self.is_broken = bool(self._store.check([OUT_OF_MEMORY_NOTE]))
+        return self.is_broken
+
+
+@contextmanager
+def open_team(device: str = "auto") -> Iterator[Team]:
+    """Join the processes that `torchrun` started together with this one, if it did.
+
+    Raises:
+        DogsganError: the device cannot be used, or not by so many processes.
+        ProcessLost: another process ended or hangs.
+    """
+    size = processes()
+    if size == 1:
+        yield Team(pick_device(device))
+        return
+    import torch.distributed as dist
+
+    rank = int(os.environ["RANK"])
+    own = _own_device(device, size)
+    store = _connect(rank, size)
+    try:
+        dist.init_process_group(
+            "gloo" if own.type == "cpu" else "cpu:gloo,cuda:nccl",
+            store=dist.PrefixStore("group", store),
+            rank=rank,
+            world_size=size,
+            timeout=TIMEOUT,
+        )
+        team = SeveralProcesses(own, Share(rank, size), dist.PrefixStore("notes", store))
+        yield team
+        if not team.is_broken:
+            dist.destroy_process_group()
+    except RuntimeError as error:
+        if is_lost(error):
+            raise ProcessLost(
+                f"process {rank} of {size} lost another one ({error}): run the same command again to go on "
+                "from the last checkpoint"
+            ) from error
+        raise
+
+
+def is_lost(error: Exception) -> bool:
+    """Return whether an error of torch says that another process does not answer."""
+    return any(sign in str(error).lower() for sign in LOST_SIGNS)
+
+
+def processes() -> int:
+    """Return how many processes `torchrun` (or whoever sets what it sets) started for one run."""
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    if not all(name in os.environ for name in names):
+        return 1
+    size = int(os.environ["WORLD_SIZE"])
+    if int(os.environ.get("LOCAL_WORLD_SIZE", size)) != size:
+        raise DogsganError(
+            f"{size} processes on several machines: a run needs one folder, so start them on a single machine"
+        )
+    return size
+
+
+def _own_device(name: str, size: int) -> torch.device:
+    """Return the device of this process: the GPU of its number, or the CPU for all."""
+    if name not in ("auto", "cuda", "cpu"):
+        raise DogsganError(f"--device {name} with {size} processes: take auto or cuda (one GPU each), or cpu")
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return pick_device("cpu")
+    index = int(os.environ["LOCAL_RANK"])
+    gpu = torch.device("cuda", index)
+    if index >= torch.cuda.device_count() or not works(gpu):
+        raise DogsganError(
+            f"{size} processes need a working GPU each, and number {index} is none: "
+            "start fewer with --nproc-per-node, or add --device cpu"
+        )
+    torch.cuda.set_device(gpu)
+    return gpu
+
+
+def _connect(rank: int, size: int) -> Any:
+    """Return the store by which the processes find each other, apart from that of any earlier run here."""
+    import torch.distributed as dist
+
+    store, _, _ = next(dist.rendezvous("env://", rank=rank, world_size=size, timeout=TIMEOUT))
+    return dist.PrefixStore(f"dogsgan-{next(_openings)}", store)

@@ -14,12 +14,15 @@ def add_border(picture: np.ndarray, size_px: int) -> np.ndarray:
     side at 32, 64 and 128 px alike. The other way in use, to enlarge 28 to 32, blurs every stroke, and a
     generator would learn the blur.
     """
-    margins = [_margins(side, size_px) for side in picture.shape[:2]]
-    if margins == [(0, 0), (0, 0)]:
+    height, width = picture.shape[:2]
+    framed_height, framed_width = (_framed(side, size_px) for side in (height, width))
+    if (framed_height, framed_width) == (height, width):
         return picture
-    return np.pad(picture, (*margins, (0, 0)))
+    top, left = (framed_height - height) // 2, (framed_width - width) // 2
+    framed = np.zeros((framed_height, framed_width, *picture.shape[2:]), dtype=np.uint8)
+    framed[top : top + height, left : left + width] = picture
+    return framed
 
 
-def _margins(side: int, size_px: int) -> tuple[int, int]:
-    missing = min(max(size_px, side), -(-side * MOST[0] // MOST[1])) - side
-    return missing // 2, missing - missing // 2
+def _framed(side: int, size_px: int) -> int:
+    return min(max(size_px, side), -(-side * MOST[0] // MOST[1]))

@@ -182,7 +182,8 @@ def _cut(
 
 
 def _bordered(decoded: Image.Image, rectangle: Rectangle, size_px: int) -> np.ndarray:
-    framed = add_border(np.asarray(decoded.crop(rectangle)), size_px)
+    left, top, right, bottom = rectangle
+    framed = add_border(np.asarray(decoded)[top:bottom, left:right], size_px)
     if framed.shape[:2] == (size_px, size_px):
         return framed
     return np.asarray(Image.fromarray(framed).resize((size_px, size_px), Image.Resampling.LANCZOS))

@@ -36,6 +36,8 @@ def parse_idx_name(member: str) -> IdxName | None:
 
     A file in a folder of its own name (so one of Kaggle's copies has them) counts as beside that folder.
     """
+    if "-ubyte" not in member.lower():  # almost every file of almost every source
+        return None
     path = PurePosixPath(member)
     match = _NAME.fullmatch(path.name)
     if match is None:

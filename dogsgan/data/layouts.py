@@ -93,7 +93,7 @@ def _celeba(names: list[str], pictures: list[str], top: str) -> Layout | None:
     root = _shallowest(roots)
     if root is None:
         return None
-    inside = [name for name in pictures if _parent(name) == root]
+    inside = [name for name in pictures if name.startswith(root)]
     strangers = [name for name in _strangers(names, root) if not is_split_file(name)]
     return Layout("celeba", root, inside, [], strangers)
 

@@ -68,11 +68,12 @@ class PrepareReport:
 
     def summary(self) -> str:
         """Return a few lines for people."""
-        size, breeds = self.crop_set.size_px, len(self.crop_set.class_names)
+        size, classes = self.crop_set.size_px, len(self.crop_set.class_names)
+        dogs = self.crop_set.provenance["kind"] in ("competition", "stanford")
         lines = [
             f"{self.crop_set.provenance['description']}",
             f"{len(self.crop_set):,} crops of {size}×{size} px from {self.images:,} pictures"
-            + (f", {breeds} breeds" if breeds else "")
+            + (f", {classes} {'breeds' if dogs else 'classes'}" if classes else "")
             + (" (already prepared, reused)" if self.reused else ""),
         ]
         if self.skipped:
@@ -97,7 +98,8 @@ def prepare(
 
     `boxes` is `all`, or `largest` for one dog per picture; a box whose shorter side is under `min_box_px`
     pixels of the picture is left out. The crops `whole` and `center` are taken once per picture, however
-    many dogs it shows. Pictures of a source without boxes count as one box each, the whole picture.
+    many dogs it shows. Pictures of a source without boxes count as one box each, the whole picture. MNIST's
+    digits get a border before they are enlarged; see `add_border`.
     `workers` (by default the number of cores) and their timing have no influence on the result; nor does the
     place of the source.
 

@@ -26,7 +26,7 @@ from dogsgan.data.layouts import LOOKED_FOR, Layout, detect_layout, split_folder
 from dogsgan.data.listing import list_images
 from dogsgan.data.pictures import MAX_PICTURE_BYTES
 from dogsgan.data.source_image import Skipped, SourceImage
-from dogsgan.data.splits import parse_split
+from dogsgan.data.splits import SplitPath, parse_split
 from dogsgan.data.storage import Storage, open_storage
 from dogsgan.errors import DogsganError
 
@@ -104,25 +104,32 @@ def open_source(path: Path) -> Source:
     if is_digit_file(at.path):
         at.refuse_split("the one idx file")
         return _digit_source(path, open_digit_file(at.path), skipped=[])
+    return _listed_source(path, at)
+
+
+def _listed_source(path: Path, at: SplitPath) -> Source:
+    """Return the source of a folder or zip by the layout of its listing."""
     storage = open_storage(at.path)
     layout = detect_layout(storage.names, top=at.path.absolute().name)
     if layout is None:
         raise DogsganError(f"no pictures in {at.path}: {LOOKED_FOR}{_hint(storage.names)}")
     skipped = [Skipped(name, reason) for name, reason in storage.problems]
-    skipped += [Skipped(name, "not a picture by its name") for name in layout.strangers]
+    reason = "not an idx file by its name" if layout.kind == "mnist" else "not a picture by its name"
+    skipped += [Skipped(name, reason) for name in layout.strangers]
     if layout.kind == "mnist":
         files = choose_digit_files(storage.names, split=at.split, where=str(at.path))
         return _digit_source(path, read_digits(storage, files), skipped=skipped)
+    description = None
     if layout.kind == "celeba":
         images, description = celeba_images(storage, layout, at, skipped)
     else:
         at.refuse_split("the data set")
-        images = _with_usable_names(list_images(storage, layout, skipped), skipped)
-        description = _describe(layout, images, path)
+        images = list_images(storage, layout, skipped)
+    images = _with_usable_names(images, skipped)
     return Source(
         kind=layout.kind,
         path=path,
-        description=description,
+        description=description or _describe(layout, images, path),
         images=sorted(images, key=lambda image: image.name),
         skipped=skipped,
         storage=storage,

@@ -5,7 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dogsgan.data.annotations import Box
-from dogsgan.data.crops import CROPS, center, clamp, context, parse_policy, square, squash, whole
+from dogsgan.data.crops import (
+    CROPS,
+    center,
+    center_of,
+    clamp,
+    context,
+    crop_named,
+    parse_policy,
+    square,
+    squash,
+    whole,
+)
 from dogsgan.errors import DogsganError
 
 
@@ -27,6 +38,30 @@ def test_every_rectangle_lies_inside_the_picture(case: tuple[tuple[int, int], Bo
         left, top, right, bottom = crop(size, box)
         assert 0 <= left < right <= size[0]
         assert 0 <= top < bottom <= size[1]
+
+
+@given(pictures_and_boxes(), st.integers(1, 2000))
+def test_a_centre_of_so_many_px_is_as_large_as_fits_and_in_the_middle(
+    case: tuple[tuple[int, int], Box], side: int
+) -> None:
+    size, box = case
+    left, top, right, bottom = center_of(side)(size, box)
+    assert right - left == bottom - top == min(side, *size)
+    assert 0 <= size[0] - right - left <= 1
+    assert 0 <= size[1] - bottom - top <= 1
+    assert center_of(max(size))(size, box) == center(size)
+
+
+def test_a_centre_is_named_by_its_px() -> None:
+    crop = crop_named("center-160")
+    assert crop is not None
+    assert crop((178, 218), Box(0, 0, 1, 1)) == (9, 29, 169, 189)
+    policy = parse_policy("center-160:1,square:3")
+    assert (str(policy), policy.needs_boxes) == ("center-160:0.25,square:0.75", True)
+    assert not parse_policy("center-160").needs_boxes
+    for name in ("center-0", "center-", "center-1e3", "center--5", "center-999999", "center-16px", "whole-5"):
+        with pytest.raises(DogsganError, match="center-160 for 160 px"):
+            parse_policy(name)
 
 
 @given(pictures_and_boxes())

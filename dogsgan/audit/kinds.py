@@ -64,12 +64,11 @@ def lay_blend_on(
 
 def kind_of(laid: Laid, *, mirrored: bool, transform: np.ndarray) -> str:
     """Return what was done to the view, such as `exact`, `flip`, or `crop + recoloured + covered`."""
-    if np.array_equal(laid.picture, laid.moved):
-        return "flip" if mirrored else "exact"
-    covered = covered_part(laid)
-    steps = ["flip"] if mirrored else []
     geometry = _geometry(transform, laid.picture.shape[0])
-    steps += geometry
+    steps = (["flip"] if mirrored else []) + geometry
+    if np.array_equal(laid.picture, laid.moved):
+        return " + ".join(steps) or "exact"
+    covered = covered_part(laid)
     if _is_recoloured(laid, covered):
         steps.append("recoloured")
     steps += _texture(laid, covered, resampled=bool(geometry))
@@ -109,17 +108,22 @@ def _moved(view: np.ndarray, *, mirrored: bool, transform: np.ndarray) -> tuple[
 
 
 def _recoloured(moved: np.ndarray, picture: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Fit the view's colours to the picture's by a 3×4 matrix, the second time without the worst tenth."""
-    design = np.concatenate([moved, np.ones_like(moved[..., :1])], axis=2)
-    where = inside
+    """Fit the view's colours to the picture's by a 3×4 matrix, the second time without the worst tenth.
+
+    It is fitted to their 5×5 means, so that blur and noise do not pass for less contrast.
+    """
+    design, smooth_design = (_with_ones(x) for x in (moved, _means(moved)))
+    smooth_picture = _means(picture)
+    reached = _without_edge(inside)
+    where = reached
     fitted = moved
     for _ in range(2):
         if where.sum() < 16:
             return moved
-        matrix, *_ = np.linalg.lstsq(design[where], picture[where], rcond=None)
+        matrix, *_ = np.linalg.lstsq(smooth_design[where], smooth_picture[where], rcond=None)
         fitted = design @ matrix
         error = np.abs(picture - fitted).sum(axis=2)
-        where = inside & (error <= np.quantile(error[inside], 0.9))
+        where = reached & (error <= np.quantile(error[reached], 0.9))
     return np.clip(fitted, 0, 255).astype(np.float32)
 
 
@@ -147,16 +151,30 @@ def _geometry(transform: np.ndarray, size_px: int) -> list[str]:
 
 def _is_recoloured(laid: Laid, covered: np.ndarray) -> bool:
     """Whether the colours had to be changed by more than rounding, noise and JPEG do."""
-    where = laid.inside & ~covered
+    where = _without_edge(laid.inside & ~covered)
     if not where.any():
         return False
-    change = ndimage.uniform_filter(laid.fitted - laid.moved, size=(5, 5, 1))
-    return bool(np.abs(change[where]).mean() > 4.0)
+    return bool(np.abs(_means(laid.fitted - laid.moved)[where]).mean() > 4.0)
+
+
+def _without_edge(where: np.ndarray) -> np.ndarray:
+    """Return the part of a mask whose 5×5 surroundings are in it, as far as they are in the picture."""
+    return np.asarray(ndimage.binary_erosion(where, iterations=2, border_value=1))
+
+
+def _means(picture: np.ndarray) -> np.ndarray:
+    """Return the mean of each 5×5 px of H×W×3."""
+    return ndimage.uniform_filter(picture, size=(5, 5, 1))
+
+
+def _with_ones(picture: np.ndarray) -> np.ndarray:
+    """Return H×W×4: a picture and a constant."""
+    return np.concatenate([picture, np.ones_like(picture[..., :1])], axis=2)
 
 
 def _texture(laid: Laid, covered: np.ndarray, *, resampled: bool) -> list[str]:
     """Return whether it was blurred, or whether noise or JPEG's traces were added."""
-    where = ndimage.binary_erosion(laid.inside & ~covered, iterations=2)
+    where = _without_edge(laid.inside & ~covered)
     if where.sum() < 64:
         return []
     fine_picture, fine_view = (_finest(x)[where] for x in (laid.picture, laid.fitted))

@@ -1,5 +1,6 @@
 """Where an audit keeps what it has found so far, so that an interrupted one goes on where it was."""
 
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class Workspace:
         try:
             with np.load(path) as kept:
                 return dict(kept)
-        except (OSError, ValueError, EOFError, KeyError):
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             pass  # not there yet, or damaged: it is made anew
         arrays = make()
         with atomic_path(path) as partial, partial.open("wb") as file:

@@ -27,17 +27,10 @@ def test_the_order_of_the_times_is_always_the_same(on_gpu, budget_s, startup_s, 
     stops = clock.training_stops_at(on_gpu=on_gpu)
     assert clock.ends_at < budget_s
     assert clock.last_call_at < budget_s
-    assert stops + clock.grace_s + finishing_s + startup_s <= clock.ends_at
+    assert stops + clock.grace_s + 1.5 * finishing_s + 3 * startup_s <= clock.ends_at
     assert stops <= clock.first_try_stops_at()
-    if on_gpu:  # the trainer ends by itself before it is asked to
-        assert clock.training_budget_s(on_gpu=True) < stops
-
-
-def test_a_trainer_on_the_cpu_stops_by_itself_first():
-    """It takes off 1.25 times its own sampling, as the clock does."""
-    clock = nine_hours()
-    own_stop = clock.started + clock.training_budget_s(on_gpu=False) - 1.25 * clock.finishing_s
-    assert own_stop < clock.training_stops_at(on_gpu=False)
+    own_s = 0.0 if on_gpu else 1.25 * finishing_s  # at least, taken off by the trainer
+    assert clock.training_budget_s(on_gpu=on_gpu) - own_s < stops  # so it ends before it is asked to
 
 
 def test_nine_hours_go_to_training_but_for_a_few_percent():

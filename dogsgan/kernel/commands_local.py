@@ -56,6 +56,9 @@ def _add_rehearse(commands: Any) -> None:
     )
     rehearse.add_argument("kernel", type=Path, metavar="FOLDER", help="folder of the kernel")
     rehearse.add_argument("--minutes", type=float, default=5.0, help="the hard limit (5)")
+    rehearse.add_argument(
+        "--count", type=positive, help="generate fewer pictures, where 10000 take most of the time"
+    )
     rehearse.add_argument("--data", type=Path, metavar="SOURCE", help="the competition's data (drawn dogs)")
     rehearse.add_argument(
         "--mount",
@@ -99,6 +102,7 @@ def _rehearse(args: argparse.Namespace) -> Outcome:
     report = rehearse(
         args.kernel,
         budget_s=60 * args.minutes,
+        count=args.count,
         data=args.data,
         mount=args.mount,
         out=args.out,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import dogsgan
 from dogsgan.kernel import stage
-from dogsgan.kernel.inside.settings import BUDGET_VARIABLE, ROOT_VARIABLE
+from dogsgan.kernel.inside.settings import BUDGET_VARIABLE, COUNT_VARIABLE, ROOT_VARIABLE
 
 CORES = 2
 PASSED_ON = ("OMP_NUM_THREADS", "LD_LIBRARY_PATH", "CUDA_HOME", "NVIDIA_VISIBLE_DEVICES")
@@ -76,6 +76,7 @@ def start(
     code_file: str,
     *,
     budget_s: float,
+    count: int,
     isolated: bool,
     disk_mb: int | None = None,  # room in every folder that can be written to; no limit if None
 ) -> "subprocess.Popen[bytes]":
@@ -92,6 +93,7 @@ def start(
             Path.home() / ".cache" / "matplotlib"
         ),  # Kaggle's image has its list of fonts, too
         BUDGET_VARIABLE: f"{budget_s}s",
+        COUNT_VARIABLE: str(count),
         "KAGGLE_KERNEL_RUN_TYPE": "Batch",
     }
     command = [sys.executable, str(inside / "src" / code_file)]

@@ -1,5 +1,6 @@
 """A built kernel run here as Kaggle would run it, and what came of it: known before hours are spent."""
 
+import ast
 import contextlib
 import shutil
 import tempfile
@@ -106,6 +107,7 @@ def rehearse(
     kernel: Path,
     *,
     budget_s: float = 300.0,
+    count: int | None = None,  # pictures to generate; as many as the kernel says if None
     data: Path | None = None,  # a few drawn dogs if None
     mount: str = "competition",
     out: Path | None = None,  # keeps the kernel's output
@@ -130,16 +132,30 @@ def rehearse(
     if disk_mb and not isolated:
         raise DogsganError("a small disk can only be had in namespaces, and this machine allows none")
     code_file, code = _code(kernel)
+    settings = {**_settings(code), **({"COUNT": count} if count else {})}
     guard = guard_code(without=without) + fault_code(fault) + prelude
     with _surroundings() as surroundings:
         _lay_out(surroundings, data, mount=mount)
         write_bytes(surroundings.source / code_file, code.encode())
         write_bytes(surroundings.source / "sitecustomize.py", guard.encode())
         surroundings.working.mkdir(parents=True)
-        process = start(surroundings, code_file, budget_s=budget_s, isolated=isolated, disk_mb=disk_mb)
+        process = start(
+            surroundings,
+            code_file,
+            budget_s=budget_s,
+            count=settings["COUNT"],
+            isolated=isolated,
+            disk_mb=disk_mb,
+        )
         watched = watch(process, limit_s=budget_s, memory_bytes=int(memory_gb * 1e9), quiet=quiet)
         report = _look_at(
-            kernel, surroundings.working, watched, budget_s=budget_s, mount=mount, isolated=isolated
+            kernel,
+            surroundings.working,
+            watched,
+            settings=settings,
+            budget_s=budget_s,
+            mount=mount,
+            isolated=isolated,
         )
         if out is not None:
             shutil.copytree(surroundings.working, out, dirs_exist_ok=True)
@@ -180,11 +196,17 @@ def _lay_out(surroundings: Surroundings, data: Path | None, *, mount: str) -> No
 
 
 def _look_at(
-    kernel: Path, working: Path, watched: Watched, *, budget_s: float, mount: str, isolated: bool
+    kernel: Path,
+    working: Path,
+    watched: Watched,
+    *,
+    settings: dict[str, Any],
+    budget_s: float,
+    mount: str,
+    isolated: bool,
 ) -> RehearsalReport:
     files = tuple(sorted(p.relative_to(working).as_posix() for p in working.rglob("*") if p.is_file()))
     told: dict[str, Any] = read_json(working / REPORT_FILE) if REPORT_FILE in files else {}
-    settings = _settings(kernel)
     images_seen = told.get("sample", {}).get("images_seen", 0)
     check = None
     if "images.zip" in files:
@@ -227,15 +249,12 @@ def _problems(
     elif not images_seen:
         yield (
             "images.zip comes from a generator that was never trained: sampling takes most of this time "
-            "here, give more --minutes; or see what the kernel says"
+            "here, give more --minutes or a smaller --count; or see what the kernel says"
         )
 
 
-def _settings(kernel: Path) -> dict[str, Any]:
-    """Return the values at the head of a kernel's code file, without running it."""
-    import ast
-
-    _, code = _code(kernel)
+def _settings(code: str) -> dict[str, Any]:
+    """Return the values at the head of a kernel's code, without running it."""
     found: dict[str, Any] = {"COUNT": 10_000, "RECIPE": {}}
     for node in ast.parse(code).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):

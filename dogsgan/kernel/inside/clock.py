@@ -6,12 +6,12 @@ All times are of `time.monotonic()`, which parent and children share.
 import time
 from dataclasses import dataclass
 
-MARGIN = 1.25  # on what was measured
+from dogsgan.training.deadline import MARGIN as TRAINER_MARGIN
+
+MARGIN = 1.5  # on what sampling was measured to take: the machine may be slower hours later
+SLACK_SHARE, MOST_SLACK_S = 0.1, 60.0  # of the budget, on top: a busy machine measures unevenly
 STARTUPS = 3  # a child's start, mostly imports, is given three times what it took: it varies with the disk
-CLOSING_SHARE, MOST_CLOSING_S = (
-    0.04,
-    120.0,
-)  # of the budget, for what follows the zip and for saving the output
+CLOSING_SHARE, MOST_CLOSING_S = 0.04, 120.0  # of the budget, for saving the output after the zip
 GRACE_SHARE, MOST_GRACE_S = 0.04, 10.0  # between asking a child to stop and killing it
 EXIT_S = 4.0  # a trainer's last grid, plot and exit; a sampler's check
 
@@ -51,7 +51,8 @@ class Clock:
     @property
     def rescue_s(self) -> float:
         """What sampling on the CPU in a fresh process takes: kept back whatever happens."""
-        return MARGIN * self.finishing_s + STARTUPS * self.startup_s + EXIT_S
+        slack_s = min(MOST_SLACK_S, SLACK_SHARE * self.budget_s)
+        return MARGIN * self.finishing_s + slack_s + STARTUPS * self.startup_s + EXIT_S
 
     def training_stops_at(self, *, on_gpu: bool) -> float:
         """When a trainer that has not stopped by itself is asked to; it is killed `grace_s` later.
@@ -62,10 +63,14 @@ class Clock:
         return self.ends_at - self.rescue_s - first_try_s - self.grace_s
 
     def training_budget_s(self, *, on_gpu: bool) -> float:
-        """Return the budget that a trainer is given; it takes off what its own sampling will need."""
-        if on_gpu:
-            return self.training_stops_at(on_gpu=True) - self.grace_s - EXIT_S - self.started
-        return self.ends_at - STARTUPS * self.startup_s - 2 * self.grace_s - EXIT_S - self.started
+        """Return the budget that makes a trainer stop by itself a little before it would be asked to.
+
+        It takes off what its own sampling will need by its own measurement. On a GPU that is for the first
+        try; on a CPU it is the rescue, so the same time, as measured here, is not taken off twice.
+        """
+        stops_at = self.training_stops_at(on_gpu=on_gpu) - self.grace_s - EXIT_S
+        twice_s = 0.0 if on_gpu else TRAINER_MARGIN * self.finishing_s
+        return stops_at + twice_s - self.started
 
     def first_try_stops_at(self) -> float:
         """When sampling on a GPU is given up for the CPU."""

@@ -11,6 +11,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.training.deadline import parse_duration
 
 BUDGET_VARIABLE = "DOGSGAN_KERNEL_BUDGET"  # shorter than the kernel says: a rehearsal
+COUNT_VARIABLE = "DOGSGAN_KERNEL_COUNT"  # fewer pictures than the kernel says: a rehearsal
 ROOT_VARIABLE = "DOGSGAN_KERNEL_ROOT"  # a folder that stands for /kaggle where there can be none
 SMALLEST_BUDGET_S = 20.0
 
@@ -45,6 +46,8 @@ class Settings:
             DogsganError: naming the value that cannot be used.
         """
         budget = os.environ.get(BUDGET_VARIABLE) or values.get("BUDGET", "9h")
+        if os.environ.get(COUNT_VARIABLE, "").isdigit():
+            values = {**values, "COUNT": int(os.environ[COUNT_VARIABLE])}
         recipe = Recipe.from_json(values.get("RECIPE"))
         cpu_recipe = Recipe.from_json(values.get("CPU_RECIPE", values.get("RECIPE")))
         settings = cls(

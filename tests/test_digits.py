@@ -69,6 +69,8 @@ def test_the_training_digits_are_found_and_the_test_digits_when_asked(
 
 def test_a_single_file_is_the_split_it_is_named_after(tmp_path: Path) -> None:
     lay_out(tmp_path, packed(FILES))
+    training = open_source(tmp_path / "train-images-idx3-ubyte.gz")
+    assert [image.class_name for image in training.images] == ["5", "0", "4", "1", "9", "2"]
     source = open_source(tmp_path / "t10k-images-idx3-ubyte.gz")
     assert np.array_equal(pixels(source), TEST)
     assert [image.class_name for image in source.images] == ["7", "2", "1"]

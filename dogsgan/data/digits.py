@@ -111,7 +111,7 @@ def open_digit_file(path: Path) -> Digits:
     except OSError as error:
         raise DogsganError(f"cannot list {path.parent} ({error.strerror}): check its permissions") from error
     set_name = said.set_name if said is not None else path.name.removesuffix(".gz")
-    files = DigitFiles(set_name or "digits", path.name, _plainest(beside))
+    files = DigitFiles(set_name or "digits", path.name, _shallowest(beside))
     storage = FolderStorage(path.parent, names=[path.name, *beside])
     return read_digits(storage, files)
 
@@ -139,9 +139,9 @@ def choose_digit_files(names: Iterable[str], *, split: str | None, where: str) -
             here = members.setdefault((said.folder, said.set_name), {"images": [], "labels": []})
             here[said.content].append(name)
     sets = [
-        DigitFiles(key[1] or "digits", images, _plainest(files["labels"]))
+        DigitFiles(key[1] or "digits", images, _shallowest(files["labels"]))
         for key, files in sorted(members.items())
-        if (images := _plainest(files["images"])) is not None
+        if (images := _shallowest(files["images"])) is not None
     ]
     chosen = [item for item in sets if _is_split(item, split or "train")]
     if not chosen and split is None:
@@ -158,9 +158,9 @@ def _is_split(files: DigitFiles, split: str) -> bool:
     return any(word in files.set_name.lower() for word in _SPLIT_WORDS.get(split, ()))
 
 
-def _plainest(members: list[str]) -> str | None:
-    """Return one of several copies: unpacked before gzipped, then the least deep."""
-    return min(members, key=lambda name: (name.lower().endswith(".gz"), name.count("/"), name), default=None)
+def _shallowest(members: list[str]) -> str | None:
+    """Return one of several copies: beside a gzipped one the unpacked, whose name is its beginning."""
+    return min(members, key=lambda name: (name.count("/"), name), default=None)
 
 
 def read_digits(storage: Storage, files: DigitFiles) -> Digits:

@@ -41,10 +41,10 @@ def _faulty(module):
     import math, os, signal, time
     step, calls = module.train_step, 0
 
-    def train_step(state, loss):
+    def train_step(*arguments):
         nonlocal calls
         calls += 1
-        values = step(state, loss)
+        values = step(*arguments)
         if calls > {steps}:
             {action}
         return values
@@ -60,7 +60,7 @@ def _listed_gpu(torch):
     import types
 
     torch.cuda.is_available = lambda: "survey" in sys.argv  # elsewhere torch would begin to use it
-    torch.cuda.device_count = lambda: 1
+    torch.cuda.device_count = lambda: 2
     torch.cuda.get_device_name = lambda device=None: "a GPU that is not there"
     torch.cuda.get_device_properties = lambda device=None: types.SimpleNamespace(total_memory=16e9)
 
@@ -100,11 +100,12 @@ FAULTS = {
     "lost-gpu": _AFTER_IMPORT + _LISTED_GPU + _LOST_GPU,
     "nan": _in_step("return values * math.nan"),
     "hang": _in_step("time.sleep(1e6)"),
-    "kill": _in_step("os.kill(os.getpid(), signal.SIGKILL)"),
+    "kill": _in_step('os.environ.get("RANK") == "0" or os.kill(os.getpid(), signal.SIGKILL)'),
     "crash": _in_step('raise RuntimeError("CUDA error: unspecified launch failure")'),
 }
-"""Name of a fault to its code: a GPU that is listed and unusable, or gone when it comes to sampling (the CPU
-stands for it until then); training that diverges, hangs, is killed or crashes after a few steps."""
+"""Name of a fault to its code: two GPUs that are listed and unusable, or gone when it comes to sampling
+(until then two processes on the CPU stand for them); training that diverges, hangs, is killed (of several
+processes one) or crashes after a few steps."""
 
 
 def setting_code(module: str, name: str, value: object) -> str:

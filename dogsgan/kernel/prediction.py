@@ -7,7 +7,7 @@ from typing import Any
 from dogsgan.config import Recipe
 
 T4_MATRIX_FLOPS = 25e12  # float16 with tensor cores, sustained; the data sheet's peak is 65e12
-PARALLEL_EFFICIENCY = 0.9  # of two GPUs that train as one
+T4_COUNT, PARALLEL_EFFICIENCY = 2, 0.9
 KERNEL_S = 9 * 3600.0
 MATRIX_SIDE = 1024
 TIMED_S = 1.0
@@ -25,7 +25,6 @@ class Prediction:
     measured_images_per_second: float
     measured_flops_per_image: float
     efficiency: float  # of the measured training, against this machine's matrix product
-    gpus: int  # that train
     reserve_s: float
 
     def to_json(self) -> dict[str, Any]:
@@ -40,29 +39,21 @@ class Prediction:
             f"measured here, {self.efficiency:.1%} of this machine's own matrix product ("
             f"{self.measured_recipe}, {self.measured_images_per_second:.1f} images/s, "
             f"{self.measured_flops_per_image / 1e9:.2f} GFLOP an image), holds there; a T4 sustains "
-            f"{T4_MATRIX_FLOPS / 1e12:.0f} TFLOP/s in float16; {self._gpus_said()}; "
-            f"{self.flops_per_image / 1e9:.2f} GFLOP an image; {self.reserve_s / 60:.0f} min go to all else"
+            f"{T4_MATRIX_FLOPS / 1e12:.0f} TFLOP/s in float16; two do {T4_COUNT * PARALLEL_EFFICIENCY:.1f} "
+            f"times one; {self.flops_per_image / 1e9:.2f} GFLOP an image; {self.reserve_s / 60:.0f} min go to all else"
         )
 
-    def _gpus_said(self) -> str:
-        if self.gpus == 1:
-            return "one of the two trains"
-        return f"{self.gpus} do {self.gpus * PARALLEL_EFFICIENCY:.1f} times one"
 
-
-def predict(
-    recipe: Recipe, *, measured: Recipe, images_per_second: float, reserve_s: float, gpus: int
-) -> Prediction:
+def predict(recipe: Recipe, *, measured: Recipe, images_per_second: float, reserve_s: float) -> Prediction:
     """Scale a measured speed to two T4 by the arithmetic that an image takes.
 
     Args:
         measured: the recipe that ran at `images_per_second` on this machine's CPU or GPU.
         reserve_s: seconds of a kernel that are not training.
-        gpus: how many T4 would train.
     """
     needed, done = flops_per_image(recipe), flops_per_image(measured)
     efficiency = images_per_second * done / matrix_flops()
-    several = gpus * PARALLEL_EFFICIENCY if gpus > 1 else 1.0
+    several = T4_COUNT * PARALLEL_EFFICIENCY
     rate = efficiency * T4_MATRIX_FLOPS * several / needed
     return Prediction(
         images=round(rate * (KERNEL_S - reserve_s)),
@@ -73,7 +64,6 @@ def predict(
         measured_images_per_second=images_per_second,
         measured_flops_per_image=done,
         efficiency=efficiency,
-        gpus=gpus,
         reserve_s=reserve_s,
     )
 

@@ -15,7 +15,6 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_bytes
 from dogsgan.kernel.faults import fault_code
 from dogsgan.kernel.image import guard_code
-from dogsgan.kernel.inside import launch
 from dogsgan.kernel.inside.main import REPORT_FILE
 from dogsgan.kernel.isolation import MISSING, Surroundings, namespaces, start
 from dogsgan.kernel.prediction import Prediction, predict
@@ -275,5 +274,4 @@ def _predicted(working: Path, told: dict[str, Any], settings: dict[str, Any]) ->
         measured=Recipe.from_json(told["recipe"]),
         images_per_second=speed,
         reserve_s=told["seconds"] - trained["seconds"],
-        gpus=2 if launch.trains_in_parallel() else 1,
     )

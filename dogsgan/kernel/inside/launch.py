@@ -1,6 +1,5 @@
 """The command lines and environments of a kernel's children: one process, or one for each GPU."""
 
-import importlib.util
 import json
 import os
 import sys
@@ -10,7 +9,6 @@ from typing import Any
 
 WORKER = "dogsgan.kernel.inside.worker"
 TORCHRUN = ("--standalone", "--max-restarts", "0")  # restarts are the parent's business
-PARALLEL = "dogsgan.training.parallel"  # the module that makes several processes train as one
 
 
 def command(part: str, request: dict[str, Any], *, processes: int = 1) -> list[str]:
@@ -19,11 +17,6 @@ def command(part: str, request: dict[str, Any], *, processes: int = 1) -> list[s
     if processes > 1:
         worker = ["-m", "torch.distributed.run", *TORCHRUN, "--nproc-per-node", str(processes), *worker]
     return [sys.executable, *worker]
-
-
-def trains_in_parallel() -> bool:
-    """Return whether several processes can train as one."""
-    return importlib.util.find_spec(PARALLEL) is not None
 
 
 def environment(package: Path, *, gpus: Sequence[int] | None) -> dict[str, str]:

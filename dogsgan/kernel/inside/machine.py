@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from dogsgan.config import Recipe
-from dogsgan.kernel.inside import launch
 from dogsgan.kernel.inside.session import Session
 
 SURVEY_LIMIT_S, PROBE_LIMIT_S = 300.0, 180.0
@@ -46,7 +45,7 @@ def working_gpus(session: Session, candidates: Iterable[int]) -> list[int]:
         else:
             reason = "no operation runs on it" if ended.answer else ended.reason()
             session.note(f"GPU {gpu} is listed but not used: {reason}")
-    return working if launch.trains_in_parallel() else working[:1]
+    return working
 
 
 def time_rescue(session: Session, recipe: Recipe) -> None:

@@ -13,11 +13,12 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from same_run import assert_same_run
 from tiny import RECIPE, crop_set
 
 from dogsgan.errors import DogsganError
 from dogsgan.training import checkpoint, loop, step, ticker
-from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, WEIGHTS, checkpoints
+from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, checkpoints
 from dogsgan.training.log import read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import HingeLoss
@@ -30,34 +31,6 @@ def data(tmp_path):
 
 def with_training(**changes):
     return dataclasses.replace(RECIPE, training=dataclasses.replace(RECIPE.training, **changes))
-
-
-def assert_same_run(a: Path, b: Path) -> None:
-    """Compare the last checkpoints of two runs to the last bit."""
-    ours, theirs = checkpoints(a)[-1], checkpoints(b)[-1]
-    assert ours.name == theirs.name
-    for file in (WEIGHTS, GENERATOR_FILE):
-        x, y = load_file(ours / file), load_file(theirs / file)
-        assert x.keys() == y.keys()
-        assert all(torch.equal(x[name], y[name]) for name in x), file
-    x, y = (torch.load(folder / STATE, weights_only=True) for folder in (ours, theirs))
-    assert_equal_trees(x, y)
-
-
-def assert_equal_trees(a, b):
-    assert type(a) is type(b)
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b)
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for key in a:
-            assert_equal_trees(a[key], b[key])
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b)
-        for x, y in zip(a, b, strict=True):
-            assert_equal_trees(x, y)
-    else:
-        assert a == b
 
 
 def test_a_run_leaves_everything_a_person_and_a_sampler_need(data, tmp_path):

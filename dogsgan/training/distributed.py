@@ -1,14 +1,15 @@
 """Several processes, started by `torchrun`, that train one run as one: what they share out and agree on.
 
-Each takes its share of every batch (`share.py`); DistributedDataParallel averages the gradients, and batch norm
-sees the whole batch (`global_norm.py`). Weights, optimisers, averages and random states are the same in all of
-them, to the last bit, so process 0 alone writes: log, samples, checkpoints. What depends on a clock, a signal or
-one process's losses is agreed on between two steps, over the CPU, which no GPU waits for.
+Each takes its share of every batch (`share.py`); DistributedDataParallel averages the gradients, and batch
+norm sees the whole batch (`global_norm.py`). Weights, optimisers, averages and random states are the same in
+all of them, to the last bit, so process 0 alone writes: log, samples, checkpoints. What depends on a clock, a
+signal or one process's losses is agreed on between two steps, over the CPU, which no GPU waits for.
 
-NCCL connects GPUs, gloo CPUs. Who loses another process ends with `ProcessLost`: at once when that process has
-ended, after `TIMEOUT` when it hangs. The last checkpoint and its generator are then on disk.
+NCCL connects GPUs, gloo CPUs. Who loses another process ends with `ProcessLost`: at once when that process
+has ended, after `TIMEOUT` when it hangs. The last checkpoint and its generator are then on disk.
 """
 
+import functools
 import itertools
 import os
 import warnings
@@ -29,7 +30,7 @@ TIMEOUT = timedelta(minutes=5)  # of one exchange; process 0 writes a checkpoint
 OUT_OF_MEMORY_NOTE = "out-of-memory"
 LOST_SIGNS = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out waiting")
 
-_openings = itertools.count()
+_openings = itertools.count()  # runs in one process keep their entries in the store apart
 
 
 class ProcessLost(DogsganError):
@@ -106,6 +107,7 @@ class SeveralProcesses(Team):
     def averaging_gradients(self, network: nn.Module) -> nn.Module:
         # Buffers are the same everywhere without being sent around: batch statistics are the whole batch's,
         # and a power iteration depends on the weights alone.
+        warnings.filterwarnings("ignore", "Grad strides do not match")  # sides of 1 have any stride
         with warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", "`broadcast_buffers`", FutureWarning
@@ -162,8 +164,8 @@ def open_team(device: str = "auto") -> Iterator[Team]:
 
     rank = int(os.environ["RANK"])
     own = _own_device(device, size)
-    store = _connect(rank, size)
     try:
+        store = dist.PrefixStore(f"dogsgan-{next(_openings)}", _meeting_point(rank, size))
         dist.init_process_group(
             "gloo" if own.type == "cpu" else "cpu:gloo,cuda:nccl",
             store=dist.PrefixStore("group", store),
@@ -219,9 +221,10 @@ def _own_device(name: str, size: int) -> torch.device:
     return gpu
 
 
-def _connect(rank: int, size: int) -> Any:
-    """Return the store by which the processes find each other, apart from that of any earlier run here."""
+@functools.cache
+def _meeting_point(rank: int, size: int) -> Any:
+    """Return the store by which the processes find each other, joined once."""
     import torch.distributed as dist
 
     store, _, _ = next(dist.rendezvous("env://", rank=rank, world_size=size, timeout=TIMEOUT))
-    return dist.PrefixStore(f"dogsgan-{next(_openings)}", store)
+    return store

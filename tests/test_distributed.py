@@ -1,0 +1,338 @@
+"""Two processes train like one: same batches, same gradients, same states, and decisions taken together."""
+
+import dataclasses
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from processes import LIMIT_S, in_processes
+from safetensors.torch import load_file
+from same_run import assert_same_run
+from tiny import RECIPE, crop_set
+
+from dogsgan.config import Recipe
+from dogsgan.data.cropset import CropSet
+from dogsgan.training import loop, step, ticker
+from dogsgan.training.augment import diffaugment, flip_half
+from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, checkpoints
+from dogsgan.training.distributed import Team, open_team
+from dogsgan.training.log import read_log
+from dogsgan.training.loop import train
+from dogsgan.training.losses import HingeLoss, build_loss
+from dogsgan.training.share import Share
+from dogsgan.training.state import TrainingState
+from dogsgan.training.step import METERS
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def data(tmp_path):
+    return crop_set(tmp_path / "set")
+
+
+def with_training(**changes) -> Recipe:
+    return dataclasses.replace(RECIPE, training=dataclasses.replace(RECIPE.training, **changes))
+
+
+# What a share is.
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_shares_are_the_batch_in_its_order(parts):
+    batches = torch.arange(12).view(parts, -1)
+    shares = [Share(rank, 3).of(batches.flatten(), parts=parts).view(parts, -1) for rank in range(3)]
+    assert torch.equal(torch.cat(shares, dim=1), batches)
+
+
+def test_augmenting_shares_is_sharing_what_was_augmented():
+    """Of real and generated pictures behind each other, each process has its rows of both."""
+    pictures = torch.rand(8, 3, 16, 16) * 2 - 1
+    kinds = "color,translation,cutout"
+    expected = diffaugment(pictures, kinds, random=torch.Generator().manual_seed(1), parts=2)
+    mirrored = flip_half(pictures, random=torch.Generator().manual_seed(1))
+    for share in (Share(0, 2), Share(1, 2)):
+        own = share.of(pictures, parts=2)
+        random = torch.Generator().manual_seed(1)
+        found = diffaugment(own, kinds, random=random, share=share, parts=2)
+        assert torch.equal(found, share.of(expected, parts=2))
+        found = flip_half(share.of(pictures), random=torch.Generator().manual_seed(1), share=share)
+        assert torch.equal(found, share.of(mirrored))
+
+
+def test_both_processes_see_the_batches_of_one(data):
+    class Half(Team):
+        def __init__(self, rank):
+            super().__init__(CPU)
+            self.share = Share(rank, 2)
+
+    whole = TrainingState(RECIPE, data, CPU)
+    halves = [TrainingState(RECIPE, data, CPU, team=Half(rank)) for rank in (0, 1)]
+    for _ in range(10):  # beyond a pass over the data
+        pictures, labels = whole.batches.next()
+        own = [state.batches.next() for state in halves]
+        assert torch.equal(torch.cat([p for p, _ in own]), pictures)
+        assert torch.equal(torch.cat([c for _, c in own]), labels)
+        z = [step._noise(state) for state in halves]
+        assert torch.equal(torch.cat(z), step._noise(whole))
+
+
+# What training does.
+
+
+def plain_descent(state: TrainingState) -> None:
+    """Take steps in proportion to the gradient: Adam's first steps depend on its sign alone."""
+    state.generator_optimizer = torch.optim.SGD(state.generator.parameters(), lr=1e-2)
+    state.discriminator_optimizer = torch.optim.SGD(state.discriminator.parameters(), lr=1e-2)
+
+
+def all_tensors(state: TrainingState) -> dict[str, torch.Tensor]:
+    players = {**state.networks(), "average": state.averaged.module}
+    return {f"{p}.{n}": t.clone() for p, network in players.items() for n, t in network.state_dict().items()}
+
+
+def trained(recipe: Recipe, data: Path, steps: int) -> dict[str, dict[str, torch.Tensor]]:
+    """Return the gradients of the first step, how far every tensor moved, and where everything stands."""
+    with open_team("cpu") as team:
+        state = TrainingState(recipe, CropSet.open(data), team.device, team=team)
+        plain_descent(state)
+        before, loss, gradients = all_tensors(state), build_loss(recipe.training), {}
+        for number in range(steps):
+            step.train_step(state, loss)
+            if not number:
+                for player, network in state.networks().items():
+                    gradients |= {f"{player}.{n}": p.grad.clone() for n, p in network.named_parameters()}
+        after = all_tensors(state)
+        moved = {name: tensor - before[name] for name, tensor in after.items()}
+        place = {"random": state.random.get_state(), "order": state.batches.state_dict()["order"]}
+        return {"gradients": gradients, "moved": moved, "after": after, "place": place}
+
+
+def member_trained(rank, recipe, data, steps, out):
+    torch.save(trained(recipe, data, steps), out / f"{rank}.pt")
+
+
+def relative_difference(found, expected, player: str) -> float:
+    """Return the norm of the difference of one network's tensors over their norm."""
+    names = [n for n, t in expected.items() if n.startswith(f"{player}.") and t.is_floating_point()]
+    apart = sum((found[n].double() - expected[n].double()).square().sum() for n in names)
+    return float((apart / sum(expected[n].double().square().sum() for n in names)).sqrt())
+
+
+PARITY = {
+    "hinge": (with_training(batch_size=8), 4),
+    "penalty": (with_training(batch_size=8, gradient_penalty=1.0, discriminator_steps=2, loss="bce"), 2),
+}
+
+
+@pytest.mark.parametrize(("recipe", "steps"), PARITY.values(), ids=PARITY.keys())
+def test_two_processes_train_like_one_with_twice_the_batch(data, tmp_path, recipe, steps):
+    """The same averaged gradients and the same steps, but for the order of sums; the same random states."""
+    alone = trained(recipe, data.path, steps)
+    in_processes(member_trained, recipe, data.path, steps, tmp_path)
+    both = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    for player in ("generator", "discriminator"):
+        assert relative_difference(both[0]["gradients"], alone["gradients"], player) < 1e-5
+        assert relative_difference(both[0]["moved"], alone["moved"], player) < 1e-3
+    assert relative_difference(both[0]["moved"], alone["moved"], "average") < 1e-3
+    for name, tensor in alone["place"].items():
+        assert torch.equal(both[0]["place"][name], tensor), name
+    for group in alone:  # spectral norms' vectors, batch norms' statistics and the average among them
+        for name in alone[group]:
+            assert torch.equal(both[0][group][name], both[1][group][name]), name
+
+
+class _InfiniteIn(HingeLoss):
+    """A loss that is infinite in one call of one process."""
+
+    def __init__(self, rank: int, *, call: int) -> None:
+        self.is_here, self.call, self.calls = int(os.environ["RANK"]) == rank, call, 0
+
+    def discriminator(self, real_logits, fake_logits):
+        self.calls += 1
+        value = super().discriminator(real_logits, fake_logits)
+        return value * float("inf") if self.is_here and self.calls == self.call else value
+
+
+def member_scaled(rank, data, out):
+    recipe = with_training(precision="float16")
+    with open_team("cpu") as team:
+        state = TrainingState(recipe, CropSet.open(data), team.device, team=team)
+        loss = _InfiniteIn(1, call=2)
+        scales = [float(state.discriminator_scaler.get_scale())]
+        for _ in range(3):
+            step.train_step(state, loss)
+            scales.append(float(state.discriminator_scaler.get_scale()))
+        torch.save(all_tensors(state), out / f"{rank}.pt")
+        return scales
+
+
+def test_an_overflow_in_one_process_has_all_of_them_skip_the_step(data, tmp_path):
+    ours, theirs = (member.result for member in in_processes(member_scaled, data.path, tmp_path))
+    assert ours == theirs
+    assert ours[2] == ours[1] / 2
+    both = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    assert all(torch.equal(both[0][name], both[1][name]) for name in both[0])
+    assert all(tensor.isfinite().all() for tensor in both[0].values() if tensor.is_floating_point())
+
+
+# What a run does.
+
+
+def member_run(rank, recipe, data, run, settings):
+    """Train, but for the last of several calls with the lengths in `settings["images"]`, and report."""
+    lengths = settings.pop("images", [None])
+    for images in lengths:
+        report = train(recipe, CropSet.open(data), run, images=images, device="cpu", **settings)
+    return dataclasses.replace(report, seconds=0.0)
+
+
+def run_in_two(data: CropSet, run: Path, *, recipe: Recipe = RECIPE, work=member_run, **settings):
+    """Train in two processes; return the report of both, and what they said."""
+    members = in_processes(work, recipe, data.path, run, settings)
+    assert members[0].result == members[1].result
+    return members[0].result, "".join(member.said for member in members)
+
+
+def saved_state(run: Path) -> dict:
+    return torch.load(checkpoints(run)[-1] / STATE, weights_only=True)
+
+
+def member_that_must_not_write(rank, *arguments):
+    if rank:
+        for module, name in ((loop.checkpoint, "save_checkpoint"), (loop.checkpoint, "publish_generator")):
+            setattr(module, name, None)
+        for module, name in ((ticker, "append_line"), (ticker, "_save_samples"), (loop, "plot_losses")):
+            setattr(module, name, None)
+    return member_run(rank, *arguments)
+
+
+def test_a_run_of_two_is_written_by_one_and_goes_on_to_the_last_bit(data, tmp_path):
+    straight, resumed, alone = (tmp_path / name for name in ("straight", "resumed", "alone"))
+    report, _ = run_in_two(data, straight, work=member_that_must_not_write, images=[48])
+    assert (report.images_seen, report.stopped_by) == (48, "images")
+    _, said = run_in_two(data, resumed, images=[20, 48])
+    assert_same_run(straight, resumed)
+    assert said.count("going on with") == 1
+
+    # One process sees what two did.
+    train(RECIPE, data, alone, images=48, device="cpu")
+    assert {path.name for path in straight.iterdir()} == {path.name for path in alone.iterdir()}
+    ours, theirs = read_log(straight), read_log(alone)
+    assert [line["images_seen"] for line in ours] == [line["images_seen"] for line in theirs]
+    for name in METERS:
+        assert ours[0][name] == pytest.approx(theirs[0][name], abs=0.01)
+
+
+def test_a_run_goes_on_with_another_number_of_processes(data, tmp_path):
+    """The data and the noise are those of a run that was never interrupted."""
+    train(RECIPE, data, tmp_path / "straight", images=32, device="cpu")
+    run_in_two(data, tmp_path / "run", images=[12])
+    train(RECIPE, data, tmp_path / "run", images=20, device="cpu")
+    run_in_two(data, tmp_path / "run", images=[32])
+    ours, theirs = saved_state(tmp_path / "run"), saved_state(tmp_path / "straight")
+    assert ours["images_seen"] == 32
+    assert torch.equal(ours["random"], theirs["random"])
+    assert torch.equal(ours["batches"]["order"], theirs["batches"]["order"])
+    assert ours["batches"]["position"] == theirs["batches"]["position"]
+
+
+def test_a_batch_without_equal_shares_is_refused(data, tmp_path):
+    refused, _ = run_in_two(data, tmp_path / "run", recipe=with_training(batch_size=5), images=[20])
+    assert "batch_size = 5 cannot be shared by 2" in refused
+
+
+# What is decided together.
+
+
+def member_signalled(rank, *arguments):
+    """Have the second process alone get a signal in its fifth step, and again a little later."""
+    calls = []
+
+    def step_and_signal(state, loss):
+        calls.append(1)
+        if rank == 1 and len(calls) in (5, 6):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step.train_step(state, loss)
+
+    loop.train_step = step_and_signal
+    return member_run(rank, *arguments)
+
+
+def test_a_signal_to_one_stops_both_with_what_they_have(data, tmp_path):
+    report, _ = run_in_two(data, tmp_path / "run", work=member_signalled, images=[10**9])
+    assert (report.stopped_by, report.images_seen) == ("SIGTERM", 20)
+    assert checkpoints(tmp_path / "run")[-1].name == "000000020"
+
+
+def slow_finish(generator) -> float:
+    return 1e6
+
+
+def test_the_time_that_one_measured_stops_both(data, tmp_path):
+    report, _ = run_in_two(data, tmp_path / "run", budget_s=1e5, finishing_s=slow_finish)
+    assert (report.stopped_by, report.steps) == ("budget", 0)
+    assert (tmp_path / "run" / GENERATOR_FILE).is_file()
+
+
+def member_diverging(rank, *arguments):
+    loop.build_loss = lambda recipe: _InfiniteIn(1, call=7)
+    return member_run(rank, *arguments)
+
+
+def test_a_loss_that_is_none_in_one_takes_both_back(data, tmp_path):
+    report, said = run_in_two(data, tmp_path / "run", work=member_diverging, images=[48])
+    assert (report.stopped_by, report.images_seen, report.rollbacks) == ("images", 48, 1)
+    assert said.count("diverged") == 1
+    weights = load_file(tmp_path / "run" / GENERATOR_FILE)
+    assert all(tensor.isfinite().all() for tensor in weights.values() if tensor.is_floating_point())
+
+
+def member_out_of_memory(rank, *arguments):
+    """Run out of memory in the second process, in the middle of a step that the first waits in."""
+    forward, calls = step.diffaugment, []
+
+    def fail_later(*positional, **named):
+        calls.append(1)
+        if rank == 1 and len(calls) == 12:  # the sixth step's generator
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return forward(*positional, **named)
+
+    step.diffaugment = fail_later
+    return member_run(rank, *arguments)
+
+
+def test_memory_that_ends_in_one_ends_both_with_the_last_good_generator(data, tmp_path):
+    report, said = run_in_two(data, tmp_path / "run", work=member_out_of_memory, images=[10**9])
+    assert (report.stopped_by, report.images_seen, report.steps) == ("out-of-memory", 16, 4)
+    assert (tmp_path / "run" / GENERATOR_FILE).is_file()
+    assert said.count("out of memory") == 1
+
+
+def member_lost(rank, how, *arguments):
+    """Have the second process end, or hang, in its sixth step."""
+    calls = []
+
+    def step_or_not(state, loss):
+        calls.append(1)
+        if rank == 1 and len(calls) == 6:
+            os.kill(os.getpid(), signal.SIGKILL) if how == "ends" else time.sleep(1e4)
+        return step.train_step(state, loss)
+
+    loop.train_step = step_or_not
+    return member_run(rank, *arguments)
+
+
+@pytest.mark.parametrize("how", ["ends", "hangs"])
+def test_who_loses_the_other_ends_and_leaves_the_last_checkpoint(data, tmp_path, how):
+    arguments = (how, RECIPE, data.path, tmp_path / "run", {"images": [10**9]})
+    timeout_s = 8.0 if how == "hangs" else 10 * LIMIT_S  # one that has ended is missed at once
+    survivor, lost = in_processes(member_lost, *arguments, wait_for_all=False, timeout_s=timeout_s)
+    assert lost.result is None
+    assert survivor.result.startswith("ProcessLost: process 0 of 2 lost another one")
+    assert "\n" not in survivor.result
+    assert (tmp_path / "run" / GENERATOR_FILE).is_file()
+    assert train(RECIPE, data, tmp_path / "run", images=20, device="cpu").images_seen == 20

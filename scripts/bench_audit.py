@@ -5,7 +5,7 @@
 Half of the pictures, by chance, are the training set. The other half, unseen, plays an honest generator, but
 for photographs that the training half holds too: what has the same bytes, pixels or perceptual hash, bursts
 included (`dogsgan.audit.duplicates`), is left out of it, and how many those are is said. Copies are made of
-pictures of the training half, whole or cut square around the dog. Each attack is judged as a submission of its
+included (`dogsgan.audit.duplicates`), is left out of it, and how many those are is said. Copies are made of
 own: its copies among all the honest pictures, at the audit's default false discovery rate.
 
 Beside it stands what a threshold on MiFID's distance finds, the cosine distance of the features to the

@@ -71,7 +71,7 @@ def test_the_threshold_is_where_the_p_value_is() -> None:
 
 
 def test_too_few_pictures_are_refused_in_a_line() -> None:
-    with pytest.raises(DogsganError, match="19 training pictures are too few .* it takes 20"):
+    with pytest.raises(DogsganError, match=r"19 training pictures are too few .* it takes 20"):
         calibrate(np.zeros(19))
 
 

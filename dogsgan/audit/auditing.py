@@ -220,7 +220,7 @@ def _with_partners(
     judgement: Judgement,
     network: FeatureNetwork,
 ) -> Evidence:
-    """Look once more for the second picture of a blend, where one picture does not explain what is flagged."""
+    """Look once more for a blend's second picture, where one does not explain what is flagged."""
     unexplained = (
         judgement.flagged & (evidence.verified.similarity < _EXPLAINED) & (evidence.verified.view >= 0)
     )

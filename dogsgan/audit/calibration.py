@@ -61,6 +61,7 @@ class Null:
         p = (above + 1) / (count + 1)
         share = (count - np.searchsorted(self.nearness, self.start, side="left") + 1) / (count + 1)
         tail = share * np.exp(-np.maximum(nearness - self.start, 0.0) / self.scale)
+        tail = np.maximum(tail, np.finfo(np.float64).tiny)  # no p-value is 0
         return np.where(nearness > self.start, np.minimum(tail, share), p)
 
     def nearness_at(self, p: float) -> float:

@@ -61,8 +61,7 @@ def judge(evidence: Evidence, null: Evidence, *, rate: float) -> Judgement:
     by_blends = blends.p_values(nearness_of_similarity(evidence.verified.blend_similarity))
     p_value = combined(by_features, by_pixels, by_blends)
     flagged = discoveries(p_value, rate=rate)
-    # The largest p-value that is flagged; where nothing is, what one picture alone would need.
-    limit = float(p_value[flagged].max()) if flagged.any() else rate / len(p_value)
+    limit = rate * max(int(flagged.sum()), 1) / len(p_value)  # Benjamini and Hochberg's, for one picture more
     return Judgement(
         p_value=p_value,
         by_pixels=by_pixels,

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_idx import digits, idx
 from test_sources import jpeg, lay_out, zip_up
 
 from dogsgan.data.borders import add_border
 from dogsgan.data.cropping import cut_policies
+from dogsgan.data.cropset import CropSet
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import Source, open_source
@@ -145,6 +148,40 @@ def test_what_cannot_be_meant_is_refused_in_one_line(case: str, tmp_path: Path) 
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    file=st.sampled_from(sorted(FILES)),
+    at=st.integers(0, 400),
+    junk=st.binary(max_size=5),
+    cut=st.booleans(),
+    as_gzip=st.booleans(),
+)
+def test_damaged_files_raise_nothing_but_one_line(
+    file: str, at: int, junk: bytes, cut: bool, as_gzip: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("digits")
+    files = packed(FILES) if as_gzip else dict(FILES)
+    file += ".gz" * as_gzip
+    content = files[file]
+    files[file] = content[:at] + junk + (b"" if cut else content[at + len(junk) :])
+    try:
+        source = open_source(zip_up(folder / "x.zip", files))
+        assert len(pixels(source)) == len(source.images)
+    except DogsganError as error:
+        assert "train-" in str(error)  # noqa: PT017 (it may also be no error at all)
+
+
+def test_a_source_that_broke_leaves_the_set_that_was_made_of_it(tmp_path: Path) -> None:
+    lay_out(tmp_path / "mnist", FILES)
+    made = prepare(tmp_path / "mnist", tmp_path / "set", size_px=32).crop_set
+    lay_out(tmp_path / "mnist", {"train-labels-idx1-ubyte": idx(TEST_LABELS)})
+    with pytest.raises(DogsganError):
+        prepare(tmp_path / "mnist", tmp_path / "set", size_px=32)
+    kept = CropSet.open(tmp_path / "set")
+    kept.verify()
+    assert kept.fingerprint == made.fingerprint
 
 
 @pytest.mark.parametrize("policy", ["square", "center", "whole", "context"])

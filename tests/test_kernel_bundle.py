@@ -21,7 +21,7 @@ ALLOWED = (
     {IMPORTED_AS.get(name, name) for name in (*IMAGE, *OPTIONAL)} | {"dogsgan"} | set(sys.stdlib_module_names)
 )
 OPTIONAL_ELSEWHERE = {"IPython"}  # in a notebook; imported by name, inside a try
-OLD_WITHOUT_STUB = {"name"}  # of a tensor; torch's stubs have never had it
+NOT_OF_TENSORS = {"name", "index"}  # names here that new tensors happen to have: of files, of devices
 RECORD = json.loads(Path(__file__).with_name("torch_2_6_names.json").read_text())
 
 
@@ -173,7 +173,7 @@ def newer_tensor_methods(source: str) -> set[str]:
     """Return attributes that a tensor has today and did not have then."""
     today = {name for name in dir(torch.Tensor) if not name.startswith("_")}
     used = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
-    return (used & today) - set(RECORD["torch.Tensor"]) - set(RECORD["torch"]) - OLD_WITHOUT_STUB
+    return (used & today) - set(RECORD["torch.Tensor"]) - set(RECORD["torch"]) - NOT_OF_TENSORS
 
 
 def test_no_packed_module_uses_a_name_that_torch_2_6_lacks(modules):

@@ -65,8 +65,9 @@ def build_root(spec: dict) -> Path:
             bind(path, root / path.relative_to("/"))
     for path in map(Path, spec["hidden"]):
         target = root / path.relative_to("/")
-        tmpfs(target, megabytes=1)
-        (target / "__init__.py").write_text(HIDDEN_PACKAGE)
+        if target.exists():
+            tmpfs(target, megabytes=1)
+            (target / "__init__.py").write_text(HIDDEN_PACKAGE)
     bind(Path(spec["input"]), root / "kaggle/input", read_only=True)
     bind(Path(spec["source"]), root / "kaggle/src", read_only=True)
     if spec["disk_mb"]:

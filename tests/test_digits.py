@@ -97,6 +97,11 @@ def test_labels_of_two_digits_sort_as_numbers(tmp_path: Path) -> None:
     assert crop_set.labels.tolist() == [4, 2, 5, 0, 1, 3]
 
 
+def test_a_name_without_end_is_not_repeated_for_every_digit(tmp_path: Path) -> None:
+    path = zip_up(tmp_path / "x.zip", {"a" * 60_000 + "-train-images-idx3-ubyte": idx(TRAIN)})
+    assert all(len(image.name) < 100 for image in open_source(path).images)
+
+
 def test_pictures_above_the_idx_files_win(tmp_path: Path) -> None:
     lay_out(tmp_path, {"a.jpg": jpeg(), **{f"old/{k}": v for k, v in FILES.items()}})
     assert open_source(tmp_path).kind == "pictures"

@@ -40,20 +40,21 @@ def celeba_images(
         return images, f"{title}: all {len(images):,}"
     name, partitions = found
     split = at.split or "train"
-    chosen = [image for image in images if partitions.get(_stem(image)) == PARTITIONS[split]]
+    named = [(_stem(image.name), image) for image in images]
+    chosen = [image for stem, image in named if partitions.get(stem) == PARTITIONS[split]]
     if not chosen:
         raise DogsganError(f"none of the {len(images):,} pictures in {at.path} is in {split} by {name}")
-    present = {_stem(image): image for image in images}
-    unlisted = sorted(present.keys() - partitions.keys())
-    skipped += [Skipped(present[stem].name, "not in the split file") for stem in unlisted]
-    if missing := sorted(partitions.keys() - present.keys()):
+    unlisted = [image for stem, image in named if stem not in partitions]
+    skipped += [Skipped(image.name, "not in the split file") for image in unlisted]
+    if missing := sorted(partitions.keys() - {stem for stem, _ in named}):
         detail = f"{len(missing):,}, the first is {missing[0]}"
         skipped.append(Skipped(name, "lists pictures that are not there", detail))
     return chosen, f"{title}: {len(chosen):,} of {len(images):,}, {split} by {PurePosixPath(name).name}"
 
 
-def _stem(image: SourceImage) -> str:
-    return PurePosixPath(image.name).stem
+def _stem(name: str) -> str:
+    """Return a file's name without folder and suffix."""
+    return name.rpartition("/")[2].rpartition(".")[0]
 
 
 def read_split_file(storage: Storage, path: Path) -> tuple[str, dict[str, str]] | None:
@@ -95,7 +96,7 @@ def parse_split_file(content: bytes, name: str) -> dict[str, str]:
             raise DogsganError(
                 f"{name}, line {number}: {line[:60]!r} is no picture and 0, 1 or 2: restore the file"
             )
-        if partitions.setdefault(PurePosixPath(fields[0]).stem, fields[1]) != fields[1]:
+        if partitions.setdefault(_stem(fields[0]), fields[1]) != fields[1]:
             raise DogsganError(
                 f"{name}, line {number}: {fields[0][:60]} is in two partitions: restore the file"
             )

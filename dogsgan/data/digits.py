@@ -12,7 +12,8 @@ from dogsgan.data.storage import FolderStorage, Storage
 from dogsgan.errors import DogsganError
 
 MAX_SIDE_PX = 1024
-MAX_PICTURES = 5_000_000
+MAX_PICTURES = 1_000_000  # EMNIST byclass has 697,932 for training
+_MAX_SET_NAME = 64  # as much of it as is part of every picture's name
 _SPLIT_WORDS = {"train": ("train",), "test": ("t10k", "test")}  # in the names of the files
 
 
@@ -65,7 +66,8 @@ class DigitStorage:
     def __post_init__(self) -> None:
         count, height, width = self.digits.pictures.shape
         digits = max(5, len(str(count - 1)))  # so that the names sort as the pictures stand
-        self.names = [f"{self.digits.files.set_name}-{index:0{digits}d}.pgm" for index in range(count)]
+        set_name = self.digits.files.set_name[-_MAX_SET_NAME:]
+        self.names = [f"{set_name}-{index:0{digits}d}.pgm" for index in range(count)]
         self._index = {name: index for index, name in enumerate(self.names)}
         self._header = f"P5 {width} {height} 255\n".encode()
 

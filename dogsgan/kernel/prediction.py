@@ -40,8 +40,8 @@ class Prediction:
             f"{self.measured_recipe}, {self.measured_images_per_second:.1f} images/s, "
             f"{self.measured_flops_per_image / 1e9:.2f} GFLOP an image), holds there; a T4 sustains "
             f"{T4_MATRIX_FLOPS / 1e12:.0f} TFLOP/s in float16; two do {T4_COUNT * PARALLEL_EFFICIENCY:.1f} "
-            f"times one; {self.flops_per_image / 1e9:.2f} GFLOP an image; {self.reserve_s / 60:.0f} min go to "
-            f"all else"
+            f"times one; {self.flops_per_image / 1e9:.2f} GFLOP an image; "
+            f"{self.reserve_s / 60:.0f} min go to all else"
         )
 
 

@@ -1,8 +1,11 @@
 """Two processes train like one: same batches, same gradients, same states, and decisions taken together."""
 
+import contextlib
 import dataclasses
+import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from tiny import RECIPE, crop_set
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
+from dogsgan.kernel.inside.children import ANSWER, READY
+from dogsgan.kernel.inside.launch import command
 from dogsgan.training import loop, step, ticker
 from dogsgan.training.augment import diffaugment, flip_half
 from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, checkpoints
@@ -138,6 +143,8 @@ def test_two_processes_train_like_one_with_twice_the_batch(data, tmp_path, recip
         assert relative_difference(both[0]["gradients"], alone["gradients"], player) < 1e-5
         assert relative_difference(both[0]["moved"], alone["moved"], player) < 1e-3
     assert relative_difference(both[0]["moved"], alone["moved"], "average") < 1e-3
+    for name in (name for name in alone["moved"] if "running_" in name):
+        torch.testing.assert_close(both[0]["moved"][name], alone["moved"][name], rtol=1e-3, atol=1e-5)
     for name, tensor in alone["place"].items():
         assert torch.equal(both[0]["place"][name], tensor), name
     for group in alone:  # spectral norms' vectors, batch norms' statistics and the average among them
@@ -145,23 +152,26 @@ def test_two_processes_train_like_one_with_twice_the_batch(data, tmp_path, recip
             assert torch.equal(both[0][group][name], both[1][group][name]), name
 
 
-class _InfiniteIn(HingeLoss):
-    """A loss that is infinite in one call of one process."""
+class _InfiniteInOne(HingeLoss):
+    """A loss that is infinite in one call of the second process, with its gradient or without."""
 
-    def __init__(self, rank: int, *, call: int) -> None:
-        self.is_here, self.call, self.calls = int(os.environ["RANK"]) == rank, call, 0
+    def __init__(self, *, call: int, with_gradient: bool) -> None:
+        self.is_here, self.call, self.calls = os.environ["RANK"] == "1", call, 0
+        self.with_gradient = with_gradient
 
     def discriminator(self, real_logits, fake_logits):
         self.calls += 1
         value = super().discriminator(real_logits, fake_logits)
-        return value * float("inf") if self.is_here and self.calls == self.call else value
+        if not self.is_here or self.calls != self.call:
+            return value
+        return value * float("inf") if self.with_gradient else value + float("inf")
 
 
 def member_scaled(rank, data, out):
     recipe = with_training(precision="float16")
     with open_team("cpu") as team:
         state = TrainingState(recipe, CropSet.open(data), team.device, team=team)
-        loss = _InfiniteIn(1, call=2)
+        loss = _InfiniteInOne(call=2, with_gradient=True)
         scales = [float(state.discriminator_scaler.get_scale())]
         for _ in range(3):
             step.train_step(state, loss)
@@ -249,12 +259,12 @@ def test_a_batch_without_equal_shares_is_refused(data, tmp_path):
 
 
 def member_signalled(rank, *arguments):
-    """Have the second process alone get a signal in its fifth step, and again a little later."""
+    """Have the second process alone get a signal in its fifth step, and get it twice."""
     calls = []
 
     def step_and_signal(state, loss):
         calls.append(1)
-        if rank == 1 and len(calls) in (5, 6):
+        for _ in range(2 if rank == 1 and len(calls) == 5 else 0):
             os.kill(os.getpid(), signal.SIGTERM)
         return step.train_step(state, loss)
 
@@ -279,7 +289,7 @@ def test_the_time_that_one_measured_stops_both(data, tmp_path):
 
 
 def member_diverging(rank, *arguments):
-    loop.build_loss = lambda recipe: _InfiniteIn(1, call=7)
+    loop.build_loss = lambda recipe: _InfiniteInOne(call=7, with_gradient=False)
     return member_run(rank, *arguments)
 
 
@@ -336,3 +346,51 @@ def test_who_loses_the_other_ends_and_leaves_the_last_checkpoint(data, tmp_path,
     assert "\n" not in survivor.result
     assert (tmp_path / "run" / GENERATOR_FILE).is_file()
     assert train(RECIPE, data, tmp_path / "run", images=20, device="cpu").images_seen == 20
+
+
+# As a kernel starts it.
+
+
+def start_in_two(data: CropSet, run: Path) -> subprocess.Popen:
+    request = {
+        "recipe": RECIPE.to_json(),
+        "crops": str(data.path),
+        "run": str(run),
+        "images": 10**9,
+        "budget_s": None,
+        "started": None,
+        "device": "cpu",
+        "count": 10,
+    }
+    return subprocess.Popen(
+        command("train", request, processes=2),
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_checkpoint(run: Path, *, images: int) -> None:
+    for _ in range(1200):
+        if any(int(folder.name) >= images for folder in checkpoints(run)):
+            return
+        time.sleep(0.05)
+    raise AssertionError("no checkpoint came")
+
+
+def test_a_signal_to_torchrun_and_all_its_processes_saves_and_answers_once(data, tmp_path):
+    """`torchrun` passes the signal on to processes that had it already: that must not end them."""
+    running = start_in_two(data, tmp_path / "run")
+    try:
+        wait_for_checkpoint(tmp_path / "run", images=16)
+        os.killpg(running.pid, signal.SIGTERM)
+        out, errors = running.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    answers = [json.loads(line.removeprefix(ANSWER)) for line in out.splitlines() if line.startswith(ANSWER)]
+    reports = [answer for answer in answers if answer != READY]
+    assert [report["stopped_by"] for report in reports] == ["SIGTERM"], errors
+    assert int(checkpoints(tmp_path / "run")[-1].name) == reports[0]["images_seen"]

@@ -180,8 +180,8 @@ def open_team(device: str = "auto") -> Iterator[Team]:
     except RuntimeError as error:
         if is_lost(error):
             raise ProcessLost(
-                f"process {rank} of {size} lost another one ({error}): run the same command again to go on "
-                "from the last checkpoint"
+                f"process {rank} of {size} lost another one, which has ended or does not answer: run the "
+                "same command again to go on from the last checkpoint"
             ) from error
         raise
 

@@ -100,6 +100,7 @@ def _audit(args: argparse.Namespace) -> Outcome:
         allow=args.allow,
         false_discovery_rate=args.rate,
         neighbours=args.neighbours,
+        sample=args.sample,
         device=args.device,
     )
     page = args.out / "report.html"
@@ -123,6 +124,7 @@ def _run(args: argparse.Namespace) -> Outcome:
         weights=args.weights,
         workers=args.workers,
         device=args.device,
+        audited=args.audit,
     )
     return Outcome(report.to_json(), report.summary(), report.check.ok and report.train.trained_something)
 
@@ -291,13 +293,16 @@ def build_parser() -> argparse.ArgumentParser:
     audit.add_argument(
         "--neighbours", type=positive, default=5, metavar="K", help="nearest training pictures to list (5)"
     )
+    audit.add_argument(
+        "--sample", type=positive, metavar="N", help="look at N pictures chosen by chance (all)"
+    )
     _add_device(audit)
 
     run = command(
         commands,
         "run",
         _run,
-        "prepare, train, generate, check and score",
+        "prepare, train, generate, check, score and audit",
         "run dogs.zip --out out --budget 9h",
     )
     run.add_argument("source", type=Path, help="folder or zip in any known layout, or a prepared set")
@@ -305,6 +310,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_training(run, preset="dogs-sagan")
     _add_sampling(run)
     _add_network(run, default="auto")
+    run.add_argument("--no-audit", dest="audit", action="store_false", help="leave out the last step")
     _add_workers(run)
     _add_device(run)
 

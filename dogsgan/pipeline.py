@@ -1,4 +1,4 @@
-"""What chains the rooms: `run` (source to scored zip) and `demo` (drawn dogs to that).
+"""What chains the rooms: `run` (source to scored and audited zip) and `demo` (drawn dogs to that).
 
 The stages are the functions that the commands call; what passes between them lies in the output folder, so
 that each can be used alone and a run that was stopped goes on with the stage it stopped in.
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dogsgan.audit import Audit, audit
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet, is_crop_set
 from dogsgan.data.prepare import PrepareReport, prepare
@@ -29,6 +30,8 @@ from dogsgan.training.loop import TrainReport
 
 DEMO_IMAGES = 1_200
 DEMO_BUDGET_S = 230.0
+DEMO_AUDIT = 500
+"""Generated pictures that the demo's audit looks at."""
 
 
 def refuse_other_crops(settings: list[str], recipe: Recipe, crop_set: CropSet) -> None:
@@ -56,6 +59,7 @@ class RunReport:
     generate: dict[str, Any]
     check: CheckReport
     score: Score | None
+    audit: Audit | None
     notes: tuple[str, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
@@ -68,12 +72,14 @@ class RunReport:
             "generate": self.generate,
             "check": self.check.to_json(),
             "score": self.score.to_json() if self.score else None,
+            "audit": self.audit.to_json(report=self.out / "audit" / "report.html") if self.audit else None,
             "notes": list(self.notes),
         }
 
     def summary(self) -> str:
         """Return one paragraph a stage."""
-        parts = [stage.summary() for stage in (self.prepare, self.train, self.check, self.score) if stage]
+        stages = (self.prepare, self.train, self.check, self.score, self.audit)
+        parts = [stage.summary() for stage in stages if stage]
         return "\n".join([*parts, *self.notes, f"everything is in {self.out} ({self.seconds:.0f} s)"])
 
 
@@ -92,13 +98,16 @@ def run_pipeline(
     weights: Path | None = None,
     workers: int | None = None,
     device: str = "auto",
+    audited: bool = True,
+    audit_sample: int | None = None,
 ) -> RunReport:
-    """Go from a source to a scored zip in `out`, or go on where an earlier call stopped.
+    """Go from a source to a scored and audited zip in `out`, or go on where an earlier call stopped.
 
-    `out` then holds `crops/`, `run/`, `images.zip`, `samples.png` and `report.json`. The budget of a call
-    covers everything up to the finished zip; the score comes after it.
+    `out` then holds `crops/`, `run/`, `images.zip`, `samples.png`, `audit/` and `report.json`. The budget of
+    a call covers everything up to the finished zip; the score and the audit come after it.
 
     Args:
+        audited: whether to audit; `audit_sample` pictures chosen by chance, or all.
         network: as for `score`; `auto` is the competition's public network where its weights are found, else
         `stand-in`.
 
@@ -127,19 +136,43 @@ def run_pipeline(
     zip_path = out / "images.zip"
     checked = check_submission(zip_path, count=count, size_px=recipe.data.size_px)
     save_sample_grid(zip_path, out / "samples.png")
-    scored = None
+    found = scored = None
     stopped_by = wish.signal_name or trained.stopped_by
     if stopped_by in ("SIGTERM", "SIGINT"):
         notes.append(
-            f"stopped by {stopped_by}: not scored; `dogsgan score {zip_path} --real {source}` does that"
+            f"stopped by {stopped_by}: not scored; `dogsgan score {zip_path} --real {source}` does that, "
+            "`dogsgan audit` looks for copies"
         )
     else:
-        try:
-            scored = score(zip_path, source, network=network, weights=weights, device=device)
-        except DogsganError as error:
-            notes.append(f"not scored: {error}")
+        if audited:
+            try:
+                found = audit(
+                    zip_path,
+                    source,
+                    out=out / "audit",
+                    network=network,
+                    weights=weights,
+                    device=device,
+                    sample=audit_sample,
+                )
+                scored = found.scores[0]
+            except DogsganError as error:
+                notes.append(f"not audited: {error}")
+        if scored is None:
+            try:
+                scored = score(zip_path, source, network=network, weights=weights, device=device)
+            except DogsganError as error:
+                notes.append(f"not scored: {error}")
     report = RunReport(
-        out, time.monotonic() - began, prepared, trained, generated, checked, scored, tuple(notes)
+        out=out,
+        seconds=time.monotonic() - began,
+        prepare=prepared,
+        train=trained,
+        generate=generated,
+        check=checked,
+        score=scored,
+        audit=found,
+        notes=tuple(notes),
     )
     write_json(out / "report.json", report.to_json())
     return report
@@ -221,4 +254,5 @@ def demo(
         network="stand-in",
         count=count,
         device=device,
+        audit_sample=DEMO_AUDIT,
     )

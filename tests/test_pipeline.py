@@ -31,7 +31,7 @@ def source(tmp_path_factory):
 
 def run(source, out, **settings):
     defaults = {"recipe": RECIPE, "images": 16, "count": 20, "network": "stand-in", "device": "cpu"}
-    return run_pipeline(source, out, **{**defaults, **settings})
+    return run_pipeline(source, out, **{**defaults, "audited": False, **settings})
 
 
 def test_a_source_becomes_a_scored_zip(source, tmp_path):
@@ -144,6 +144,27 @@ def test_a_score_that_fails_costs_no_report(source, tmp_path, monkeypatch):
     report = run(source, tmp_path)
     assert report.check.ok
     assert json.loads((tmp_path / "report.json").read_text())["notes"] == ["not scored: no score today"]
+
+
+def test_a_run_ends_with_an_audit(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "cache"))
+    report = run(source, tmp_path / "out", audited=True, audit_sample=10)
+    assert len(report.audit.findings) == 10
+    assert report.score == report.audit.scores[0]
+    saved = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert saved["audit"]["flagged"] == len(report.audit.flagged)
+    assert (tmp_path / "out" / "audit" / "report.html").is_file()
+    assert report.audit.summary() in report.summary()
+
+
+def test_an_audit_that_fails_costs_neither_score_nor_report(source, tmp_path, monkeypatch):
+    def fail(*args, **settings):
+        raise DogsganError("no audit today")
+
+    monkeypatch.setattr(pipeline, "audit", fail)
+    report = run(source, tmp_path, audited=True)
+    assert report.score is not None
+    assert json.loads((tmp_path / "report.json").read_text())["notes"] == ["not audited: no audit today"]
 
 
 def test_the_reserve_is_what_sampling_and_zipping_take():

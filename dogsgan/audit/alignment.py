@@ -46,6 +46,14 @@ def turned(transform: torch.Tensor, radians: float) -> torch.Tensor:
     return transform @ turn
 
 
+def shifted(transform: torch.Tensor, across: float, down: float) -> torch.Tensor:
+    """Return transforms that end that much further on the view, in coordinates −1..1."""
+    moved = transform.clone()
+    moved[:, 0, 2] += across
+    moved[:, 1, 2] += down
+    return moved
+
+
 def picture_bands(light: torch.Tensor) -> dict[int, torch.Tensor]:
     """Return the bands that `refine` and `compare` take, by their size, of M×1×H×W luminance."""
     return {size: band(light, size_px=size, sigma=sigma) for size, sigma in _SIGMA.items()}

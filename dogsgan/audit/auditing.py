@@ -25,10 +25,18 @@ from dogsgan.audit.workspace import Workspace
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.progress import say
-from dogsgan.scoring.features import features_of
+from dogsgan.scoring.features import Side, features_of
 from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork, open_network
-from dogsgan.scoring.pictures import PictureStream, size_of_first
-from dogsgan.scoring.scorer import Score, Sides, open_sides, real_side_of, score, score_sides
+from dogsgan.scoring.pictures import PictureStream
+from dogsgan.scoring.scorer import (
+    Score,
+    generated_side_of,
+    generated_size,
+    real_side_of,
+    score,
+    score_sides,
+)
+from dogsgan.scoring.statistics import statistics_of
 from dogsgan.scoring.weights import RELEASED, default_cache_dir, find_weights
 
 VERSION = 1  # to be raised when the same pictures give other evidence
@@ -49,6 +57,7 @@ def audit(
     allow: Path | None = None,
     false_discovery_rate: float = DEFAULT_RATE,
     neighbours: int = 5,
+    sample: int | None = None,
     device: str = "auto",
     cache_dir: Path | None = None,
     seed: int = 0,
@@ -59,7 +68,8 @@ def audit(
     statistics; the search in pixels needs none. `held_out` is a source of real pictures that were not trained
     on, for the data-copying test. `allow` is a file with the names of accepted pictures, one a line. Of the
     pictures flagged, a share of at most `false_discovery_rate` is honest, on average. `neighbours` of each
-    picture are listed.
+    picture are listed. With `sample`, that many of the generated pictures are looked at, chosen by chance;
+    the score and the statistics of the whole are still of all.
 
     With `out`, the page, the tables and the contact sheet are written there (see `write_report`), and an
     interrupted audit goes on where it was. The training pictures' views and their features are kept in
@@ -75,15 +85,25 @@ def audit(
     opened = open_network(network, weights=weights, device=device, cache_dir=cache_dir)
     inputs = _Inputs(Path(generated), Path(real), open_source(Path(generated)), open_source(Path(real)))
     size_px = _checked_size(inputs, opened)
-    with _workspace(out, inputs, opened, seed) as workspace:
-        pixels, names = _load(inputs.generated, size_px, workspace)
+    with _workspace(out, inputs, opened, sample=sample, neighbours=neighbours, seed=seed) as workspace:
+        generated_side, real_side, warnings = _sides(inputs, opened, workspace, size_px, cache_dir)
         views = training_views(inputs.real, size_px=size_px, folder=cache_dir / "audit")
+        rows = _looked_at(inputs.generated, sample, seed)
+        pixels, names = _load(inputs.generated, rows, size_px, workspace)
         groups, duplicates = _duplicates(inputs, pixels, names, views)
-        sides = open_sides(inputs.generated_path, inputs.real_path, network=opened, cache_dir=cache_dir)
-        whole = _whole_set(sides, groups, held_out, opened, size_px=size_px, cache_dir=cache_dir, seed=seed)
+        whole = _whole_set(
+            generated_side,
+            real_side,
+            groups,
+            held_out,
+            opened,
+            size_px=size_px,
+            cache_dir=cache_dir,
+            seed=seed,
+        )
         view_features = features_of_views(views, opened, cache_dir / "audit")
-        pictures = Pictures(pixels, *_features(pixels, opened, workspace))
-        sample = real_sample(views, view_features, groups, opened, workspace, seed)
+        pictures = _with_features(pixels, generated_side, rows, opened, workspace)
+        honest = real_sample(views, view_features, groups, opened, workspace, seed)
 
         def evidence_on(some: Pictures, name: str) -> Evidence:
             return gather(
@@ -98,11 +118,12 @@ def audit(
             )
 
         evidence = evidence_on(pictures, "generated")
-        judgement = judge(evidence, evidence_on(sample, "real"), rate=false_discovery_rate)
+        judgement = judge(evidence, evidence_on(honest, "real"), rate=false_discovery_rate)
         evidence = _with_partners(pictures, views, evidence, judgement, opened)
         case = Case(names, pictures, views, view_features, evidence, judgement)
         findings, unknown = apply_allowed(case.findings(), allowed)
-        scores = _scores(sides, opened, inputs, device, cache_dir, size_px)
+        own_score = score_sides(generated_side, real_side, opened, warnings=warnings)
+        scores = (own_score, *_other_scores(opened, inputs, device, cache_dir, size_px))
         result = Audit(
             generated_path=inputs.generated_path,
             real_path=inputs.real_path,
@@ -121,7 +142,7 @@ def audit(
             p_value=whole.p_value,
             null_distances=judgement.null_distances,
             null_similarities=judgement.null_similarities,
-            warnings=(*_warnings(views, judgement, len(sample)), *unknown),
+            warnings=(*_warnings(views, judgement, len(honest)), *unknown),
             distance_threshold=judgement.distance_threshold,
             similarity_threshold=judgement.similarity_threshold,
         )
@@ -142,31 +163,31 @@ class _Inputs:
 
 def _checked_size(inputs: _Inputs, network: FeatureNetwork) -> int:
     """Return the side of the generated pictures; refuse what cannot be audited."""
-    if len(inputs.generated.images) < 1:
-        raise DogsganError(f"{inputs.generated_path} holds no picture: there is nothing to audit")
     same_place = inputs.generated_path.resolve() == inputs.real_path.resolve()
     if same_place or inputs.generated.fingerprint() == inputs.real.fingerprint():
         raise DogsganError(
             f"{inputs.generated_path} and {inputs.real_path} are the same pictures: "
             "give the training set as --real"
         )
-    size_px = size_of_first(inputs.generated)
-    if network.required_px not in (None, size_px):
-        raise DogsganError(
-            f"the pictures in {inputs.generated_path} are {size_px}×{size_px} px: the network {network.name} "
-            f"takes {network.required_px}×{network.required_px} px; choose another --network"
-        )
-    return size_px
+    return generated_size(inputs.generated, network)
 
 
 @contextlib.contextmanager
-def _workspace(out: Path | None, inputs: _Inputs, network: FeatureNetwork, seed: int) -> Iterator[Workspace]:
+def _workspace(
+    out: Path | None,
+    inputs: _Inputs,
+    network: FeatureNetwork,
+    *,
+    sample: int | None,
+    neighbours: int,
+    seed: int,
+) -> Iterator[Workspace]:
     """Yield a place for what is found, which the same audit finds again if this one is interrupted."""
     if out is None:
         with tempfile.TemporaryDirectory() as passing:
             yield Workspace(Path(passing))
         return
-    decisive = (VERSION, NULL_SAMPLE, seed, network.identity)
+    decisive = (VERSION, NULL_SAMPLE, sample, neighbours, seed, network.identity)
     fingerprints = (inputs.generated.fingerprint(), inputs.real.fingerprint())
     key = hashlib.sha256("\n".join(map(str, (*decisive, *fingerprints))).encode()).hexdigest()[:16]
     folder = Path(out) / _WORK / key
@@ -176,15 +197,44 @@ def _workspace(out: Path | None, inputs: _Inputs, network: FeatureNetwork, seed:
     shutil.rmtree(folder.parent, ignore_errors=True)
 
 
-def _load(source: Source, size_px: int, workspace: Workspace) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the generated pictures, N×S×S×3 uint8 mapped from disk, and their names."""
-    stream = PictureStream(source, size_px, resize=False, skip_unreadable=False)
+def _sides(
+    inputs: _Inputs, network: FeatureNetwork, workspace: Workspace, size_px: int, cache_dir: Path
+) -> tuple[Side, Side, list[str]]:
+    """Return both sides as the score looks at them, the generated one kept in the workspace, and warnings."""
+    warnings: list[str] = []
+
+    def extracted() -> dict[str, np.ndarray]:
+        side, noted = generated_side_of(inputs.generated, network, size_px=size_px)
+        warnings.extend(noted)
+        assert side.features is not None
+        return {"features": side.features}
+
+    features = workspace.stage("generated-features", extracted)["features"]
+    generated = Side(statistics_of(features), features, inputs.generated.description)
+    real, noted = real_side_of(inputs.real, network, size_px=size_px, cache_dir=cache_dir)
+    return generated, real, warnings + noted
+
+
+def _looked_at(source: Source, sample: int | None, seed: int) -> np.ndarray:
+    """Return which generated pictures are looked at, by their place in the source."""
+    count = len(source.images)
+    if sample is None or sample >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).permutation(count)[:sample])
+
+
+def _load(
+    source: Source, rows: np.ndarray, size_px: int, workspace: Workspace
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return some of the generated pictures, N×S×S×3 uint8 mapped from disk, and their names."""
+    some = dataclasses.replace(source, images=[source.images[row] for row in rows])
+    stream = PictureStream(some, size_px, resize=False, skip_unreadable=False)
     names: list[str] = []
-    pixels = workspace.growing("generated", rows=len(stream), shape=(size_px, size_px, 3), dtype="uint8")
+    pixels = workspace.growing("generated", rows=len(rows), shape=(size_px, size_px, 3), dtype="uint8")
     pixels.done = 0  # reading them again takes seconds, and makes sure of their names
-    for batch, some in stream.batches(256):
+    for batch, of_batch in stream.batches(256):
         pixels.append(batch)
-        names += some
+        names += of_batch
     return pixels.array, tuple(names)
 
 
@@ -200,17 +250,16 @@ def _duplicates(
     return found.training_groups, found.groups
 
 
-def _features(
-    pixels: np.ndarray, network: FeatureNetwork, workspace: Workspace
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features of the generated pictures and of their mirror images, each N×D."""
-
-    def of(pictures: np.ndarray) -> dict[str, np.ndarray]:
-        return {"features": features_of(pictures, network, show_progress=True)}
-
-    straight = workspace.stage("generated-features", lambda: of(pixels))
-    mirrored = workspace.stage("generated-features-mirrored", lambda: of(pixels[:, :, ::-1]))
-    return straight["features"], mirrored["features"]
+def _with_features(
+    pixels: np.ndarray, side: Side, rows: np.ndarray, network: FeatureNetwork, workspace: Workspace
+) -> Pictures:
+    """Return the generated pictures with their features and those of their mirror images."""
+    assert side.features is not None
+    mirrored = workspace.stage(
+        "generated-features-mirrored",
+        lambda: {"features": features_of(pixels[:, :, ::-1], network, show_progress=True)},
+    )
+    return Pictures(pixels, side.features[rows], mirrored["features"])
 
 
 def _with_partners(
@@ -236,7 +285,8 @@ def _with_partners(
 
 
 def _whole_set(
-    sides: Sides,
+    generated: Side,
+    real: Side,
     groups: np.ndarray,
     held_out: Path | None,
     network: FeatureNetwork,
@@ -246,34 +296,33 @@ def _whole_set(
     seed: int,
 ) -> WholeSet:
     """Return the statistics of the whole set, by the features that the score looks at."""
-    assert sides.generated.features is not None
-    assert sides.real.features is not None
+    assert generated.features is not None
+    assert real.features is not None
     excluded = None
-    if len(sides.real.features) == len(groups):
+    if len(real.features) == len(groups):
         excluded = np.ones(len(groups), dtype=bool)
         excluded[np.unique(groups, return_index=True)[1]] = False
     unseen = None
     if held_out is not None:
-        unseen = real_side_of(open_source(held_out), network, size_px=size_px, cache_dir=cache_dir)[
-            0
-        ].features
+        unseen, _ = real_side_of(open_source(held_out), network, size_px=size_px, cache_dir=cache_dir)
     return whole_set_statistics(
-        sides.generated.features, sides.real.features, held_out=unseen, excluded_real=excluded, seed=seed
+        generated.features,
+        real.features,
+        held_out=unseen.features if unseen else None,
+        excluded_real=excluded,
+        seed=seed,
     )
 
 
-def _scores(
-    sides: Sides, network: FeatureNetwork, inputs: _Inputs, device: str, cache_dir: Path, size_px: int
-) -> tuple[Score, ...]:
-    """Return the chosen network's score, and the competition's where the weights are at hand."""
-    scores = [score_sides(sides.generated, sides.real, network, warnings=list(sides.warnings))]
-    for name in RELEASED if size_px == COMPETITION_PX else ():
-        if name == network.name or not _at_hand(name, cache_dir):
-            continue
-        scores.append(
-            score(inputs.generated_path, inputs.real_path, network=name, device=device, cache_dir=cache_dir)
-        )
-    return tuple(scores)
+def _other_scores(
+    network: FeatureNetwork, inputs: _Inputs, device: str, cache_dir: Path, size_px: int
+) -> list[Score]:
+    """Return the scores by the competition's other networks whose weights are at hand."""
+    return [
+        score(inputs.generated_path, inputs.real_path, network=name, device=device, cache_dir=cache_dir)
+        for name in RELEASED
+        if size_px == COMPETITION_PX and name != network.name and _at_hand(name, cache_dir)
+    ]
 
 
 def _distance(score: Score) -> float:

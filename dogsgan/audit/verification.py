@@ -19,6 +19,7 @@ from dogsgan.audit.alignment import (
     multiple_correlation,
     picture_bands,
     refine,
+    shifted,
     turned,
     warp,
 )
@@ -30,7 +31,8 @@ from dogsgan.scoring.blockwise import blockwise
 
 _PICTURES_AT_ONCE = 32
 _SHORTLIST_FINE, _SHORTLIST_COARSE = 4, 8  # candidates of a picture that are aligned finely
-_TURNS = (0.0, math.radians(9), math.radians(-9))  # where alignment starts from, besides what was found
+_TURNS = (0.0, math.radians(9), math.radians(-9))  # where alignment starts from: what was found, turned
+_SHIFTS = ((0.1, 0.1), (-0.1, 0.1), (0.1, -0.1), (-0.1, -0.1))  # and shifted, by 3 px of 64
 _LEAST_SHARE = 0.15  # of a blend, in standard deviations: less of the second picture is no blend
 
 
@@ -161,9 +163,9 @@ def _similarity(pool: _Pool, transform: torch.Tensor, *, size_px: int) -> torch.
 
 def _aligned_finely(pool: _Pool) -> Aligned:
     """Return the best alignment of each pair: as it was found, or refined from one of several starts."""
-    starts = [
-        refine(pool.picture, pool.view, turned(pool.transform, turn), size_px=COARSE_PX) for turn in _TURNS
-    ]
+    places = [turned(pool.transform, turn) for turn in _TURNS]
+    places += [shifted(pool.transform, *shift) for shift in _SHIFTS]
+    starts = [refine(pool.picture, pool.view, place, size_px=COARSE_PX) for place in places]
     similarities = torch.stack([_similarity(pool, start, size_px=COARSE_PX) for start in starts])
     every = torch.arange(len(pool.transform), device=pool.transform.device)
     coarse = torch.stack(starts)[similarities.argmax(0), every]

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from dogsgan.cores import usable_cores
+from dogsgan.data.borders import add_border
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import Source, SourceImage
 from dogsgan.errors import DogsganError
@@ -57,8 +58,8 @@ class PictureStream:
     def _pictures(self) -> Iterator[tuple[str, np.ndarray]]:
         if self.source.crop_set is not None:
             crops = self.source.crop_set.pictures
-            for index, image in enumerate(self.source.images):
-                yield image.name, self._fitted(np.asarray(crops[index]), image.name)
+            for image in self.source.images:
+                yield image.name, self._fitted(np.asarray(crops[int(image.member)]), image.name)
             return
         for image, result in _in_threads(self._load, self.source.images):
             if isinstance(result, DogsganError):
@@ -81,6 +82,8 @@ class PictureStream:
     def _fitted(self, picture: np.ndarray, name: str) -> np.ndarray:
         height, width = picture.shape[:2]
         if self.resize:
+            if self.source.bordered:  # as the generator was shown them
+                picture = add_border(picture, self.size_px)
             return tf1_resize(picture, self.size_px)
         if (height, width) != (self.size_px, self.size_px):
             raise DogsganError(

@@ -129,48 +129,19 @@ def score(
         raise DogsganError(f"the statistics file {save_stats} should end in .npz")
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     opened = open_network(network, weights=weights, device=device, cache_dir=cache_dir)
-    sides = open_sides(generated, real, network=opened, batch_size=batch_size, cache_dir=cache_dir)
-    if save_stats is not None:
-        save_statistics(Path(save_stats), sides.real)
-    return score_sides(sides.generated, sides.real, opened, warnings=list(sides.warnings))
-
-
-@dataclass(frozen=True, eq=False)
-class Sides:
-    """Both sides of a comparison, as the competition looks at them."""
-
-    generated: Side
-    real: Side
-    warnings: tuple[str, ...]
-
-
-def open_sides(
-    generated: Path,
-    real: Path,
-    *,
-    network: FeatureNetwork,
-    batch_size: int | None = None,
-    cache_dir: Path | None = None,
-) -> Sides:
-    """Return the features of generated pictures and of the real ones, the latter from the cache if there.
-
-    Raises:
-        DogsganError: something is missing, unreadable, of the wrong size, or gives NaN.
-    """
-    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-    warnings: list[str] = []
     source = open_source(Path(generated))
-    size_px = _generated_size(source, network)
-    real_source = None if is_statistics_file(Path(real)) else open_source(Path(real))
-    generated_side = _generated_side(source, network, size_px, batch_size, warnings)
-    if real_source is None:
-        real_side = load_statistics(Path(real), dimension=network.dimension, network=network.name)
+    size_px = generated_size(source, opened)
+    generated_side, warnings = generated_side_of(source, opened, size_px=size_px, batch_size=batch_size)
+    if is_statistics_file(Path(real)):
+        real_side = load_statistics(Path(real), dimension=opened.dimension, network=opened.name)
     else:
         real_side, noted = real_side_of(
-            real_source, network, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
+            open_source(Path(real)), opened, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
         )
         warnings += noted
-    return Sides(generated_side, real_side, tuple(warnings))
+    if save_stats is not None:
+        save_statistics(Path(save_stats), real_side)
+    return score_sides(generated_side, real_side, opened, warnings=warnings)
 
 
 def score_sides(
@@ -220,7 +191,7 @@ def _on(side: Side, network: FeatureNetwork) -> torch.Tensor:
     return torch.as_tensor(side.features).to(network.device if network.device.type == "cuda" else "cpu")
 
 
-def _generated_size(source: Source, network: FeatureNetwork) -> int:
+def generated_size(source: Source, network: FeatureNetwork) -> int:
     if len(source.images) < 2:
         raise DogsganError(f"{source.path} holds {len(source.images)} picture(s): a score needs at least 2")
     size_px = size_of_first(source)
@@ -233,9 +204,14 @@ def _generated_size(source: Source, network: FeatureNetwork) -> int:
     return size_px
 
 
-def _generated_side(
-    source: Source, network: FeatureNetwork, size_px: int, batch_size: int | None, warnings: list[str]
-) -> Side:
+def generated_side_of(
+    source: Source, network: FeatureNetwork, *, size_px: int, batch_size: int | None = None
+) -> tuple[Side, list[str]]:
+    """Return the features of generated pictures of `size_px`, and warnings.
+
+    Raises:
+        DogsganError: a picture cannot be read or has another size, or a feature is NaN.
+    """
     stream = PictureStream(source, size_px, resize=False, skip_unreadable=False)
     features = features_of_batches(
         stream.batches(batch_size or network.batch_size),
@@ -243,11 +219,14 @@ def _generated_side(
         total=len(stream),
         description="generated",
     )
+    warnings = []
     if stream.not_png:
         warnings.append(
             f"{stream.not_png:,} generated pictures are not PNG: the competition refuses such a file"
         )
-    return Side(statistics=statistics_of(features), features=features, description=source.description)
+    return Side(
+        statistics=statistics_of(features), features=features, description=source.description
+    ), warnings
 
 
 def real_side_of(

@@ -115,7 +115,7 @@ def cache_path(cache_dir: Path, source: Source, network: FeatureNetwork, *, size
 
     That is the contents of every picture in order, the size they are resized to, the network and its weights.
     """
-    digest = hashlib.sha256(f"{network.identity} {size_px}".encode())
+    digest = hashlib.sha256(f"{network.identity} {size_px}{' bordered' * source.bordered}".encode())
     if source.crop_set is not None:
         digest.update(source.crop_set.fingerprint.encode())
     else:

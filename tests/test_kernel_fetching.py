@@ -105,7 +105,9 @@ def test_an_output_without_the_zip_says_what_there_is(output, tmp_path):
         fetch_output(KERNEL, tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["../evil.txt", "/tmp/evil.txt", "a/../../evil.txt", "..\\evil.txt", "a\x1b[2J"])
+@pytest.mark.parametrize(
+    "name", ["../evil.txt", "/tmp/evil.txt", "a/../../evil.txt", "..\\evil.txt", "a\x1b[2J"]
+)
 def test_no_file_is_written_outside_the_folder(output, tmp_path, name):
     output.files[name] = b"evil"
     with pytest.raises(DogsganError, match="unsafe name"):
@@ -115,7 +117,9 @@ def test_no_file_is_written_outside_the_folder(output, tmp_path, name):
 
 def test_an_error_page_never_becomes_the_zip(output, tmp_path):
     output.replies["file:images.zip"] = [Reply("<Error>Expired</Error>", 403, content_type="application/xml")]
-    with pytest.raises(DogsganError, match=r"will not hand out images\.zip \(403\): run the command again") as raised:
+    with pytest.raises(
+        DogsganError, match=r"will not hand out images\.zip \(403\): run the command again"
+    ) as raised:
         fetch_output(KERNEL, tmp_path / "out")
     assert "s3cr3t" not in str(raised.value)
     assert raised.value.__cause__ is None  # its text would show the signed address

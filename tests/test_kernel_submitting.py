@@ -71,7 +71,10 @@ REFUSALS = [
         "competitions/generative-dog-images/rules",
     ),
     (refusal(403, "Permission 'competitions.participate' was denied"), "there is no such competition"),
-    (refusal(404, "Could not find provided notebook"), "Could not find provided notebook.: check the competition"),
+    (
+        refusal(404, "Could not find provided notebook"),
+        "Could not find provided notebook.: check the competition",
+    ),
     (
         refusal(400, "Your team has used its daily Submission allowance (5) today"),
         "used its daily Submission allowance",

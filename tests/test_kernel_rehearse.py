@@ -20,11 +20,17 @@ COUNT = 60
 BUDGET_S, HANGING_BUDGET_S = 240.0, 90.0
 DISK_MB = 5  # room for the crops and two checkpoints
 QUICK = setting_code("dogsgan.sampling", "STATISTICS_IMAGES", 64)
+SAFE = setting_code("dogsgan.kernel.inside.safety", "MOST_COST", 1.0)  # as if the budget were hours
 
 isolated_only = pytest.mark.skipif(namespaces() is None, reason="no namespaces are allowed here")
 
 REHEARSALS = {
-    "hang": {"mount": "zips", "fault": "hang", "budget_s": HANGING_BUDGET_S, "images": 10**6},
+    "hang": {
+        "mount": "zips",
+        "fault": "hang,endless-sampling",
+        "budget_s": HANGING_BUDGET_S,
+        "images": 10**6,
+    },
     "well": {"mount": "competition", "as_notebook": True, "without": ("defusedxml",)},
     "nan": {"mount": "competitions", "fault": "nan,lost-gpu", "images": 80},
     "gpu": {"mount": "top", "fault": "gpu"},
@@ -47,7 +53,7 @@ def rehearsals(source, tmp_path_factory):
         folder = tmp_path_factory.mktemp(name) / "tiny-dogs"
         build_kernel(RECIPE, folder, user="ann", count=COUNT, images=images, as_notebook=as_notebook)
         out = folder.parent / "output"
-        defaults = {"budget_s": BUDGET_S, "data": source, "quiet": True, "out": out, "prelude": QUICK}
+        defaults = {"budget_s": BUDGET_S, "data": source, "quiet": True, "out": out, "prelude": QUICK + SAFE}
         return rehearse(folder, **{**defaults, **settings})
 
     wanted = {name: s for name, s in REHEARSALS.items() if namespaces() or not s.get("disk_mb")}
@@ -112,13 +118,16 @@ def test_a_killed_trainer_goes_on_from_its_checkpoint(rehearsals):
     assert "NOT isolated" in report.summary()  # this one runs without namespaces
 
 
-def test_a_trainer_that_hangs_until_the_limit_costs_no_zip(rehearsals):
+def test_a_trainer_and_a_sampler_that_hang_until_the_limit_cost_no_zip(rehearsals):
+    """What is submitted then was written halfway through training."""
     report = outcome(rehearsals["hang"])
     assert report.ok, report.summary()  # killed at the very limit, the rehearsal would say so
     assert report.ended == "exited"
-    assert any("overran" in event for event in report.events)
+    assert any("training ended: it overran" in event for event in report.events)
+    assert any("sampling on the CPU failed: it overran" in event for event in report.events)
+    assert any("written for safety" in event for event in report.events)
     assert report.images_seen == 16
-    assert 0 < report.left_s < 0.7 * HANGING_BUDGET_S
+    assert 0 < report.left_s < 0.1 * HANGING_BUDGET_S
 
 
 @isolated_only

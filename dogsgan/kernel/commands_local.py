@@ -54,7 +54,9 @@ def _add_rehearse(commands: Any) -> None:
         "run a built kernel here as Kaggle would",
         "kernel rehearse kernels/dogs-sagan --minutes 5 --data dogs.zip",
     )
-    rehearse.add_argument("kernel", type=Path, metavar="FOLDER", help="folder of the kernel")
+    rehearse.add_argument(
+        "kernel", type=Path, nargs="?", metavar="FOLDER", help="folder of the kernel (the one in kernels/)"
+    )
     rehearse.add_argument("--minutes", type=float, default=5.0, help="the hard limit (5)")
     rehearse.add_argument(
         "--count", type=positive, help="generate fewer pictures, where 10000 take most of the time"
@@ -68,7 +70,8 @@ def _add_rehearse(commands: Any) -> None:
     rehearse.add_argument("--out", type=Path, metavar="FOLDER", help="keep what the kernel leaves")
     rehearse.add_argument(
         "--fault",
-        help="bring about gpu, lost-gpu, nan, hang, kill or crash, or several: the zip should still come",
+        help="bring about gpu, lost-gpu, nan, hang, kill, crash or endless-sampling, or several with commas: "
+        "the zip should still come",
     )
     rehearse.add_argument("--memory", type=float, default=13.0, metavar="GB", help="limit (13)")
     rehearse.add_argument("--disk", type=positive, metavar="MB", help="room in every folder (no limit)")
@@ -97,10 +100,10 @@ def _build(args: argparse.Namespace) -> Outcome:
 
 
 def _rehearse(args: argparse.Namespace) -> Outcome:
-    from dogsgan.kernel.rehearse import rehearse
+    from dogsgan.kernel.rehearse import only_kernel, rehearse
 
     report = rehearse(
-        args.kernel,
+        args.kernel or only_kernel(),
         budget_s=60 * args.minutes,
         count=args.count,
         data=args.data,

@@ -91,6 +91,23 @@ sys.meta_path.insert(0, _After("dogsgan.sampling", _lost_by_now))
 """
 
 
+_ENDLESS_SAMPLING = """
+def _endless(stages):
+    import os, time
+    write = stages.write_samples
+
+    def write_samples(*arguments, **settings):
+        if not os.nice(0):  # the one for safety is nice
+            time.sleep(1e6)
+        return write(*arguments, **settings)
+
+    stages.write_samples = write_samples
+
+
+sys.meta_path.insert(0, _After("dogsgan.stages", _endless))
+"""
+
+
 def _in_step(action: str, *, steps: int = 6) -> str:
     return _AFTER_IMPORT + _STEP_FAULT.format(action=action, steps=steps)
 
@@ -98,14 +115,15 @@ def _in_step(action: str, *, steps: int = 6) -> str:
 FAULTS = {
     "gpu": _AFTER_IMPORT + _LISTED_GPU,
     "lost-gpu": _AFTER_IMPORT + _LISTED_GPU + _LOST_GPU,
+    "endless-sampling": _AFTER_IMPORT + _ENDLESS_SAMPLING,
     "nan": _in_step("return values * math.nan"),
     "hang": _in_step("time.sleep(1e6)"),
     "kill": _in_step('os.environ.get("RANK") == "0" or os.kill(os.getpid(), signal.SIGKILL)'),
     "crash": _in_step('raise RuntimeError("CUDA error: unspecified launch failure")'),
 }
 """Name of a fault to its code: two GPUs that are listed and unusable, or gone when it comes to sampling
-(until then two processes on the CPU stand for them); training that diverges, hangs, is killed (of several
-processes one) or crashes after a few steps."""
+(until then two processes on the CPU stand for them); a last sampling that does not end; training that
+diverges, hangs, is killed (of several processes one) or crashes after a few steps."""
 
 
 def setting_code(module: str, name: str, value: object) -> str:

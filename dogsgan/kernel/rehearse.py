@@ -161,6 +161,20 @@ def rehearse(
     return report
 
 
+def only_kernel(folder: Path = Path("kernels")) -> Path:
+    """Return the one kernel that was built in `folder`.
+
+    Raises:
+        DogsganError: there is none, or more than one.
+    """
+    built = sorted(path.parent for path in folder.glob(f"*/{METADATA_FILE}"))
+    if not built:
+        raise DogsganError(f"{folder}/ holds no kernel: build one there, or name the folder of another")
+    if len(built) > 1:
+        raise DogsganError(f"which kernel? Name one of {', '.join(map(str, built))}")
+    return built[0]
+
+
 @contextlib.contextmanager
 def _surroundings() -> Iterator[Surroundings]:
     folder = Path(tempfile.mkdtemp(prefix="dogsgan-rehearsal-"))

@@ -159,6 +159,11 @@ class Children:
         if self._running is not None:
             _signal_group(self._running, signal.SIGTERM)
 
+    def kill(self) -> None:
+        """Kill the child that runs, if one does."""
+        if self._running is not None:
+            _signal_group(self._running, signal.SIGKILL)
+
 
 def _watch(
     child: "subprocess.Popen[bytes]", listener: _Listener, *, stop_at: float, grace_s: float, stall_s: float

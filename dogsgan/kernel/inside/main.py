@@ -20,7 +20,8 @@ from dogsgan.kernel.inside.attempts import Training
 from dogsgan.kernel.inside.children import Ended
 from dogsgan.kernel.inside.machine import choose_machine
 from dogsgan.kernel.inside.mounts import find_data
-from dogsgan.kernel.inside.outputs import keep
+from dogsgan.kernel.inside.outputs import keep, sweep
+from dogsgan.kernel.inside.safety import SafetyZip
 from dogsgan.kernel.inside.session import Session
 from dogsgan.kernel.inside.settings import Settings
 
@@ -44,6 +45,7 @@ class Kernel:
         self.source: Path | None = None
         self.crops: dict[str, Any] = {}
         self.training: Training | None = None
+        self.safety = SafetyZip(self.session, self._to_sample)
         self.sampled: dict[str, Any] = {}
 
     def work(self) -> int:
@@ -113,6 +115,7 @@ class Kernel:
         """Keep what is worth keeping, say what happened, and return the exit status: 0 with a valid zip."""
         session = self.session
         run = self.training.runs[-1] if self.training else None
+        sweep(session.working)
         for problem in keep(run, self._crops_folder, session.working):
             session.note(problem)
         with contextlib.suppress(DogsganError, OSError):
@@ -148,7 +151,8 @@ class Kernel:
     def _train(self) -> None:
         recipe, gpus = choose_machine(self.session)
         self.training = Training(self.session, recipe, gpus=gpus, crops=self._crops_folder)
-        self.training.go_on_until_the_end()
+        with self.safety:
+            self.training.go_on_until_the_end()
 
     def _sample(self) -> None:
         session, clock = self.session, self.session.clock
@@ -158,27 +162,35 @@ class Kernel:
             if self.sampled:
                 return
             session.note(f"sampling on the GPU failed ({ended.reason()}): the CPU samples")
-        ended = self._sample_on([], stop_at=clock.last_call_at)
+        ended = self._sample_on([], stop_at=clock.ends_at if self.safety.report else clock.last_call_at)
         if not self.sampled:
             session.note(f"sampling on the CPU failed: {ended.reason()}")
+            self._fall_back_on_safety()
+
+    def _fall_back_on_safety(self) -> None:
+        self.sampled = self.safety.report
+        if self.sampled:
+            self.session.note("images.zip is the one that was written for safety, halfway through training")
 
     def _sample_on(self, gpus: list[int], *, stop_at: float) -> Ended:
-        session, settings = self.session, self.session.settings
-        recipe = self.training.recipe if self.training else settings.cpu_recipe
-        request = {
-            "generators": [str(path) for path in self.training.generators()] if self.training else [],
-            "recipe": recipe.to_json(),
+        request = {**self._to_sample(), "device": "auto" if gpus else "cpu"}
+        ended = self.session.run("sample", request, stop_at=stop_at, gpus=gpus)
+        self.sampled = ended.answer or {}
+        return ended
+
+    def _to_sample(self) -> dict[str, Any]:
+        session, settings, training = self.session, self.session.settings, self.training
+        return {
+            "generators": [str(path) for path in training.generators()] if training else [],
+            "recipe": (training.recipe if training else settings.cpu_recipe).to_json(),
             "class_count": self.crops.get("breeds", 0),
             "out": str(session.working / "images.zip"),
             "grid": str(session.working / "samples.png"),
             "count": settings.count,
             "seed": settings.seed,
             "truncation": settings.truncation,
-            "device": "auto" if gpus else "cpu",
+            "device": "cpu",
         }
-        ended = session.run("sample", request, stop_at=stop_at, gpus=gpus)
-        self.sampled = ended.answer or {}
-        return ended
 
     def _report(self) -> dict[str, Any]:
         training = self.training

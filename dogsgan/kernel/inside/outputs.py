@@ -67,6 +67,12 @@ def keep(run: Path | None, crops: Path, working: Path) -> list[str]:
     return problems
 
 
+def sweep(working: Path) -> None:
+    """Remove what a sampler that was killed left half-written."""
+    for partial in working.glob(".*.partial"):
+        partial.unlink(missing_ok=True)
+
+
 def _spread(folder: Path) -> list[Path]:
     """Return at most `MOST_GRIDS` grids, evenly over the run, the last included."""
     grids = sorted(folder.glob("*.png"))

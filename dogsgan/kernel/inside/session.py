@@ -38,18 +38,28 @@ class Session:
         self.scratch = self.scratches[0]
 
     def run(
-        self, part: str, request: dict[str, Any], *, stop_at: float, gpus: Sequence[int] | None = ()
+        self,
+        part: str,
+        request: dict[str, Any],
+        *,
+        stop_at: float,
+        gpus: Sequence[int] | None = (),
+        beside: Children | None = None,
     ) -> Ended:
-        """Run one part as a child that sees `gpus`; None shows it whatever there is."""
+        """Run one part as a child that sees `gpus`; None shows it whatever there is.
+
+        It may be one of other `Children`, `beside` those of the session: how slowly such a one starts tells
+        nothing of the next.
+        """
         command = launch.command(part, request, processes=len(gpus or ()) if part == "train" else 1)
-        ended = self._children.run(
+        ended = (beside or self._children).run(
             command,
             environment=launch.environment(self._package, gpus=gpus),
             stop_at=stop_at,
             grace_s=self.clock.grace_s,
             stall_s=self.settings.stall_s,
         )
-        if ended.ready_after_s is not None:
+        if ended.ready_after_s is not None and beside is None:
             self.clock.note_startup(ended.ready_after_s)
         return ended
 

@@ -93,6 +93,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
 
 def sample(request: dict[str, Any]) -> dict[str, Any]:
     """Sample the newest generator that can be sampled into the zip, and check the zip."""
+    os.nice(request.get("niceness", 0))  # before any thread is there
     from dogsgan.stages import save_sample_grid
     from dogsgan.submission import check_submission
 

@@ -1,0 +1,56 @@
+"""images.zip halfway through training already, should the last sampling not come to its end."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+from dogsgan.kernel.inside.children import Children
+from dogsgan.kernel.inside.session import Session
+
+SHARE = 0.5  # of the budget has passed when it is written
+MOST_COST = 0.05  # of the budget: where sampling takes more, training is not disturbed
+NICENESS = 19  # training goes first
+
+
+class SafetyZip:
+    """Samples the newest generator once, on the CPU, beside the training that this context encloses.
+
+    `report` is what the sampler said; it is empty as long as there is no such zip. Its place is the final
+    one's, which replaces it. Leaving the context ends a sampler that still runs.
+    """
+
+    def __init__(self, session: Session, request: Callable[[], dict[str, Any]]) -> None:
+        """Ask `request` for what to sample when the time has come."""
+        self._session, self._request = session, request
+        self._children = Children(lambda text, moving: None)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._write_when_due, daemon=True)
+        self.report: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        clock, settings = self._session.clock, self._session.settings
+        if clock.rescue_s <= MOST_COST * settings.budget_s:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        while self._thread.is_alive():
+            self._children.kill()
+            self._thread.join(timeout=0.1)
+
+    def _write_when_due(self) -> None:
+        session = self._session
+        clock = session.clock
+        due_at = clock.started + SHARE * session.settings.budget_s
+        if self._over.wait(timeout=max(0.0, due_at - time.monotonic())):
+            return
+        request = {**self._request(), "niceness": NICENESS}
+        ended = session.run("sample", request, stop_at=clock.ends_at, beside=self._children)
+        self.report = ended.answer or {}
+        if self.report:
+            images_seen = self.report["images_seen"]
+            session.log.say(f"for safety, images.zip is there by the generator of {images_seen:,} images")
+        elif not self._over.is_set():
+            session.log.say(f"there is no images.zip for safety yet: {ended.reason()}")

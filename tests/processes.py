@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 LIMIT_S = 150.0
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["torch.distributed", "timm.utils", "dogsgan.training.loop", "tiny"])
+_context.set_forkserver_preload(
+    ["torch.distributed", "timm.utils", "matplotlib.figure", "matplotlib.backends.backend_agg"]
+)
 
 
 class Member(NamedTuple):

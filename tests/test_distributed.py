@@ -18,6 +18,8 @@ from tiny import RECIPE, crop_set
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
+from dogsgan.device import repeatable
+from dogsgan.errors import DogsganError
 from dogsgan.kernel.inside.children import ANSWER, READY
 from dogsgan.kernel.inside.launch import command
 from dogsgan.training import loop, step, ticker
@@ -85,6 +87,39 @@ def test_both_processes_see_the_batches_of_one(data):
         assert torch.equal(torch.cat(z), step._noise(whole))
 
 
+# Who takes part.
+
+
+@pytest.fixture
+def second_of_two(monkeypatch):
+    names = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in {**names, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_size_that_somebody_else_set_starts_no_team(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with open_team("cpu") as team:
+        assert team.leads
+        assert not team.is_several
+
+
+def test_several_machines_are_refused(second_of_two, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(DogsganError, match="several machines"), open_team("cpu"):
+        pass
+
+
+def test_one_gpu_for_all_is_refused(second_of_two, monkeypatch):
+    with pytest.raises(DogsganError, match="take auto or cuda"), open_team("cuda:0"):
+        pass
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(DogsganError, match="number 1 is none: start fewer"), open_team("auto"):
+        pass
+
+
 # What training does.
 
 
@@ -99,9 +134,11 @@ def all_tensors(state: TrainingState) -> dict[str, torch.Tensor]:
     return {f"{p}.{n}": t.clone() for p, network in players.items() for n, t in network.state_dict().items()}
 
 
-def trained(recipe: Recipe, data: Path, steps: int) -> dict[str, dict[str, torch.Tensor]]:
+def trained(
+    recipe: Recipe, data: Path, steps: int, *, device: str = "cpu"
+) -> dict[str, dict[str, torch.Tensor]]:
     """Return the gradients of the first step, how far every tensor moved, and where everything stands."""
-    with open_team("cpu") as team:
+    with open_team(device) as team, repeatable():
         state = TrainingState(recipe, CropSet.open(data), team.device, team=team)
         plain_descent(state)
         before, loss, gradients = all_tensors(state), build_loss(recipe.training), {}
@@ -113,11 +150,12 @@ def trained(recipe: Recipe, data: Path, steps: int) -> dict[str, dict[str, torch
         after = all_tensors(state)
         moved = {name: tensor - before[name] for name, tensor in after.items()}
         place = {"random": state.random.get_state(), "order": state.batches.state_dict()["order"]}
-        return {"gradients": gradients, "moved": moved, "after": after, "place": place}
+        found = {"gradients": gradients, "moved": moved, "after": after, "place": place}
+        return {group: {name: t.cpu() for name, t in tensors.items()} for group, tensors in found.items()}
 
 
-def member_trained(rank, recipe, data, steps, out):
-    torch.save(trained(recipe, data, steps), out / f"{rank}.pt")
+def member_trained(rank, recipe, data, steps, out, device):
+    torch.save(trained(recipe, data, steps, device=device), out / f"{rank}.pt")
 
 
 def relative_difference(found, expected, player: str) -> float:
@@ -133,11 +171,15 @@ PARITY = {
 }
 
 
+TWO_GPUS = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two GPUs")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=TWO_GPUS)])
 @pytest.mark.parametrize(("recipe", "steps"), PARITY.values(), ids=PARITY.keys())
-def test_two_processes_train_like_one_with_twice_the_batch(data, tmp_path, recipe, steps):
+def test_two_processes_train_like_one_with_twice_the_batch(data, tmp_path, recipe, steps, device):
     """The same averaged gradients and the same steps, but for the order of sums; the same random states."""
-    alone = trained(recipe, data.path, steps)
-    in_processes(member_trained, recipe, data.path, steps, tmp_path)
+    alone = trained(recipe, data.path, steps, device=device)
+    in_processes(member_trained, recipe, data.path, steps, tmp_path, device)
     both = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     for player in ("generator", "discriminator"):
         assert relative_difference(both[0]["gradients"], alone["gradients"], player) < 1e-5
@@ -200,7 +242,10 @@ def member_run(rank, recipe, data, run, settings):
     return dataclasses.replace(report, seconds=0.0)
 
 
-def run_in_two(data: CropSet, run: Path, *, recipe: Recipe = RECIPE, work=member_run, **settings):
+SILENT = with_training(tick_images=10**9)
+
+
+def run_in_two(data: CropSet, run: Path, *, recipe: Recipe = SILENT, work=member_run, **settings):
     """Train in two processes; return the report of both, and what they said."""
     members = in_processes(work, recipe, data.path, run, settings)
     assert members[0].result == members[1].result
@@ -222,14 +267,14 @@ def member_that_must_not_write(rank, *arguments):
 
 def test_a_run_of_two_is_written_by_one_and_goes_on_to_the_last_bit(data, tmp_path):
     straight, resumed, alone = (tmp_path / name for name in ("straight", "resumed", "alone"))
-    report, _ = run_in_two(data, straight, work=member_that_must_not_write, images=[48])
-    assert (report.images_seen, report.stopped_by) == (48, "images")
-    _, said = run_in_two(data, resumed, images=[20, 48])
+    report, _ = run_in_two(data, straight, recipe=RECIPE, work=member_that_must_not_write, images=[32])
+    assert (report.images_seen, report.stopped_by) == (32, "images")
+    _, said = run_in_two(data, resumed, recipe=RECIPE, images=[20, 32])
     assert_same_run(straight, resumed)
     assert said.count("going on with") == 1
 
     # One process sees what two did.
-    train(RECIPE, data, alone, images=48, device="cpu")
+    train(RECIPE, data, alone, images=32, device="cpu")
     assert {path.name for path in straight.iterdir()} == {path.name for path in alone.iterdir()}
     ours, theirs = read_log(straight), read_log(alone)
     assert [line["images_seen"] for line in ours] == [line["images_seen"] for line in theirs]
@@ -239,9 +284,9 @@ def test_a_run_of_two_is_written_by_one_and_goes_on_to_the_last_bit(data, tmp_pa
 
 def test_a_run_goes_on_with_another_number_of_processes(data, tmp_path):
     """The data and the noise are those of a run that was never interrupted."""
-    train(RECIPE, data, tmp_path / "straight", images=32, device="cpu")
+    train(SILENT, data, tmp_path / "straight", images=32, device="cpu")
     run_in_two(data, tmp_path / "run", images=[12])
-    train(RECIPE, data, tmp_path / "run", images=20, device="cpu")
+    train(SILENT, data, tmp_path / "run", images=20, device="cpu")
     run_in_two(data, tmp_path / "run", images=[32])
     ours, theirs = saved_state(tmp_path / "run"), saved_state(tmp_path / "straight")
     assert ours["images_seen"] == 32
@@ -294,8 +339,8 @@ def member_diverging(rank, *arguments):
 
 
 def test_a_loss_that_is_none_in_one_takes_both_back(data, tmp_path):
-    report, said = run_in_two(data, tmp_path / "run", work=member_diverging, images=[48])
-    assert (report.stopped_by, report.images_seen, report.rollbacks) == ("images", 48, 1)
+    report, said = run_in_two(data, tmp_path / "run", work=member_diverging, images=[36])
+    assert (report.stopped_by, report.images_seen, report.rollbacks) == ("images", 36, 1)
     assert said.count("diverged") == 1
     weights = load_file(tmp_path / "run" / GENERATOR_FILE)
     assert all(tensor.isfinite().all() for tensor in weights.values() if tensor.is_floating_point())
@@ -338,14 +383,14 @@ def member_lost(rank, how, *arguments):
 
 @pytest.mark.parametrize("how", ["ends", "hangs"])
 def test_who_loses_the_other_ends_and_leaves_the_last_checkpoint(data, tmp_path, how):
-    arguments = (how, RECIPE, data.path, tmp_path / "run", {"images": [10**9]})
-    timeout_s = 8.0 if how == "hangs" else 10 * LIMIT_S  # one that has ended is missed at once
+    arguments = (how, SILENT, data.path, tmp_path / "run", {"images": [10**9]})
+    timeout_s = 6.0 if how == "hangs" else 10 * LIMIT_S  # one that has ended is missed at once
     survivor, lost = in_processes(member_lost, *arguments, wait_for_all=False, timeout_s=timeout_s)
     assert lost.result is None
     assert survivor.result.startswith("ProcessLost: process 0 of 2 lost another one")
     assert "\n" not in survivor.result
     assert (tmp_path / "run" / GENERATOR_FILE).is_file()
-    assert train(RECIPE, data, tmp_path / "run", images=20, device="cpu").images_seen == 20
+    assert train(SILENT, data, tmp_path / "run", images=20, device="cpu").images_seen == 20
 
 
 # As a kernel starts it.
@@ -353,7 +398,7 @@ def test_who_loses_the_other_ends_and_leaves_the_last_checkpoint(data, tmp_path,
 
 def start_in_two(data: CropSet, run: Path) -> subprocess.Popen:
     request = {
-        "recipe": RECIPE.to_json(),
+        "recipe": SILENT.to_json(),
         "crops": str(data.path),
         "run": str(run),
         "images": 10**9,

@@ -200,10 +200,10 @@ def _distance_marks(audit: Audit, flagged: list[Finding]) -> list[Mark]:
     """Return the flag threshold, or where it is not known how far flagged pictures reach, and epsilon."""
     marks = []
     if audit.distance_threshold is not None:
-        marks.append(Mark(audit.distance_threshold, f"flagged below {audit.distance_threshold:.3f}", "flag"))
+        marks.append(Mark(audit.distance_threshold, f"flagged below {audit.distance_threshold:#.3g}", "flag"))
     elif flagged:
         farthest = max(finding.distance for finding in flagged)
-        marks.append(Mark(farthest, f"flagged up to {farthest:.3f}", "flag"))
+        marks.append(Mark(farthest, f"flagged up to {farthest:#.3g}", "flag"))
     epsilon = next((score.epsilon for score in audit.scores if score.network == audit.network), None)
     if epsilon is not None:
         marks.append(Mark(epsilon, f"ε {epsilon:g}, for the mean", "epsilon"))
@@ -214,7 +214,7 @@ def _similarity_marks(audit: Audit, flagged: list[Finding]) -> list[Mark]:
     values = _similarities(flagged)
     if audit.similarity_threshold is not None:
         threshold = audit.similarity_threshold
-        return [Mark(threshold, f"flagged above {threshold:.3f}", "flag")]
+        return [Mark(threshold, f"flagged above {threshold:#.3g}", "flag")]
     if len(values):
-        return [Mark(float(values.min()), f"flagged from {values.min():.3f}", "flag")]
+        return [Mark(float(values.min()), f"flagged from {values.min():#.3g}", "flag")]
     return []

@@ -144,8 +144,13 @@ class Audit:
         return len({name for group in self.duplicates for name in group.generated})
 
     def kind_counts(self) -> dict[str, int]:
-        """Return how many flagged pictures there are of each family of kinds, the most frequent first."""
-        counts = Counter(finding.family or "unnamed" for finding in self.flagged)
+        """Return how many flagged pictures show each kind of copying, the most frequent first.
+
+        A picture that was cropped and mirrored counts as a `crop` and as a `flip`.
+        """
+        counts = Counter(
+            step for finding in self.flagged for step in (finding.family or "unnamed").split(" + ")
+        )
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def headline(self) -> str:

@@ -5,8 +5,10 @@ A checkpoint is a folder `checkpoints/<images seen>` with `weights.safetensors` 
 (the rest, read with `weights_only`). It appears under its name only when complete.
 """
 
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +39,23 @@ def save_checkpoint(state: TrainingState, run: Path) -> Path:
         for prefix, network in state.networks().items()
         for name, tensor in network.state_dict().items()
     }
-    try:
-        with atomic_path(folder) as partial:
-            partial.mkdir()
-            save_file(weights, partial / WEIGHTS)
-            torch.save(state.state_dict(), partial / STATE)
-            _save_generator(partial / GENERATOR_FILE, state)
-    except (SafetensorError, RuntimeError) as error:  # both libraries hide the system's error in their own
-        raise DogsganError(
-            f"cannot write checkpoint {folder} ({_first_line(error)}): free some space"
-        ) from error
+    with _explained(folder), atomic_path(folder) as partial:
+        partial.mkdir()
+        save_file(weights, partial / WEIGHTS)
+        torch.save(state.state_dict(), partial / STATE)
+        _save_generator(partial / GENERATOR_FILE, state)
     for old in checkpoints(run)[: -state.recipe.training.keep_checkpoints]:
         shutil.rmtree(old)
     return folder
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say what both libraries hide in errors of their own: the disk is full or cannot be written to."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        raise DogsganError(f"cannot write {path} ({_first_line(error)}): free some space") from error
 
 
 def _save_generator(path: Path, state: TrainingState) -> None:
@@ -68,6 +74,17 @@ def publish_generator(folder: Path, run: Path) -> None:
     """Make the averaged generator of a checkpoint the one that the run is sampled by."""
     with atomic_path(run / GENERATOR_FILE) as partial:
         shutil.copyfile(folder / GENERATOR_FILE, partial)
+
+
+def publish_without_checkpoint(state: TrainingState, run: Path) -> None:
+    """Make the averaged generator of `state` the one that the run is sampled by: a tenth of a checkpoint.
+
+    Raises:
+        DogsganError: the disk has no room even for that; the run's generator is the one it was.
+    """
+    target = run / GENERATOR_FILE
+    with _explained(target), atomic_path(target) as partial:
+        _save_generator(partial, state)
 
 
 def sweep(run: Path) -> None:

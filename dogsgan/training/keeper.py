@@ -52,6 +52,7 @@ class Keeper:
         self.state, self.run, self.deadline = state, run, deadline
         saved = bool(checkpoint.checkpoints(run)) if state.team.leads else False
         self._saved_at = state.team.from_leader(state.images_seen if saved else -1)
+        self._tried_at = self._saved_at
 
     def has_saved(self) -> bool:
         """Return whether there is a checkpoint to return to."""
@@ -59,10 +60,14 @@ class Keeper:
 
     def is_due(self) -> bool:
         interval = self.state.recipe.training.checkpoint_images
-        return self.state.images_seen // interval > max(self._saved_at, 0) // interval
+        return self.state.images_seen // interval > max(self._tried_at, 0) // interval
 
     def save(self) -> None:
-        """Write checkpoint and generator; a disk that is full costs the checkpoint, not the run."""
+        """Write checkpoint and generator; a disk that is full costs the checkpoint, not the run.
+
+        The generator alone may still fit; a checkpoint is tried again when the next is due.
+        """
+        self._tried_at = self.state.images_seen
         if self.state.team.leads:
             self._write()
         self._saved_at = self.state.team.from_leader(self._saved_at)
@@ -79,8 +84,16 @@ class Keeper:
         except DogsganError as error:
             if not (self.run / checkpoint.GENERATOR_FILE).exists():
                 raise
-            say(f"checkpoint at {state.images_seen:,} images not written: {error}")
+            generator = "its generator is" if self._publishes_alone() else "nor is its generator"
+            say(f"checkpoint at {state.images_seen:,} images not written: {error} ({generator})")
         self.deadline.note_saving(time.monotonic() - began)
+
+    def _publishes_alone(self) -> bool:
+        try:
+            checkpoint.publish_without_checkpoint(self.state, self.run)
+        except DogsganError:
+            return False
+        return True
 
     def give_up_to_last_save(self) -> None:
         """Have the state's counts say what is on disk, without touching its device.
@@ -95,7 +108,7 @@ class Keeper:
     def restore(self) -> None:
         """Go back to the last good state."""
         restore_latest(self.state, self.run)
-        self._saved_at = self.state.images_seen
+        self._saved_at = self._tried_at = self.state.images_seen
         self._cut_log()
 
     def _cut_log(self) -> None:

@@ -1,9 +1,12 @@
 """Training in a child process, begun again from its last checkpoint, on fewer GPUs or in smaller batches."""
 
 import dataclasses
+import json
 import time
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from dogsgan.config import Recipe
 from dogsgan.kernel.inside.children import Ended
@@ -27,14 +30,14 @@ class Training:
     def go_on_until_the_end(self) -> None:
         """Train until the time or the images are up, or nothing is left to try."""
         for _ in range(MOST_ATTEMPTS):
-            before = self._reached()
+            before = self.reached()
             ended = self._attempt()
             if ended.answer is None:
                 self.session.note(f"training ended: {ended.reason()}")
             else:
                 self.report = ended.answer
                 self._note_unless_planned(self.report)
-            if not self._can_go_on(ended, progressed=self._reached() > before):
+            if not self._can_go_on(ended, progressed=self.reached() > before):
                 return
 
     def generators(self) -> list[Path]:
@@ -42,9 +45,15 @@ class Training:
         found: list[Path] = []
         for run in reversed(self.runs):
             checkpoints = sorted((run / "checkpoints").glob("*"), reverse=True)
-            found += [folder / GENERATOR_FILE for folder in checkpoints if folder.name.isdigit()]
-            found.append(run / GENERATOR_FILE)
+            paths = [folder / GENERATOR_FILE for folder in checkpoints if folder.name.isdigit()]
+            # The run's own is a copy of the newest, or newer where the disk had no room for a checkpoint.
+            found += sorted([*paths, run / GENERATOR_FILE], key=_images_seen, reverse=True)
         return [path for path in found if path.is_file()]
+
+    def reached(self) -> int:
+        """Return the images that the last run's newest checkpoint has seen; −1 where there is none."""
+        folders = (self.runs[-1] / "checkpoints").glob("*")
+        return max((int(folder.name) for folder in folders if folder.name.isdigit()), default=-1)
 
     def _attempt(self) -> Ended:
         session, on_gpu = self.session, bool(self.gpus)
@@ -98,7 +107,7 @@ class Training:
         if self.gpus and (progressed or len(self.gpus) < before):
             self.session.note(f"training goes on from its last checkpoint with {len(self.gpus)} GPU")
             return True
-        if self._reached() > 0:
+        if self.reached() > 0:
             return False  # what a GPU has learned is worth more than a small run begun anew
         self.gpus = []
         self._begin_anew(self.session.settings.cpu_recipe, why="the CPU, which is slower")
@@ -113,7 +122,11 @@ class Training:
     def _stop_at(self) -> float:
         return self.session.clock.training_stops_at(on_gpu=bool(self.gpus))
 
-    def _reached(self) -> int:
-        """Return the images that the last run's newest checkpoint has seen; −1 where there is none."""
-        folders = (self.runs[-1] / "checkpoints").glob("*")
-        return max((int(folder.name) for folder in folders if folder.name.isdigit()), default=-1)
+
+def _images_seen(generator: Path) -> int:
+    """Return what a generator's file says of itself; −1 where it cannot be read."""
+    try:
+        with safe_open(generator, framework="numpy") as file:
+            return int(json.loads(file.metadata()["dogsgan"])["images_seen"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return -1

@@ -1,0 +1,134 @@
+"""A disk without room for a checkpoint: it is not tried at every step, and what is trained can be sampled."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import RECIPE, crop_set
+
+from dogsgan.errors import DogsganError
+from dogsgan.kernel.inside.attempts import Training
+from dogsgan.training import checkpoint
+from dogsgan.training.deadline import Deadline
+from dogsgan.training.keeper import Keeper
+from dogsgan.training.loop import train
+from dogsgan.training.state import TrainingState
+
+INTERVAL = RECIPE.training.checkpoint_images
+
+
+@pytest.fixture
+def state(tmp_path):
+    return TrainingState(RECIPE, crop_set(tmp_path / "set"), torch.device("cpu"))
+
+
+@pytest.fixture
+def keeper(state, tmp_path):
+    keeper = Keeper(state, tmp_path / "run", Deadline(None))
+    keeper.save()
+    return keeper
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Files whose path holds one of the names find no room; every attempt to write one is noted."""
+    tried = []
+
+    def fill_up(*names: str) -> None:
+        save_file, save = checkpoint.save_file, torch.save
+
+        def saves(writes, path):
+            tried.append(Path(path).name)
+            if any(name in str(path) for name in names):
+                raise RuntimeError(f"{path}: No space left on device")
+            writes()
+
+        monkeypatch.setattr(
+            checkpoint, "save_file", lambda t, path, **o: saves(lambda: save_file(t, path, **o), path)
+        )
+        monkeypatch.setattr(torch, "save", lambda value, path: saves(lambda: save(value, path), path))
+
+    fill_up.tried = tried
+    return fill_up
+
+
+def published(run: Path) -> int:
+    return checkpoint.read_generator_file(run / checkpoint.GENERATOR_FILE)[1]["images_seen"]
+
+
+def test_what_finds_no_room_is_tried_again_at_the_next_interval_and_not_before(state, keeper, full_disk):
+    full_disk(checkpoint.WEIGHTS)
+    due = []
+    for images in range(0, 4 * INTERVAL, 4):
+        state.images_seen = images
+        if keeper.is_due():
+            due.append(images)
+            keeper.save()
+    assert due == [INTERVAL, 2 * INTERVAL, 3 * INTERVAL]
+    assert full_disk.tried.count(checkpoint.WEIGHTS) == 3
+
+
+def test_the_generator_alone_is_published_where_only_that_fits(state, keeper, full_disk, tmp_path, capsys):
+    full_disk(checkpoint.WEIGHTS)
+    state.images_seen = INTERVAL
+    keeper.save()
+    run = tmp_path / "run"
+    assert published(run) == INTERVAL
+    assert [folder.name for folder in checkpoint.checkpoints(run)] == ["000000000"]
+    said = capsys.readouterr().err
+    assert "16 images not written" in said
+    assert "(its generator is)" in said
+
+
+def test_without_room_for_either_the_one_before_stays(state, keeper, full_disk, tmp_path, capsys):
+    full_disk(checkpoint.WEIGHTS, checkpoint.GENERATOR_FILE)
+    state.images_seen = INTERVAL
+    keeper.save()
+    assert published(tmp_path / "run") == 0
+    assert "(nor is its generator)" in capsys.readouterr().err
+
+
+def test_without_anything_to_sample_a_full_disk_is_an_error(state, full_disk, tmp_path):
+    full_disk(checkpoint.WEIGHTS)
+    with pytest.raises(DogsganError, match="free some space"):
+        Keeper(state, tmp_path / "run", Deadline(None)).save()
+
+
+def test_a_checkpoint_comes_again_once_there_is_room(state, keeper, full_disk, tmp_path, monkeypatch):
+    with monkeypatch.context():
+        full_disk(checkpoint.WEIGHTS)
+        state.images_seen = INTERVAL
+        keeper.save()
+    monkeypatch.undo()
+    state.images_seen = 2 * INTERVAL
+    assert keeper.is_due()
+    keeper.save()
+    assert checkpoint.checkpoints(tmp_path / "run")[-1].name == "000000032"
+    assert not keeper.is_due()
+
+
+def test_a_return_to_the_last_checkpoint_makes_the_next_one_due_as_before(state, keeper, full_disk):
+    full_disk(checkpoint.WEIGHTS)
+    state.images_seen = 2 * INTERVAL
+    keeper.save()
+    keeper.restore()
+    assert state.images_seen == 0
+    state.images_seen = INTERVAL
+    assert keeper.is_due()
+
+
+def test_a_kernel_samples_what_was_published_last(full_disk, tmp_path):
+    """The run's own generator is then newer than every checkpoint."""
+
+    class Session:
+        scratch = tmp_path
+
+    data, run = crop_set(tmp_path / "set"), tmp_path / "run-1"
+    train(RECIPE, data, run, images=INTERVAL)
+    training = Training(Session(), RECIPE, gpus=[], crops=data.path)
+    assert training.generators()[0].parent.name == f"{INTERVAL:09d}"
+    full_disk(checkpoint.WEIGHTS)
+    report = train(RECIPE, data, run, images=3 * INTERVAL)
+    assert report.images_seen == published(run) == 3 * INTERVAL
+    assert training.generators()[0] == run / checkpoint.GENERATOR_FILE
+    assert training.generators()[1].parent.name == f"{INTERVAL:09d}"

@@ -61,6 +61,8 @@ def test_one_that_overruns_is_asked_first_and_then_killed(heard):
     )
     ended = run(polite, heard, limit_s=1.0, grace_s=10.0)
     assert (ended.how, ended.answer) == ("done", {"saved": True})
+    ended = run("time.sleep(60)", heard, limit_s=1.0, grace_s=10.0)  # the signal itself ends it
+    assert (ended.how, ended.reason()) == ("overran", "it overran its time and was killed")
     deaf = (
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: print('on', flush=True); time.sleep(0.1)"
     )

@@ -65,7 +65,7 @@ def test_it_is_written_while_training_goes_on(session, asked):
 
 def test_the_end_of_training_ends_its_sampler_at_once(session, asked):
     asked.code = HANGS
-    with SafetyZip(session, dict) as zip_:
+    with SafetyZip(session, lambda: {"generators": []}) as zip_:
         wait_until(lambda: asked)
         began = time.monotonic()
     assert time.monotonic() - began < 10
@@ -75,11 +75,19 @@ def test_the_end_of_training_ends_its_sampler_at_once(session, asked):
 
 def test_a_sampler_that_fails_is_said_and_harms_nothing(session, asked):
     asked.code = CRASHES
-    with SafetyZip(session, dict) as zip_:
+    with SafetyZip(session, lambda: {"generators": []}) as zip_:
         wait_until(lambda: session.log.path.exists())
     assert zip_.report == {}
     assert "MemoryError: no room" in session.log.path.read_text()
     assert session.events == []
+
+
+def test_it_waits_until_something_is_trained(session, asked, monkeypatch):
+    monkeypatch.setattr(safety, "POLL_S", 0.01)
+    answers = [{"generators": ["trained"]}, *[{}] * 3]
+    with SafetyZip(session, lambda: answers.pop()) as zip_:
+        wait_until(lambda: zip_.report)
+    assert [request["generators"] for request in asked] == [["trained"]]
 
 
 @pytest.mark.parametrize("reason", ["it costs too much", "its time has not come"])
@@ -88,14 +96,14 @@ def test_it_is_not_begun(reason, session, asked, monkeypatch):
         session.clock.finishing_s = 200.0
     else:
         monkeypatch.setattr(safety, "SHARE", 0.5)
-    with SafetyZip(session, dict):
+    with SafetyZip(session, lambda: {"generators": []}):
         time.sleep(0.3)
     assert asked == []
 
 
 def test_the_slow_start_of_a_process_that_steps_back_keeps_no_more_time_back(session, asked):
     asked.code = "import time\ntime.sleep(0.8)\n" + WRITES
-    with SafetyZip(session, dict) as zip_:
+    with SafetyZip(session, lambda: {"generators": []}) as zip_:
         wait_until(lambda: zip_.report)
     assert session.clock.startup_s == 0.5
     session.run("sample", {}, stop_at=time.monotonic() + 60)

@@ -171,8 +171,8 @@ def _watch(
     asked = False
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(timeout=POLL_S)
-            return "ended"
+            status = child.wait(timeout=POLL_S)
+            return "overran" if asked and status == -signal.SIGTERM else "ended"
         now = time.monotonic()
         if not asked and now >= stop_at:
             _signal_group(child, signal.SIGTERM)

@@ -45,7 +45,7 @@ class Kernel:
         self.source: Path | None = None
         self.crops: dict[str, Any] = {}
         self.training: Training | None = None
-        self.safety = SafetyZip(self.session, self._to_sample)
+        self.safety = SafetyZip(self.session, self._to_sample_if_trained)
         self.sampled: dict[str, Any] = {}
 
     def work(self) -> int:
@@ -177,6 +177,9 @@ class Kernel:
         ended = self.session.run("sample", request, stop_at=stop_at, gpus=gpus)
         self.sampled = ended.answer or {}
         return ended
+
+    def _to_sample_if_trained(self) -> dict[str, Any]:
+        return self._to_sample() if self.training and self.training.reached() > 0 else {}
 
     def _to_sample(self) -> dict[str, Any]:
         session, settings, training = self.session, self.session.settings, self.training

@@ -11,6 +11,7 @@ from dogsgan.kernel.inside.session import Session
 SHARE = 0.5  # of the budget has passed when it is written
 MOST_COST = 0.05  # of the budget: where sampling takes more, training is not disturbed
 NICENESS = 19  # training goes first
+POLL_S = 5.0  # while nothing is trained yet
 
 
 class SafetyZip:
@@ -21,7 +22,7 @@ class SafetyZip:
     """
 
     def __init__(self, session: Session, request: Callable[[], dict[str, Any]]) -> None:
-        """Ask `request` for what to sample when the time has come."""
+        """Ask `request` for what to sample when the time has come; empty while nothing is trained yet."""
         self._session, self._request = session, request
         self._children = Children(lambda text, moving: None)
         self._over = threading.Event()
@@ -44,9 +45,14 @@ class SafetyZip:
         session = self._session
         clock = session.clock
         due_at = clock.started + SHARE * session.settings.budget_s
-        if self._over.wait(timeout=max(0.0, due_at - time.monotonic())):
-            return
-        request = {**self._request(), "niceness": NICENESS}
+        wait_s = max(0.0, due_at - time.monotonic())
+        while True:
+            if self._over.wait(timeout=wait_s):
+                return
+            if request := self._request():
+                break
+            wait_s = POLL_S
+        request = {**request, "niceness": NICENESS}
         ended = session.run("sample", request, stop_at=clock.ends_at, beside=self._children)
         self.report = ended.answer or {}
         if self.report:

@@ -92,11 +92,24 @@ def test_what_a_gpu_learned_is_not_thrown_away_when_it_dies(play):
     assert training.generators()[0].parent.name == "000000100"
 
 
-@pytest.mark.parametrize("end", ["mistake", "overran", "diverged", "SIGTERM"])
+@pytest.mark.parametrize("end", ["mistake", "overran", "diverged", "SIGINT"])
 def test_what_trying_again_does_not_mend_is_not_tried_again(play, end):
     session, _ = play((100, end), gpus=[0])
     assert len(session.trained) == 1
     assert len(session.events) == 1
+
+
+@pytest.mark.parametrize(("asked_by", "events"), [(None, 0), ("SIGTERM", 1)])
+def test_only_a_stop_that_somebody_else_asked_for_is_worth_a_last_line(
+    play, monkeypatch, asked_by, events, capsys
+):
+    monkeypatch.setattr(
+        Script, "stop_signal", property(lambda self: asked_by, lambda self, value: None), raising=False
+    )
+    session, _ = play((100, "SIGTERM"))
+    assert len(session.trained) == 1
+    assert len(session.events) == events
+    assert ("its time was up" in capsys.readouterr().out) is (asked_by is None)
 
 
 def test_batches_that_do_not_fit_are_halved_in_a_fresh_run(play):

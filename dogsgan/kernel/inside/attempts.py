@@ -73,10 +73,11 @@ class Training:
         return ended
 
     def _note_unless_planned(self, report: dict[str, Any]) -> None:
-        if report["stopped_by"] not in ("images", "budget"):
-            self.session.note(
-                f"training stopped by {report['stopped_by']} at {report['images_seen']:,} images"
-            )
+        session, stopped_by, images_seen = self.session, report["stopped_by"], report["images_seen"]
+        if stopped_by == "SIGTERM" and session.stop_signal is None:  # the watchdog's: nobody else asked
+            session.log.say(f"training was asked to stop at {images_seen:,} images: its time was up")
+        elif stopped_by not in ("images", "budget"):
+            session.note(f"training stopped by {stopped_by} at {images_seen:,} images")
 
     def _can_go_on(self, ended: Ended, *, progressed: bool) -> bool:
         """Return whether another attempt is worth it, having changed what has to be changed for it."""

@@ -19,7 +19,7 @@ from dogsgan.files import read_json, sha256_of, write_json
 from dogsgan.presets import preset
 from dogsgan.progress import say
 from dogsgan.sampling import check_truncation
-from dogsgan.scoring.networks import open_network
+from dogsgan.scoring.networks import COMPETITION_PX, open_network
 from dogsgan.scoring.scorer import Score, score
 from dogsgan.scoring.weights import find_weights
 from dogsgan.stages import COUNT, generate, recipe_of_set, save_sample_grid, train_within
@@ -117,7 +117,7 @@ def run_pipeline(
     began = time.monotonic()
     started = began if started is None else started
     check_truncation(truncation)
-    network, network_note = _chosen_network(network, weights)
+    network, network_note = _chosen_network(network, weights, size_px=recipe.data.size_px)
     notes = [network_note] if network_note else []
 
     crop_set, prepared = _prepared(source, out / "crops", recipe, workers=workers)
@@ -158,6 +158,8 @@ def run_pipeline(
                 scored = found.scores[0]
             except DogsganError as error:
                 notes.append(f"not audited: {error}")
+            except Exception as error:  # nothing in an audit may cost the report of a run of hours
+                notes.append(f"not audited: {type(error).__name__}: {error}")
         if scored is None:
             try:
                 scored = score(zip_path, source, network=network, weights=weights, device=device)
@@ -216,9 +218,14 @@ def _generated(out: Path, *, count: int, seed: int, truncation: float, device: s
     return {**report.to_json(), "reused": False}
 
 
-def _chosen_network(network: str, weights: Path | None) -> tuple[str, str | None]:
+def _chosen_network(network: str, weights: Path | None, *, size_px: int) -> tuple[str, str | None]:
     """Return the network to score with, opened once before hours are spent, and a note on the choice."""
     if network == "auto" and weights is None:
+        if size_px != COMPETITION_PX:
+            return "stand-in", (
+                f"the competition's network takes {COMPETITION_PX} px, not {size_px}: scored by the "
+                "stand-in, whose figure is not Kaggle's"
+            )
         try:
             find_weights("public")
         except DogsganError:

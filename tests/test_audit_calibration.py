@@ -96,6 +96,24 @@ def test_few_honest_pictures_are_flagged_and_copies_are() -> None:
     assert np.mean(shares) < 0.03  # 1% promised, and what the calibration's own error adds
 
 
+@pytest.mark.parametrize("count", [20, 50, 100, 300])
+def test_few_training_pictures_do_not_make_honest_ones_copies(count: int) -> None:
+    flags = 0
+    for seed in range(40):
+        tests = [
+            calibrate(honest(count, 10 * seed + k)).p_values(honest(5000, 10_000 + 10 * seed + k))
+            for k in range(3)
+        ]
+        flags += discoveries(combined(*tests), rate=0.01).any()
+    assert flags <= 4, "runs of 40 in which an honest picture is flagged"
+
+
+def test_values_that_are_all_alike_make_nothing_unheard_of() -> None:
+    null = calibrate(np.concatenate([np.zeros(95), np.linspace(0.1, 0.3, 5)]))
+    assert null.removed == 0
+    assert float(null.p_values(np.array([0.31]))[0]) > 1e-4
+
+
 def test_nearness_grows_as_pictures_come_closer() -> None:
     assert (np.diff(nearness_of_distance(np.array([1.0, 0.5, 0.1, 0.0]))) > 0).all()
     assert (np.diff(nearness_of_similarity(np.array([-1.0, 0.0, 0.9, 1.0]))) > 0).all()

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from dogsgan.audit.bands import band
 
-COARSE_PX, FINE_PX, DETAIL_PX = 16, 32, 64
+COARSE_PX, FINE_PX = 16, 32
 _SIGMA = {COARSE_PX: 2.0, FINE_PX: 2.5}
 _DETAIL_SIGMA = 1.5
 _COARSE_STEPS, _FINE_STEPS = 10, 6
@@ -94,14 +94,9 @@ def lay(light_of_view: torch.Tensor, transform: torch.Tensor) -> tuple[torch.Ten
     return torch.where(inside > 0, moved, level), inside
 
 
-def detail_px(light: torch.Tensor) -> int:
-    """Return the side at which details are compared: the picture's own, at most `DETAIL_PX`."""
-    return min(light.shape[-1], DETAIL_PX)
-
-
 def detail(light: torch.Tensor) -> torch.Tensor:
-    """Return the finest band of M×1×H×W luminance, M×n: it tells copies best from look-alikes."""
-    return band(light, size_px=detail_px(light), sigma=_DETAIL_SIGMA).flatten(1)
+    """Return the finest band of M×1×S×S luminance, M×S²: it tells copies best from look-alikes."""
+    return band(light, size_px=light.shape[-1], sigma=_DETAIL_SIGMA).flatten(1)
 
 
 def warp(pictures: torch.Tensor, transform: torch.Tensor, size_px: int) -> torch.Tensor:

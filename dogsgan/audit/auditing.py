@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dogsgan.audit.blends import with_partners
+from dogsgan.audit.calibration import FEWEST
 from dogsgan.audit.duplicates import Collection, file_digests, find_duplicates
 from dogsgan.audit.evidence import NULL_SAMPLE, Evidence, Pictures, features_of_views, gather, real_sample
 from dogsgan.audit.findings import Case
@@ -24,6 +25,7 @@ from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
 from dogsgan.audit.workspace import Workspace
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
+from dogsgan.files import write_text
 from dogsgan.progress import say
 from dogsgan.scoring.features import Side, features_of
 from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork, open_network
@@ -42,6 +44,7 @@ from dogsgan.scoring.weights import RELEASED, default_cache_dir, find_weights
 VERSION = 1  # to be raised when the same pictures give other evidence
 DEFAULT_RATE = 0.01
 _WORK = ".work"
+_WORK_NOTE = "What an audit has found so far. It goes on from here, and removes this when it is done.\n"
 _EXPLAINED = 0.9  # pixel similarity above which one training picture says it all
 _MOST_SEARCHED_TWICE = 3000
 
@@ -83,8 +86,16 @@ def audit(
     allowed = read_allowed(allow) if allow is not None else frozenset()
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     opened = open_network(network, weights=weights, device=device, cache_dir=cache_dir)
-    inputs = _Inputs(Path(generated), Path(real), open_source(Path(generated)), open_source(Path(real)))
+    inputs = _Inputs(
+        Path(generated),
+        Path(real),
+        open_source(Path(generated)),
+        open_source(Path(real)),
+        open_source(Path(held_out)) if held_out is not None else None,
+    )
     size_px = _checked_size(inputs, opened)
+    if out is not None:
+        write_text(Path(out) / _WORK / "README.txt", _WORK_NOTE)
     with _workspace(out, inputs, opened, sample=sample, neighbours=neighbours, seed=seed) as workspace:
         generated_side, real_side, warnings = _sides(inputs, opened, workspace, size_px, cache_dir)
         views = training_views(inputs.real, size_px=size_px, folder=cache_dir / "audit")
@@ -95,7 +106,7 @@ def audit(
             generated_side,
             real_side,
             groups,
-            held_out,
+            inputs.held_out,
             opened,
             size_px=size_px,
             cache_dir=cache_dir,
@@ -120,8 +131,10 @@ def audit(
         evidence = evidence_on(pictures, "generated")
         judgement = judge(evidence, evidence_on(honest, "real"), rate=false_discovery_rate)
         evidence = _with_partners(pictures, views, evidence, judgement, opened)
-        case = Case(names, pictures, views, view_features, evidence, judgement)
-        findings, unknown = apply_allowed(case.findings(), allowed)
+        case = Case(names, pictures, views, view_features, evidence, judgement, _same_pixels(duplicates))
+        findings, unknown = apply_allowed(
+            case.findings(), allowed, names=[image.name for image in inputs.generated.images]
+        )
         own_score = score_sides(generated_side, real_side, opened, warnings=warnings)
         scores = (own_score, *_other_scores(opened, inputs, device, cache_dir, size_px))
         result = Audit(
@@ -143,6 +156,7 @@ def audit(
             null_distances=judgement.null_distances,
             null_similarities=judgement.null_similarities,
             warnings=(*_warnings(views, judgement, len(honest)), *unknown),
+            submitted=len(inputs.generated.images) if len(names) < len(inputs.generated.images) else None,
             distance_threshold=judgement.distance_threshold,
             similarity_threshold=judgement.similarity_threshold,
         )
@@ -159,6 +173,7 @@ class _Inputs:
     real_path: Path
     generated: Source
     real: Source
+    held_out: Source | None
 
 
 def _checked_size(inputs: _Inputs, network: FeatureNetwork) -> int:
@@ -168,6 +183,15 @@ def _checked_size(inputs: _Inputs, network: FeatureNetwork) -> int:
         raise DogsganError(
             f"{inputs.generated_path} and {inputs.real_path} are the same pictures: "
             "give the training set as --real"
+        )
+    if inputs.held_out is not None and inputs.held_out.fingerprint() == inputs.real.fingerprint():
+        raise DogsganError(
+            f"{inputs.held_out.path} is the training set: --held-out takes pictures that were not trained on"
+        )
+    if len(inputs.real.images) < FEWEST:
+        raise DogsganError(
+            f"{len(inputs.real.images)} training pictures are too few to measure how near honest pictures "
+            f"come: it takes {FEWEST}"
         )
     return generated_size(inputs.generated, network)
 
@@ -201,15 +225,14 @@ def _sides(
     inputs: _Inputs, network: FeatureNetwork, workspace: Workspace, size_px: int, cache_dir: Path
 ) -> tuple[Side, Side, list[str]]:
     """Return both sides as the score looks at them, the generated one kept in the workspace, and warnings."""
-    warnings: list[str] = []
 
     def extracted() -> dict[str, np.ndarray]:
         side, noted = generated_side_of(inputs.generated, network, size_px=size_px)
-        warnings.extend(noted)
         assert side.features is not None
-        return {"features": side.features}
+        return {"features": side.features, "warnings": np.array(noted, dtype=str)}
 
-    features = workspace.stage("generated-features", extracted)["features"]
+    kept = workspace.stage("generated-features", extracted)
+    features, warnings = kept["features"], kept["warnings"].tolist()
     generated = Side(statistics_of(features), features, inputs.generated.description)
     real, noted = real_side_of(inputs.real, network, size_px=size_px, cache_dir=cache_dir)
     return generated, real, warnings + noted
@@ -250,6 +273,16 @@ def _duplicates(
     return found.training_groups, found.groups
 
 
+def _same_pixels(duplicates: tuple[DuplicateGroup, ...]) -> dict[str, tuple[str, bool]]:
+    """Return which generated pictures are a training picture, by bytes or pixels: its name, if mirrored."""
+    same: dict[str, tuple[str, bool]] = {}
+    for group in duplicates:
+        if group.how in ("bytes", "pixels") and group.training:
+            for name in group.generated:
+                same.setdefault(name, (group.training[0], group.flipped))
+    return same
+
+
 def _with_features(
     pixels: np.ndarray, side: Side, rows: np.ndarray, network: FeatureNetwork, workspace: Workspace
 ) -> Pictures:
@@ -288,7 +321,7 @@ def _whole_set(
     generated: Side,
     real: Side,
     groups: np.ndarray,
-    held_out: Path | None,
+    held_out: Source | None,
     network: FeatureNetwork,
     *,
     size_px: int,
@@ -304,7 +337,7 @@ def _whole_set(
         excluded[np.unique(groups, return_index=True)[1]] = False
     unseen = None
     if held_out is not None:
-        unseen, _ = real_side_of(open_source(held_out), network, size_px=size_px, cache_dir=cache_dir)
+        unseen, _ = real_side_of(held_out, network, size_px=size_px, cache_dir=cache_dir)
     return whole_set_statistics(
         generated.features,
         real.features,
@@ -345,11 +378,14 @@ def _warnings(views: TrainingViews, judgement: Judgement, sampled: int) -> list[
             f"{len(views.unreadable):,} training picture(s) cannot be read and were left out, "
             f"the first: {views.unreadable[0]}"
         )
-    if removed := judgement.pixels.removed:
+    if removed := judgement.twins:
         lines.append(
             f"{removed:,} of {sampled:,} training pictures that were held against the rest have a twin there "
             "(another copy, or another shot of a burst): they were left out of the null distribution"
         )
     if sampled < 200:
-        lines.append(f"only {sampled} training pictures to measure honest nearness with: p-values are rough")
+        lines.append(
+            f"only {sampled} training pictures to measure honest nearness with: p-values are rough, and a "
+            "single copy among many pictures may not be flagged"
+        )
     return lines

@@ -14,6 +14,8 @@ import torch
 from torch.nn import functional
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
+LARGEST_PX = 64
+_PICTURES_AT_ONCE = 256
 _FLAT = 4.0  # squared grey levels: contrast below two grey levels is noise and is not raised
 
 
@@ -31,10 +33,20 @@ class Window(NamedTuple):
         return np.array([[cosine, -sine, self.x], [sine, cosine, self.y], [0.0, 0.0, 1.0]])
 
 
-def luminance(pictures: np.ndarray | torch.Tensor) -> torch.Tensor:
-    """Return the luminance, N×1×H×W float32, of pictures N×H×W×3 with values 0..255."""
-    rgb = torch.as_tensor(pictures.astype(np.float32) if isinstance(pictures, np.ndarray) else pictures)
-    return (rgb.float() @ torch.tensor(_LUMINANCE, device=rgb.device))[:, None]
+def luminance(pictures: np.ndarray) -> torch.Tensor:
+    """Return the luminance, N×1×S×S float32, of square pictures N×S×S×3 with values 0..255.
+
+    Larger pictures are scaled down to `LARGEST_PX`: no band is finer than that.
+    """
+    weights = torch.tensor(_LUMINANCE)
+    parts = []
+    for start in range(0, len(pictures), _PICTURES_AT_ONCE):
+        light = torch.from_numpy(pictures[start : start + _PICTURES_AT_ONCE].astype(np.float32)) @ weights
+        light = light[:, None]
+        if light.shape[-1] > LARGEST_PX:
+            light = functional.adaptive_avg_pool2d(light, LARGEST_PX)
+        parts.append(light)
+    return torch.cat(parts)
 
 
 def band(light: torch.Tensor, *, size_px: int, sigma: float) -> torch.Tensor:

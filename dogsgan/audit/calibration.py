@@ -21,6 +21,7 @@ _BODY, _SHOULDER, _TAIL = (
     0.90,
 )  # quantiles between which the fall is measured, and where the tail begins
 _FAR_TAIL = 0.97
+_SHORTEST_SCALE = 0.01  # of nearness: a hair's breadth is no evidence, however alike the real pictures are
 _UNHEARD_OF = (
     1e-3  # the chance that the largest of the sample lies where it does, below which it is a duplicate
 )
@@ -47,7 +48,9 @@ class Null:
     start: float
     """Where the tail begins."""
     scale: float
-    """The tail falls by a factor e over this much nearness."""
+    """The tail falls by a factor e over this much nearness, where it begins."""
+    evidence: int
+    """From how many values the fall was measured; the fewer, the slower the tail is taken to end."""
 
     @property
     def removed(self) -> int:
@@ -60,7 +63,9 @@ class Null:
         above = count - np.searchsorted(self.nearness, nearness, side="left")
         p = (above + 1) / (count + 1)
         share = (count - np.searchsorted(self.nearness, self.start, side="left") + 1) / (count + 1)
-        tail = share * np.exp(-np.maximum(nearness - self.start, 0.0) / self.scale)
+        beyond = np.maximum(nearness - self.start, 0.0) / self.scale
+        # An exponential whose scale is known from k values only: what is to be expected of the next one.
+        tail = share * np.exp(-self.evidence * np.log1p(beyond / self.evidence))
         tail = np.maximum(tail, np.finfo(np.float64).tiny)  # no p-value is 0
         return np.where(nearness > self.start, np.minimum(tail, share), p)
 
@@ -69,7 +74,7 @@ class Null:
         share = float(self.p_values(np.array([self.start]))[0])
         if p >= share:
             return float(np.quantile(self.nearness, 1 - p))
-        return self.start + self.scale * float(np.log(share / p))
+        return self.start + self.scale * self.evidence * float(np.expm1(np.log(share / p) / self.evidence))
 
 
 def calibrate(nearness: np.ndarray) -> Null:
@@ -91,8 +96,10 @@ def calibrate(nearness: np.ndarray) -> Null:
     start = float(np.quantile(rest, _TAIL))
     far = float(np.quantile(rest, _FAR_TAIL))
     # The further tail may fall more slowly than the nearer one: the slower of the two is believed.
-    scale = max(_mean_excess(rest, start), _mean_excess(rest, far), 1e-9)
-    return Null(nearness=rest, kept=kept, start=start, scale=scale)
+    scale, evidence = max(_mean_excess(rest, start), _mean_excess(rest, far))
+    return Null(
+        nearness=rest, kept=kept, start=start, scale=max(scale, _SHORTEST_SCALE), evidence=max(evidence, 1)
+    )
 
 
 def combined(*p_values: np.ndarray) -> np.ndarray:
@@ -115,10 +122,13 @@ def _furthest_by_chance(nearness: np.ndarray) -> float:
     """
     body, shoulder = np.quantile(nearness, [_BODY, _SHOULDER])
     scale = (shoulder - body) / np.log((1 - _BODY) / (1 - _SHOULDER))
+    if scale < _SHORTEST_SCALE:  # too many are alike to tell what is far out
+        return float(np.inf)
     beyond = (1 - _BODY) * len(nearness)
     return float(body + scale * np.log(beyond / _UNHEARD_OF))
 
 
-def _mean_excess(ordered: np.ndarray, start: float) -> float:
+def _mean_excess(ordered: np.ndarray, start: float) -> tuple[float, int]:
+    """Return by how much values exceed `start` on average, and how many do."""
     excess = ordered[ordered > start] - start
-    return float(excess.mean()) if len(excess) else 0.0
+    return (float(excess.mean()), len(excess)) if len(excess) else (0.0, 0)

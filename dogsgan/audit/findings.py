@@ -27,6 +27,8 @@ class Case:
     view_features: np.ndarray
     evidence: Evidence
     judgement: Judgement
+    same: dict[str, tuple[str, bool]]
+    """Generated pictures that are a training picture, pixel by pixel: its name, and if it is mirrored."""
 
     def findings(self) -> tuple[Finding, ...]:
         """Return one finding for each generated picture."""
@@ -50,17 +52,23 @@ class Case:
         return Pair(picture, np.ascontiguousarray(training), difference)
 
     def _finding(self, index: int) -> Finding:
-        flagged = bool(self.judgement.flagged[index])
+        same = self.same.get(self.names[index])
+        flagged = bool(self.judgement.flagged[index]) or same is not None
         neighbours, verified = self.evidence.neighbours, self.evidence.verified
         view, flipped = int(neighbours.view[index, 0]), bool(neighbours.flipped[index, 0])
         distance = float(neighbours.distance[index, 0])
         kind, second = "", None
-        if view < 0 or (flagged and self._matched(index)):
+        if flagged and same is None:
+            kind, second = self._kind(index)
+        if second is not None:
+            view, flipped = int(verified.blend_view[index, 0]), bool(verified.blend_mirrored[index, 0])
+        elif view < 0 or (flagged and self._matched(index)):
             view, flipped = int(verified.view[index]), bool(verified.mirrored[index])
+        if same is not None:
+            kind, view, flipped = self._same(index, same, view)
+        if view != neighbours.view[index, 0]:
             distance = self._feature_distance(index, view, flipped)
         picture = int(self.views.picture_index[view])
-        if flagged:
-            kind, second = self._kind(index)
         return Finding(
             index=index,
             name=self.names[index],
@@ -83,21 +91,31 @@ class Case:
             ),
         )
 
+    def _same(self, index: int, same: tuple[str, bool], view: int) -> tuple[str, int, bool]:
+        """Return kind, view and mirroring of a picture that is pixel by pixel a training picture."""
+        name, mirrored = same
+        picture = self.views.names.index(name)
+        if self.views.picture_index[view] != picture:
+            view = int(np.flatnonzero(self.views.picture_index == picture)[0])
+        return ("flip" if mirrored else "exact"), view, mirrored
+
     def _matched(self, index: int) -> bool:
-        """Whether the pixels of one or two training views lie on the picture better than by chance."""
-        by_one, by_two = self.judgement.by_pixels[index], self.judgement.by_blends[index]
-        return bool(min(by_one, by_two) < _SHOWS_A_MATCH)
+        """Whether a training view, or two, lie on the picture better than by chance."""
+        return self._matched_by_one(index) or self._is_blend(index)
+
+    def _matched_by_one(self, index: int) -> bool:
+        return bool(self.judgement.by_pixels[index] < _SHOWS_A_MATCH)
 
     def _kind(self, index: int) -> tuple[str, str | None]:
         """Return the kind of copy, and the second picture of a blend."""
-        if not self._matched(index):
-            return LOOK_ALIKE, None
         verified = self.evidence.verified
         if self._is_blend(index):
             first, second = (self.views.picture_index[view] for view in verified.blend_view[index])
             return f"blend of {self.views.names[first]} and {self.views.names[second]}", self.views.names[
                 second
             ]
+        if not self._matched_by_one(index):
+            return LOOK_ALIKE, None
         kind = kind_of(
             self._laid(index),
             mirrored=bool(verified.mirrored[index]),
@@ -108,7 +126,8 @@ class Case:
     def _is_blend(self, index: int) -> bool:
         """Whether two pictures explain much more than one, and the second has a share worth naming."""
         verified = self.evidence.verified
-        if verified.blend_view[index, 0] < 0:
+        few = self.judgement.by_blends[index] >= _SHOWS_A_MATCH and not self._matched_by_one(index)
+        if verified.blend_view[index, 0] < 0 or few:
             return False
         unexplained = 1 - float(verified.similarity[index]) ** 2
         if 1 - float(verified.blend_similarity[index]) ** 2 > _BLEND_GAIN * unexplained:

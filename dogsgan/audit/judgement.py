@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from dogsgan.audit.calibration import (
-    Null,
     calibrate,
     combined,
     discoveries,
@@ -32,8 +31,8 @@ class Judgement:
     """N: of the features alone."""
     flagged: np.ndarray
     """N bool."""
-    pixels: Null
-    features: Null
+    twins: int
+    """Real pictures of the null that were left out, for they stand twice in the real set."""
     distance_threshold: float
     """A feature distance below this is flagged for it alone."""
     similarity_threshold: float
@@ -68,8 +67,7 @@ def judge(evidence: Evidence, null: Evidence, *, rate: float) -> Judgement:
         by_blends=by_blends,
         by_features=by_features,
         flagged=flagged,
-        pixels=pixels,
-        features=features,
+        twins=int((~(features.kept & pixels.kept & blends.kept)).sum()),
         distance_threshold=float(np.exp(-features.nearness_at(limit / TESTS))),
         similarity_threshold=float(np.tanh(pixels.nearness_at(limit / TESTS))),
         null_distances=null_distances[features.kept],

@@ -51,6 +51,7 @@ def write_report(audit: Audit, out: Path, *, pair_of: Callable[[Finding], Pair])
         raise ValueError("an audit without findings has nothing to report")
     out = Path(out)
     files = ReportFiles(out / "report.html", out / "neighbours.csv", out / "flagged.png", out / "audit.json")
+    files.json.unlink(missing_ok=True)  # an earlier audit's: it would vouch for what is not there yet
     strips, tiles = _drawn(audit, pair_of)
     write_text(files.page, render_page(audit, strips))
     write_neighbours(audit, files.neighbours)

@@ -123,6 +123,8 @@ class Audit:
     null_similarities: np.ndarray = field(repr=False)
     """Pixel similarities of the same pictures to the rest of the real set."""
     warnings: tuple[str, ...] = ()
+    submitted: int | None = None
+    """How many generated pictures there are, where only a sample of them was looked at."""
     distance_threshold: float | None = None
     """Below this feature distance a picture is flagged for it alone; None where that is not known."""
     similarity_threshold: float | None = None
@@ -155,10 +157,12 @@ class Audit:
 
     def headline(self) -> str:
         """Return the verdict in one sentence."""
-        count, total = len(self.flagged), len(self.findings)
+        count, total = len(self.flagged), f"{len(self.findings):,} pictures"
+        if self.submitted is not None:
+            total += f" looked at, of {self.submitted:,},"
         if not count:
-            return f"None of {total:,} pictures is found to copy training data"
-        return f"{count:,} of {total:,} pictures {'copies' if count == 1 else 'copy'} training data"
+            return f"None of {total} is found to copy training data"
+        return f"{count:,} of {total} {'copies' if count == 1 else 'copy'} training data"
 
     def note(self) -> str:
         """Return in a sentence whose network measured the distances."""
@@ -206,7 +210,11 @@ class Audit:
             "p_value": self.p_value,
             "report": None if report is None else str(report),
             "verdict": self.headline(),
-            "generated": {"path": str(self.generated_path), "count": len(self.findings)},
+            "generated": {
+                "path": str(self.generated_path),
+                "count": self.submitted or len(self.findings),
+                "looked_at": len(self.findings),
+            },
             "real": {
                 "path": str(self.real_path),
                 "description": self.real_description,

@@ -99,14 +99,18 @@ def read_allowed(path: Path) -> frozenset[str]:
 
 
 def apply_allowed(
-    findings: Iterable[Finding], allowed: Collection[str]
+    findings: Iterable[Finding], allowed: Collection[str], *, names: Collection[str] | None = None
 ) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    """Return the findings with what is accepted marked so, and a warning if a name is none of theirs."""
+    """Return the findings with what is accepted marked so, and a warning if a name is none of `names`.
+
+    `names` are those of all generated pictures, by default the findings'.
+    """
     marked = tuple(
         dataclasses.replace(finding, allowed=True) if finding.name in allowed else finding
         for finding in findings
     )
-    unknown = sorted(set(allowed) - {finding.name for finding in marked})
+    known = {finding.name for finding in marked} if names is None else set(names)
+    unknown = sorted(set(allowed) - known)
     if not unknown:
         return marked, ()
     names = ", ".join(unknown[:_NAMES_SHOWN]) + (", …" if len(unknown) > _NAMES_SHOWN else "")

@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from dogsgan.audit.alignment import (
     COARSE_PX,
@@ -14,7 +13,6 @@ from dogsgan.audit.alignment import (
     compare,
     correlation,
     detail,
-    detail_px,
     lay,
     multiple_correlation,
     picture_bands,
@@ -218,9 +216,9 @@ def _summary(
 
 
 def _moved(pool: _Pool, rows: np.ndarray, aligned: Aligned) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the views of some pairs laid on their pictures, N×1×H×W, and where they cover them, N×n bool."""
+    """Return the views of some pairs laid on their pictures, N×1×S×S, and where they reach, N×S² bool."""
     moved, inside = lay(pool.light[rows], aligned.transform[rows])
-    return moved, functional.adaptive_avg_pool2d(inside, detail_px(moved)).flatten(1) > 0.99
+    return moved, inside.flatten(1) > 0.99
 
 
 def _best_pair(picture: torch.Tensor, aligned: Aligned, source: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Where an audit keeps what it has found so far, so that an interrupted one goes on where it was."""
 
+import fcntl
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,14 +50,20 @@ class GrowingArray:
         self._note = self.path.with_suffix(".json")
         self.rows = rows
         self.done = self._rows_on_disk((rows, *shape), dtype)
+        if self.complete:
+            self.array: np.ndarray = np.load(self.path, mmap_mode="r")
+            return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.array: np.ndarray = np.lib.format.open_memmap(
+            self._lock()
+            self.done = self._rows_on_disk((rows, *shape), dtype)
+            self.array = np.lib.format.open_memmap(
                 self.path, mode="r+" if self.done else "w+", dtype=np.dtype(dtype), shape=(rows, *shape)
             )
+            self._reserve()
         except OSError as error:
             raise DogsganError(
-                f"cannot write {self.path} ({error}): free space, or choose another place"
+                f"cannot write {self.path} ({error.strerror or error}): free space, or choose another place"
             ) from error
 
     @property
@@ -72,6 +80,21 @@ class GrowingArray:
         """Have everything appended so far survive a kill."""
         self.array.flush()  # type: ignore[attr-defined]
         write_json(self._note, {"done": self.done, "rows": self.rows})
+
+    def _lock(self) -> None:
+        """Let nobody else fill the same file while this process lives."""
+        self._held = self.path.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DogsganError(f"another audit is writing {self.path}: wait until it is done") from error
+
+    def _reserve(self) -> None:
+        """Take the disk's space now: a full disk would kill a process that writes to mapped pages."""
+        if not hasattr(os, "posix_fallocate"):  # macOS
+            return
+        with self.path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, self.path.stat().st_size)
 
     def _rows_on_disk(self, shape: tuple[int, ...], dtype: str) -> int:
         try:

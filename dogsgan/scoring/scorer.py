@@ -192,6 +192,11 @@ def _on(side: Side, network: FeatureNetwork) -> torch.Tensor:
 
 
 def generated_size(source: Source, network: FeatureNetwork) -> int:
+    """Return the side in px of generated pictures.
+
+    Raises:
+        DogsganError: there are fewer than two, they are not square, or the network takes another size.
+    """
     if len(source.images) < 2:
         raise DogsganError(f"{source.path} holds {len(source.images)} picture(s): a score needs at least 2")
     size_px = size_of_first(source)
@@ -199,7 +204,7 @@ def generated_size(source: Source, network: FeatureNetwork) -> int:
         raise DogsganError(
             f"the pictures in {source.path} are {size_px}×{size_px} px: the network {network.name} scores "
             f"{network.required_px}×{network.required_px} px, and the competition refuses other sizes; "
-            f"generate at {network.required_px} px"
+            f"generate at {network.required_px} px, or choose another --network"
         )
     return size_px
 

@@ -9,7 +9,7 @@ from dogsgan.kernel.inside.children import Children
 from dogsgan.kernel.inside.session import Session
 
 SHARE = 0.5  # of the budget has passed when it is written
-MOST_COST = 0.05  # of the budget: where sampling takes more, training is not disturbed
+MOST_COST = 0.1  # of the budget: where sampling takes more, training is not disturbed
 NICENESS = 19  # training goes first
 POLL_S = 5.0  # while nothing is trained yet
 

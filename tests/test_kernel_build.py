@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 
@@ -106,10 +107,15 @@ def test_a_value_edited_into_nonsense_is_one_line(tmp_path, old, new, message):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    done = subprocess.run([sys.executable, path], cwd=tmp_path, capture_output=True, text=True)
+    (tmp_path / "temporary").mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    done = subprocess.run(
+        [sys.executable, path], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert message in done.stderr
+    assert list((tmp_path / "temporary").iterdir()) == []  # the unpacked package is gone, too
 
 
 def test_every_field_of_the_metadata_is_set(tmp_path):

@@ -16,9 +16,11 @@ from dogsgan.config import Recipe
 LINE = 108
 
 _IMPORTS = """\
+import atexit
 import base64
 import hashlib
 import lzma
+import shutil
 import sys
 import tempfile
 import time
@@ -42,6 +44,7 @@ def open_package():
             problem = error
     else:
         sys.exit(f"error: no room for the package anywhere: {problem}")
+    atexit.register(shutil.rmtree, package.parent, ignore_errors=True)
     sys.path.insert(0, str(package))
     return package
 '''

@@ -26,6 +26,7 @@ from dogsgan.kernel.inside.session import Session
 from dogsgan.kernel.inside.settings import Settings
 
 REPORT_FILE = "kernel.json"
+CROPPING_SHARE = 0.4  # of the budget, at least
 UNTRAINED = (
     "WARNING: images.zip is valid but WORTHLESS: nothing was trained, its pictures come from random weights; "
     "do not submit it"
@@ -93,7 +94,7 @@ class Kernel:
                 "source": str(self.source),
                 "crops": str(self._crops_folder),
             }
-            ended = session.run("crop", request, stop_at=session.clock.training_stops_at(on_gpu=False))
+            ended = session.run("crop", request, stop_at=self._cropping_stops_at)
             if ended.answer is not None:
                 self.crops = ended.answer
                 return
@@ -143,6 +144,12 @@ class Kernel:
             "samples": [self.session.working / "samples.png"],
         }
         return [path for path in dict.fromkeys(found[step]) if path.is_file()]
+
+    @property
+    def _cropping_stops_at(self) -> float:
+        """When cropping is given up: never at once, though a short budget may leave no time for training."""
+        clock = self.session.clock
+        return max(clock.training_stops_at(on_gpu=False), clock.started + CROPPING_SHARE * clock.budget_s)
 
     @property
     def _crops_folder(self) -> Path:

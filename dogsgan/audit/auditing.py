@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dogsgan.audit.blends import with_partners
-from dogsgan.audit.calibration import FEWEST
+from dogsgan.audit.calibration import refuse_few
 from dogsgan.audit.duplicates import Collection, file_digests, find_duplicates
 from dogsgan.audit.evidence import NULL_SAMPLE, Evidence, Pictures, features_of_views, gather, real_sample
 from dogsgan.audit.findings import Case
@@ -188,11 +188,7 @@ def _checked_size(inputs: _Inputs, network: FeatureNetwork) -> int:
         raise DogsganError(
             f"{inputs.held_out.path} is the training set: --held-out takes pictures that were not trained on"
         )
-    if len(inputs.real.images) < FEWEST:
-        raise DogsganError(
-            f"{len(inputs.real.images)} training pictures are too few to measure how near honest pictures "
-            f"come: it takes {FEWEST}"
-        )
+    refuse_few(len(inputs.real.images))
     return generated_size(inputs.generated, network)
 
 
@@ -254,7 +250,6 @@ def _load(
     stream = PictureStream(some, size_px, resize=False, skip_unreadable=False)
     names: list[str] = []
     pixels = workspace.growing("generated", rows=len(rows), shape=(size_px, size_px, 3), dtype="uint8")
-    pixels.done = 0  # reading them again takes seconds, and makes sure of their names
     for batch, of_batch in stream.batches(256):
         pixels.append(batch)
         names += of_batch

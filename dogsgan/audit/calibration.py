@@ -77,6 +77,19 @@ class Null:
         return self.start + self.scale * self.evidence * float(np.expm1(np.log(share / p) / self.evidence))
 
 
+def refuse_few(count: int) -> None:
+    """Refuse fewer training pictures than a calibration takes.
+
+    Raises:
+        DogsganError: there are fewer.
+    """
+    if count < FEWEST:
+        raise DogsganError(
+            f"{count} training pictures are too few to measure how near honest pictures come: "
+            f"it takes {FEWEST}"
+        )
+
+
 def calibrate(nearness: np.ndarray) -> Null:
     """Fit the null distribution to the nearness of real pictures to the rest of the real set.
 
@@ -86,11 +99,7 @@ def calibrate(nearness: np.ndarray) -> Null:
     Raises:
         DogsganError: there are too few pictures.
     """
-    if len(nearness) < FEWEST:
-        raise DogsganError(
-            f"{len(nearness)} training pictures are too few to measure how near honest pictures come: "
-            f"it takes {FEWEST}"
-        )
+    refuse_few(len(nearness))
     kept = nearness <= _furthest_by_chance(nearness)
     rest = np.sort(nearness[kept])
     start = float(np.quantile(rest, _TAIL))

@@ -27,8 +27,6 @@ class Judgement:
     """N: of the pixels alone, one training view laid on the picture."""
     by_blends: np.ndarray
     """N: of the pixels alone, two training views."""
-    by_features: np.ndarray
-    """N: of the features alone."""
     flagged: np.ndarray
     """N bool."""
     twins: int
@@ -65,7 +63,6 @@ def judge(evidence: Evidence, null: Evidence, *, rate: float) -> Judgement:
         p_value=p_value,
         by_pixels=by_pixels,
         by_blends=by_blends,
-        by_features=by_features,
         flagged=flagged,
         twins=int((~(features.kept & pixels.kept & blends.kept)).sum()),
         distance_threshold=float(np.exp(-features.nearness_at(limit / TESTS))),

@@ -6,7 +6,7 @@ else too it is slower than on one alone. With a block of its own none waits.
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -21,15 +21,19 @@ _MOST_WORKERS = 4
 
 
 def blockwise(
-    work: Callable[[Item], Result], items: Sequence[Item], *, description: str | None
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    description: str | None = None,
+    most: int = _MOST_WORKERS,
 ) -> Iterator[tuple[Item, Result]]:
-    """Yield each item with what `work` returns for it, in order, working on up to four at once.
+    """Yield each item with what `work` returns for it, in order, working on up to `most` at once.
 
     `description` heads a progress bar; None shows none. While this lasts, torch's own number of threads is
     lowered.
     """
     threads = torch.get_num_threads()
-    workers = min(threads, _MOST_WORKERS)
+    workers = min(threads, most)
     remaining = iter(progress_bar(items, description=description, unit="blocks") if description else items)
     waiting: deque[tuple[Item, Future[Result]]] = deque()
     share = (threads // workers,)

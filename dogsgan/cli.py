@@ -14,6 +14,7 @@ from dogsgan.commands import Outcome, command, not_negative, positive
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.commands_local import add_local_commands
 from dogsgan.kernel.commands_remote import add_remote_commands
+from dogsgan.studies.commands import add_study_commands
 
 STARTED = time.monotonic()
 
@@ -69,7 +70,7 @@ def _generate(args: argparse.Namespace) -> Outcome:
 def _check(args: argparse.Namespace) -> Outcome:
     from dogsgan.submission import check_submission
 
-    report = check_submission(args.zip, count=args.count, size_px=args.size)
+    report = check_submission(args.zip, count=args.count, size_px=args.size, channels=1 if args.grey else 3)
     return Outcome(report.to_json(), report.summary(), report.ok)
 
 
@@ -190,13 +191,19 @@ def build_parser() -> argparse.ArgumentParser:
     prepare = command(
         commands, "prepare", _prepare, "cut the dogs out of a source", "prepare dogs.zip --out crops"
     )
-    prepare.add_argument("source", type=Path, help="folder or zip in any known layout")
+    prepare.add_argument(
+        "source",
+        type=Path,
+        help="folder or zip in any known layout; of MNIST and CelebA a path that ends in @test or @all is "
+        "that split",
+    )
     prepare.add_argument("--out", type=Path, required=True, metavar="SET", help="folder of the prepared set")
     prepare.add_argument("--size", type=positive, default=64, metavar="PX", help="side of the crops (64)")
     prepare.add_argument(
         "--policy",
         default="square",
-        help="square, context, squash, whole, center, or a mixture such as whole:0.5,context:0.5 (square)",
+        help="square, context, squash, whole, center, center-N (the middle N×N px), or a mixture such as "
+        "whole:0.5,context:0.5 (square)",
     )
     prepare.add_argument(
         "--boxes", choices=("all", "largest"), default="all", help="with several dogs in a picture (all)"
@@ -241,6 +248,7 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("zip", type=Path, help="the submission")
     check.add_argument("--count", type=positive, default=10_000, help="pictures it has to hold (10000)")
     check.add_argument("--size", type=positive, default=64, metavar="PX", help="their side (64)")
+    check.add_argument("--grey", action="store_true", help="8-bit grey pictures, not RGB")
 
     score = command(
         commands, "score", _score, "the competition's score (MiFID)", "score images.zip --real dogs.zip"
@@ -335,6 +343,13 @@ def build_parser() -> argparse.ArgumentParser:
     steps = kernel.add_subparsers(dest="kernel_command", metavar="STEP", required=True)
     add_local_commands(steps)
     add_remote_commands(steps)
+
+    study = commands.add_parser(
+        "study",
+        help="comparisons over seeds",
+        description="Train variants alike and compare them over seeds.",
+    )
+    add_study_commands(study.add_subparsers(dest="study_command", metavar="STUDY", required=True))
     return parser
 
 

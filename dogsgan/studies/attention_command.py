@@ -1,0 +1,71 @@
+"""The command `dogsgan study attention`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dogsgan.commands import Outcome, command, positive
+
+
+def add_attention_command(studies: Any) -> None:
+    """Add the command to the subparsers of `dogsgan study`."""
+    parser = command(
+        studies,
+        "attention",
+        _attention,
+        "where does self-attention help, with and without spectral norm?",
+        "study attention dogs.zip --out study --images 30000",
+    )
+    parser.add_argument("source", type=Path, help="folder or zip in any known layout, or a prepared set")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study")
+    parser.add_argument(
+        "--preset", default="dogs-sagan-cpu", help="recipe of every variant, see `dogsgan presets`"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=C",
+        help="change a value of the recipe; may be repeated",
+    )
+    parser.add_argument(
+        "--images", type=positive, default=50_000, metavar="N", help="real images each run sees (50000)"
+    )
+    parser.add_argument("--seeds", type=positive, default=3, metavar="K", help="runs of each variant (3)")
+    parser.add_argument(
+        "--attention",
+        default="none,8,16,32,64",
+        metavar="PX,…",
+        help="map sizes to compare (none,8,16,32,64)",
+    )
+    parser.add_argument(
+        "--spectral-norm", default="on,off", help="in both networks: on, off or both (on,off)"
+    )
+    parser.add_argument(
+        "--count", type=positive, default=2000, metavar="N", help="generated pictures to score (2000)"
+    )
+    parser.add_argument(
+        "--network", default="stand-in", help="public, private, timm:NAME or stand-in (stand-in)"
+    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="the network's weights")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+
+
+def _attention(args: argparse.Namespace) -> Outcome:
+    from dogsgan.presets import preset
+    from dogsgan.studies.attention import study_attention
+
+    report = study_attention(
+        args.source,
+        args.out,
+        recipe=preset(args.preset).with_overrides(args.set),
+        images=args.images,
+        seeds=args.seeds,
+        attention=args.attention,
+        spectral_norm=args.spectral_norm,
+        count=args.count,
+        network=args.network,
+        weights=args.weights,
+        device=args.device,
+    )
+    return Outcome(report.to_json(), report.summary(), report.complete)

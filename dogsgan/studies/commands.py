@@ -1,0 +1,10 @@
+"""The commands of `dogsgan study`, one line for each study."""
+
+from typing import Any
+
+from dogsgan.studies.attention_command import add_attention_command
+
+
+def add_study_commands(studies: Any) -> None:
+    """Add every study to the subparsers of `dogsgan study`."""
+    add_attention_command(studies)

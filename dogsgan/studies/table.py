@@ -1,0 +1,134 @@
+"""What every study ends in: one row per variant as text, CSV and JSON, and the spread of a value over seeds."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from dogsgan.files import write_json, write_text
+
+Row: TypeAlias = Mapping[str, Any]
+"""The figures of one variant by name: numbers, texts, None for what is not known, lists with one per seed."""
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The mean of a value over seeds, and how far seeds lie apart."""
+
+    mean: float
+    deviation: float | None
+    """Sample standard deviation (over K − 1); None with one seed, which tells nothing about it."""
+    half_width: float | None
+    """Half of the 95% interval of the mean, by Student's t with K − 1 degrees of freedom; None with one."""
+    count: int
+    """How many seeds, K."""
+
+    def text(self, digits: int = 4) -> str:
+        """Return `mean ± deviation`, the deviation to two digits; one seed is said to be one."""
+        mean = f"{self.mean:.{digits}g}"
+        return f"{mean} (1 seed)" if self.deviation is None else f"{mean} ± {self.deviation:.2g}"
+
+
+def spread_of(values: Iterable[float]) -> Spread | None:
+    """Return the spread of finite values, one per seed; None where there is no value.
+
+    A value that is NaN or infinite is no figure of a seed: leave it out, and say so in the row.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    numbers = [float(value) for value in values]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{numbers} are not all finite")
+    if not numbers:
+        return None
+    count, mean = len(numbers), math.fsum(numbers) / len(numbers)
+    if count == 1:
+        return Spread(mean=mean, deviation=None, half_width=None, count=1)
+    from scipy.special import stdtrit  # only here: a study's help needs no SciPy
+
+    deviation = math.sqrt(math.fsum((number - mean) ** 2 for number in numbers) / (count - 1))
+    quantile = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
+    return Spread(mean, deviation, quantile * deviation / math.sqrt(count), count)
+
+
+def as_text(rows: Sequence[Row], headings: Mapping[str, str]) -> str:
+    """Return the columns that `headings` names (key to heading, in that order), numbers to the right.
+
+    A value of None, or one that a row lacks, is shown as a dash.
+    """
+    table = [list(headings.values())] + [[_cell(row.get(key)) for key in headings] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    numeric = [any(isinstance(row.get(key), int | float | Spread) for row in rows) for key in headings]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(cells, widths, numeric, strict=True)
+        ).rstrip()
+        for cells in table
+    ]
+    return "\n".join([lines[0], "-" * (sum(widths) + 2 * (len(widths) - 1)), *lines[1:]])
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Return all columns of all rows, the first row's order first; a list's values are joined by spaces.
+
+    A Spread becomes three columns: its mean, its deviation and the interval's half width.
+    """
+    flat = [_flat(row) for row in rows]
+    columns = list(dict.fromkeys(key for row in flat for key in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return buffer.getvalue()
+
+
+def write_table(
+    folder: Path, name: str, rows: Sequence[Row], *, headings: Mapping[str, str], about: Mapping[str, Any]
+) -> str:
+    """Write `name`.txt, .csv and .json into `folder`, each in one step, and return the text.
+
+    The JSON is `about` (what the study was: network, budget, …) with the rows under `rows`. `headings` are as
+    for `as_text`. Text and CSV begin or end with nothing else, so say what made the numbers in a column too.
+    """
+    text = as_text(rows, headings)
+    write_text(folder / f"{name}.txt", text + "\n")
+    write_text(folder / f"{name}.csv", as_csv(rows))
+    write_json(folder / f"{name}.json", {**about, "rows": [_plain(row) for row in rows]})
+    return text
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Spread):
+        return value.text()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
+    return str(value)
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, Spread):
+            flat |= {f"{key}_{name}": getattr(value, name) for name in ("mean", "deviation", "half_width")}
+        else:
+            flat[key] = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return flat
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    return {key: vars(value) if isinstance(value, Spread) else value for key, value in row.items()}

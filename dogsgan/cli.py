@@ -194,8 +194,7 @@ def build_parser() -> argparse.ArgumentParser:
     prepare.add_argument(
         "source",
         type=Path,
-        help="folder or zip in any known layout; of MNIST and CelebA a path that ends in @test or @all is "
-        "that split",
+        help="folder or zip in any known layout; MNIST@test is that split (CELEBA@valid, CELEBA@all too)",
     )
     prepare.add_argument("--out", type=Path, required=True, metavar="SET", help="folder of the prepared set")
     prepare.add_argument("--size", type=positive, default=64, metavar="PX", help="side of the crops (64)")

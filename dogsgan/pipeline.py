@@ -134,7 +134,9 @@ def run_pipeline(
         )
         generated = _generated(out, count=count, seed=seed, truncation=truncation, device=device)
     zip_path = out / "images.zip"
-    checked = check_submission(zip_path, count=count, size_px=recipe.data.size_px)
+    checked = check_submission(
+        zip_path, count=count, size_px=recipe.data.size_px, channels=recipe.data.channels
+    )
     save_sample_grid(zip_path, out / "samples.png")
     found = scored = None
     stopped_by = wish.signal_name or trained.stopped_by

@@ -65,8 +65,8 @@ def write_zip(path: Path, entries: Entries, *, method: int = zipfile.ZIP_STORED)
     return path
 
 
-def check(path: Path, count: int = 4) -> CheckReport:
-    report = check_submission(path, count=count, size_px=SIZE)
+def check(path: Path, count: int = 4, *, channels: int = 3) -> CheckReport:
+    report = check_submission(path, count=count, size_px=SIZE, channels=channels)
     assert report.ok == (not report.problems)
     lines = report.summary().split("\n")
     assert len(lines) == max(1, len(report.problems))
@@ -85,7 +85,8 @@ def kinds(report: CheckReport) -> dict[str, int]:
 def test_a_sound_zip_is_ok(tmp_path: Path, method: int) -> None:
     report = check(write_zip(tmp_path / "images.zip", good_entries(), method=method))
     assert (report.ok, report.count, report.problems) == (True, 4, ())
-    assert report.to_json() == {"path": str(report.path), "ok": True, "count": 4, "problems": []}
+    form = {"size_px": SIZE, "channels": 3}
+    assert report.to_json() == {"path": str(report.path), "ok": True, "count": 4, "problems": [], **form}
 
 
 def test_names_are_free(tmp_path: Path) -> None:
@@ -122,6 +123,72 @@ def test_the_competition_wants_10000_pictures_of_64_px(tmp_path: Path) -> None:
     assert kinds(report) == {"count": 9996, "size": 4}
     assert "4 instead of 10000" in report.summary()
     assert "8×8 instead of 64×64" in report.summary()
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"count": 2}, "as asked for: 64×64 px, 8-bit RGB"),
+        ({"count": 2, "size_px": 28}, "28×28 px, 8-bit RGB"),
+        ({"count": 2, "channels": 1}, "64×64 px, 8-bit grey"),
+    ],
+)
+def test_only_what_the_competition_wants_is_said_to_be_for_it(
+    tmp_path: Path, form: dict[str, int], said: str
+) -> None:
+    side, channels = form.get("size_px", 64), form.get("channels", 3)
+    batch = np.random.default_rng(0).integers(0, 256, (2, side, side, channels), dtype=np.uint8)
+    report = check_submission(write_submission([batch], tmp_path / "a.zip", count=2).path, **form)
+    assert report.ok, report.summary()
+    assert said in report.summary()
+    assert "would take" not in report.summary()
+
+
+# Grey pictures: the same rules with their own kind of pixels
+
+
+def grey_entries(count: int = 4) -> Entries:
+    return [(f"{index:05d}.png", encoded(picture(index, mode="L"))) for index in range(count)]
+
+
+@pytest.mark.parametrize("side", [8, 28, 32, 64])
+def test_what_the_writer_writes_of_grey_pictures_is_ok_where_grey_is_wanted(
+    tmp_path: Path, side: int
+) -> None:
+    batch = np.random.default_rng(side).integers(0, 256, (3, side, side, 1), dtype=np.uint8)
+    path = write_submission([batch], tmp_path / "images.zip", count=3).path
+    report = check_submission(path, count=3, size_px=side, channels=1)
+    assert report.ok, report.summary()
+    in_colour = check_submission(path, count=3, size_px=side)
+    assert kinds(in_colour) == {"mode": 3}
+    assert "save it as RGB" in in_colour.summary()
+    assert "--grey" in in_colour.summary()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "1", "LA", "I;16"])
+def test_where_grey_is_wanted_nothing_else_will_do(tmp_path: Path, mode: str) -> None:
+    other = encoded(
+        picture(9, mode="L").convert("I").convert("I;16") if mode == "I;16" else picture(9, mode=mode)
+    )
+    report = check(write_zip(tmp_path / "images.zip", [*grey_entries(3), ("9.png", other)]), channels=1)
+    assert kinds(report) == {"mode": 1}
+    assert "save it as grey with 8 bits" in report.summary()
+
+
+def test_grey_pictures_are_looked_at_as_closely(tmp_path: Path) -> None:
+    plain = encoded(Image.new("L", (SIZE, SIZE), 7))
+    again = encoded(picture(0, mode="L"), compress_level=0)
+    cut = encoded(picture(9, mode="L"))[:-20]
+    entries = [*grey_entries(3), ("plain.png", plain), ("again.png", again), ("cut.png", cut)]
+    report = check(write_zip(tmp_path / "images.zip", entries), count=6, channels=1)
+    assert kinds(report) == {"unreadable": 1, "same-pixels": 1, "one-colour": 1}
+    assert [problem.refused for problem in report.problems] == [True, False, False]
+
+
+@pytest.mark.parametrize("channels", [0, 2, 4, -1])
+def test_other_channels_are_refused(tmp_path: Path, channels: int) -> None:
+    with pytest.raises(DogsganError, match=r"3 \(RGB\) or 1 \(grey\)"):
+        check_submission(tmp_path / "images.zip", channels=channels)
 
 
 # One entry that is wrong, and the one kind of problem it makes

@@ -223,8 +223,9 @@ def _look_at(
     images_seen = told.get("sample", {}).get("images_seen", 0)
     check = None
     if "images.zip" in files:
+        data = Recipe.from_json(settings["RECIPE"]).data
         check = check_submission(
-            working / "images.zip", count=settings["COUNT"], size_px=settings["RECIPE"]["data"]["size_px"]
+            working / "images.zip", count=settings["COUNT"], size_px=data.size_px, channels=data.channels
         )
     return RehearsalReport(
         kernel=Path(kernel),

@@ -3,7 +3,8 @@
 The competition's scorer takes one zip of exactly 10,000 PNGs, 64×64, RGB with 8 bits, under any names, and
 refuses anything else. It does take pictures that repeat another or show one colour only; they tell of a
 collapsed generator, so they are problems here too. `Problem.refused` tells the two kinds apart;
-`CheckReport.ok` means that there is no problem of either.
+`CheckReport.ok` means that there is no problem of either. A run of another size, or in grey, is held to
+the same rules with its own size and kind of pixels.
 """
 
 import hashlib
@@ -29,6 +30,8 @@ from dogsgan.submission.png import DamagedPng, Png, parse_png, picture_format
 PICTURE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
 EXAMINED = 30_000  # entries looked at, or twice the wanted number: more would only take longer
 READABLE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+COMPETITION = (10_000, 64, 3)  # count, size in px and channels that the competition takes
+MODES = {1: "8-bit grey", 3: "8-bit RGB"}
 ACCEPTED_BUT_WRONG = frozenset(("same-bytes", "same-pixels", "one-colour"))
 MESSAGES = {  # kind of problem: what it means, and what to do. The order is that of the report
     "not-a-zip": "the file cannot be read as a zip: write it again",
@@ -45,18 +48,20 @@ MESSAGES = {  # kind of problem: what it means, and what to do. The order is tha
     "unreadable": "cannot be read as PNG: write it again",
     "trailing": "more bytes follow the end of the PNG: write it again",
     "size": "wrong size: generate it in the right one",
-    "mode": "wrong kind of pixels: save it as RGB with 8 bits",
+    "mode": "wrong kind of pixels: save it as RGB with 8 bits; --grey checks a grey set",
     "same-bytes": "is byte for byte an earlier one: train on, or use another seed",
     "same-pixels": "has the same pixels as an earlier one: train on, or use another seed",
     "one-colour": "shows a single colour: train on, or use an earlier checkpoint",
 }
+GREY_WANTED = "wrong kind of pixels: save it as grey with 8 bits; without --grey a colour set is checked"
 
 
 @dataclass(frozen=True)
 class Problem:
     """One kind of problem: how many entries have it, the first one's name and particulars, and what to do.
 
-    `refused` says whether the competition's scorer would refuse the zip for it.
+    `refused` says whether the competition's scorer (or one for pictures of such a size and kind) would refuse
+    the zip for it.
     """
 
     kind: str
@@ -67,36 +72,53 @@ class Problem:
 
     def summary(self) -> str:
         """Return one line for people."""
-        note = "" if self.refused else " (the competition would take it)"
+        note = "" if self.refused else " (a scorer would take it)"
         return f"{self.kind} ({self.count}): {self.message}{note}, e.g. {self.example}"
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check_submission` found: `ok` if nothing, the number of pictures, and the problems."""
+    """What `check_submission` found: `ok` if nothing, the number of pictures, and the problems.
+
+    `size_px` and `channels` are those that were asked for.
+    """
 
     path: Path
     ok: bool
     count: int
     problems: tuple[Problem, ...]
+    size_px: int
+    channels: int
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        problems = [asdict(problem) for problem in self.problems]
-        return {"path": str(self.path), "ok": self.ok, "count": self.count, "problems": problems}
+        return {
+            "path": str(self.path),
+            "ok": self.ok,
+            "count": self.count,
+            "size_px": self.size_px,
+            "channels": self.channels,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
 
     def summary(self) -> str:
         """Return one line if all is well, else one line per kind of problem."""
-        if self.ok:
+        if self.ok and (self.count, self.size_px, self.channels) == COMPETITION:
             return f"{self.path}: ok, {self.count} pictures that the competition would take"
+        if self.ok:
+            form = f"{self.size_px}×{self.size_px} px, {MODES[self.channels]}"
+            return f"{self.path}: ok, {self.count} pictures as asked for: {form}"
         return "\n".join(f"{self.path}: {problem.summary()}" for problem in self.problems)
 
 
-def check_submission(path: Path, *, count: int = 10000, size_px: int = 64) -> CheckReport:
-    """Check that `path` is a zip of `count` RGB PNGs with 8 bits, `size_px`×`size_px`, each different.
+def check_submission(
+    path: Path, *, count: int = COMPETITION[0], size_px: int = COMPETITION[1], channels: int = COMPETITION[2]
+) -> CheckReport:
+    """Check that `path` is a zip of `count` PNGs with 8 bits, `size_px`×`size_px`, each different.
 
-    Nothing is written, and unpacking stops at a few times what that many pictures (or `EXAMINED`, if that is
-    more) can take: a zip bomb is a problem like any other. Pixels are looked at only where the size is right.
+    `channels` is 3 for RGB, or 1 for grey. Nothing is written, and unpacking stops at a few times what that
+    many pictures (or `EXAMINED`, if that is more) can take: a zip bomb is a problem like any other. Pixels
+    are looked at only where the size is right.
 
     Raises:
         DogsganError: there is no such file, or it may not be read.
@@ -104,7 +126,9 @@ def check_submission(path: Path, *, count: int = 10000, size_px: int = 64) -> Ch
     path = Path(path)
     if count < 1 or size_px < 1:
         raise DogsganError(f"cannot check {path} for {count} pictures of {size_px} px: use 1 or more of each")
-    examination = _Examination(count, size_px)
+    if channels not in MODES:
+        raise DogsganError(f"cannot check {path} for {channels} channels: use 3 (RGB) or 1 (grey)")
+    examination = _Examination(count, size_px, channels)
     picture_bytes = size_px * (3 * size_px + 1)
     most = max(EXAMINED, 2 * count)
     try:
@@ -136,9 +160,10 @@ def _require_file(path: Path) -> None:
 class _Examination:
     """Collects what is found, entry by entry."""
 
-    def __init__(self, count: int, size_px: int) -> None:
+    def __init__(self, count: int, size_px: int, channels: int) -> None:
         self.wanted = count
         self.size_px = size_px
+        self.channels = channels
         self.pictures = 0
         self.found: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
@@ -151,12 +176,13 @@ class _Examination:
         self.examples.setdefault(kind, f"{_printable(name)} ({detail})" if detail else _printable(name))
 
     def report(self, path: Path) -> CheckReport:
-        problems = tuple(
-            Problem(kind, self.found[kind], self.examples[kind], message, kind not in ACCEPTED_BUT_WRONG)
-            for kind, message in MESSAGES.items()
-            if self.found[kind]
-        )
-        return CheckReport(path, not problems, self.pictures, problems)
+        problems = tuple(self.problem(kind) for kind in MESSAGES if self.found[kind])
+        return CheckReport(path, not problems, self.pictures, problems, self.size_px, self.channels)
+
+    def problem(self, kind: str) -> Problem:
+        message = GREY_WANTED if kind == "mode" and self.channels == 1 else MESSAGES[kind]
+        refused = kind not in ACCEPTED_BUT_WRONG
+        return Problem(kind, self.found[kind], self.examples[kind], message, refused)
 
     def examine(self, archive: Archive, *, most: int) -> None:
         overlapping = archive.overlapping()
@@ -234,7 +260,7 @@ class _Examination:
     def examine_png(self, name: str, png: Png, *, repeated: bool) -> None:
         if png.trailing:
             self.add("trailing", name, f"{png.trailing:,} bytes")
-        if png.mode != "8-bit RGB":
+        if png.mode != MODES[self.channels]:
             self.add("mode", name, png.mode)
         if (png.width, png.height) != (self.size_px, self.size_px):
             self.add("size", name, f"{png.width}×{png.height} instead of {self.size_px}×{self.size_px}")

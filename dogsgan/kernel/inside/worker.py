@@ -100,7 +100,9 @@ def sample(request: dict[str, Any]) -> dict[str, Any]:
     out = Path(request["out"])
     sampled = _sample_newest(request, out)
     answer({**sampled, "check": None, "valid": True})  # the zip is there, whatever becomes of the rest
-    checked = check_submission(out, count=request["count"], size_px=sampled.pop("size_px"))
+    checked = check_submission(
+        out, count=request["count"], size_px=sampled.pop("size_px"), channels=sampled.pop("channels")
+    )
     refused = any(problem.refused for problem in checked.problems)
     report = {**sampled, "check": checked.to_json(), "valid": not refused}
     answer(report)
@@ -123,11 +125,15 @@ def _sample_newest(request: dict[str, Any], out: Path) -> dict[str, Any]:
             say(f"not sampled from {path}: {error}")
             continue
         write_samples(sampler, out, **options)
-        images = sampler.images_seen
-        return {"generator": str(path), "images_seen": images, "size_px": sampler.recipe.data.size_px}
+        return {"generator": str(path), "images_seen": sampler.images_seen, **_form(sampler.recipe)}
     recipe = Recipe.from_json(request["recipe"])
     write_samples(_untrained_sampler(recipe, request["class_count"]), out, **options)
-    return {"generator": None, "images_seen": 0, "size_px": recipe.data.size_px}
+    return {"generator": None, "images_seen": 0, **_form(recipe)}
+
+
+def _form(recipe: Recipe) -> dict[str, int]:
+    """Return what the check has to know of the pictures."""
+    return {"size_px": recipe.data.size_px, "channels": recipe.data.channels}
 
 
 def _untrained(recipe: Recipe, class_count: int) -> Any:
@@ -148,7 +154,7 @@ def _untrained_sampler(recipe: Recipe, class_count: int) -> Any:
     class_count = class_count if recipe.model.conditional else 0
     generator = with_own_statistics(
         _untrained(recipe, class_count),
-        z_dim=recipe.model.z_dim,
+        model=recipe.model,
         class_count=class_count,
         images=STATISTICS_IMAGES,
     )

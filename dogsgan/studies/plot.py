@@ -11,7 +11,9 @@ from dogsgan.studies.table import spread_of
 Place: TypeAlias = float | str
 """A place on the horizontal axis: a number, or the name of a setting."""
 
-_FIRST_DODGE = 0.06  # of the distance between two named places: lines that share one stand side by side
+_DODGE = 0.04  # of the distance between two named places: lines that share one stand side by side
+
+_BARS = {"deviation": "bars: standard deviation over seeds", "half_width": "bars: 95% interval of the mean"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def save_lines(
     axes = figure.subplots()
     places = list(dict.fromkeys(place for line in lines for place in line.values))
     for index, line in enumerate(lines):
-        dodge = 0.0 if log_x else _FIRST_DODGE * (index - (len(lines) - 1) / 2)
+        dodge = 0.0 if log_x else _DODGE * (index - (len(lines) - 1) / 2)
         _draw(axes, line, [p if log_x else i + dodge for i, p in enumerate(places)], places, bars)
     if log_x:
         axes.set_xscale("log")
@@ -54,7 +56,7 @@ def save_lines(
     axes.minorticks_off()
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(title=_BARS[bars])
     with atomic_path(path) as partial:
         figure.savefig(partial, format="png", dpi=120)
 

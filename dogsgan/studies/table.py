@@ -1,4 +1,4 @@
-"""What every study ends in: one row per variant as text, CSV and JSON, and the spread of a value over seeds."""
+"""What every study ends in: one row per variant as text, CSV and JSON; and how far seeds lie apart."""
 
 import csv
 import io
@@ -90,14 +90,21 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def write_table(
-    folder: Path, name: str, rows: Sequence[Row], *, headings: Mapping[str, str], about: Mapping[str, Any]
+    folder: Path,
+    name: str,
+    rows: Sequence[Row],
+    *,
+    headings: Mapping[str, str],
+    about: Mapping[str, Any],
+    caption: str = "",
 ) -> str:
     """Write `name`.txt, .csv and .json into `folder`, each in one step, and return the text.
 
     The JSON is `about` (what the study was: network, budget, …) with the rows under `rows`. `headings` are as
-    for `as_text`. Text and CSV begin or end with nothing else, so say what made the numbers in a column too.
+    for `as_text`; `caption` stands above the text's table. The CSV is the rows alone, so what made their
+    numbers has to be a column.
     """
-    text = as_text(rows, headings)
+    text = "\n".join([*caption.splitlines(), as_text(rows, headings)])
     write_text(folder / f"{name}.txt", text + "\n")
     write_text(folder / f"{name}.csv", as_csv(rows))
     write_json(folder / f"{name}.json", {**about, "rows": [_plain(row) for row in rows]})

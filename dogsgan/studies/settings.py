@@ -1,0 +1,47 @@
+"""What a study was begun with: the same folder goes on only with the same settings."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dogsgan.config import Recipe
+from dogsgan.errors import DogsganError
+from dogsgan.files import read_json, write_json
+
+SETTINGS_FILE = "settings.json"
+
+
+def keep_settings(
+    folder: Path,
+    *,
+    study: str,
+    recipe: Recipe,
+    fixed: Mapping[str, str | int],
+    growing: Mapping[str, int] | None = None,
+) -> None:
+    """Write the settings of a study into its folder, or compare them with those it was begun with.
+
+    What is not among the settings may change freely. Of `fixed`, a name that only one side knows is not
+    compared, and both are kept; `growing` may grow and never shrink.
+
+    Raises:
+        DogsganError: naming each difference.
+    """
+    path = folder / SETTINGS_FILE
+    given = {**fixed, **(growing or {})}
+    saved = read_json(path) if path.exists() else {"study": study, "recipe": recipe.to_json(), **given}
+    if not isinstance(saved, dict) or "recipe" not in saved:
+        raise DogsganError(f"{path} is not the settings of a study: remove it, or choose another --out")
+    if saved.get("study") != study:
+        raise DogsganError(f"{folder} holds the study {saved.get('study')!r}: choose another --out")
+    differences = Recipe.from_json(saved["recipe"]).differences(recipe)
+    for name, value in given.items():
+        before = saved.get(name, value)
+        if before != value and not (name in (growing or {}) and value > before):
+            differences.append(f"{name}: {before} -> {value}")
+    if differences:
+        raise DogsganError(
+            f"{folder} was begun with other settings ({'; '.join(differences)}): "
+            "use the same to go on with it, or choose another --out"
+        )
+    if saved != (merged := {**saved, **given}) or not path.exists():
+        write_json(path, merged)

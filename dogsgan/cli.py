@@ -134,7 +134,14 @@ def _demo(args: argparse.Namespace) -> Outcome:
     from dogsgan.pipeline import DEMO_BUDGET_S, demo
 
     budget_s = _budget_s(args) or DEMO_BUDGET_S
-    report = demo(args.out, budget_s=budget_s, images=args.images, count=args.count, device=args.device)
+    report = demo(
+        args.out,
+        preset_name=args.preset,
+        budget_s=budget_s,
+        images=args.images,
+        count=args.count,
+        device=args.device,
+    )
     return Outcome(report.to_json(), report.summary(), report.check.ok)
 
 
@@ -321,9 +328,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_workers(run)
     _add_device(run)
 
-    demo = command(commands, "demo", _demo, "run on drawn dogs, in minutes", "demo --out demo")
+    demo = command(commands, "demo", _demo, "run on drawn dogs or digits, in minutes", "demo --out demo")
     demo.add_argument(
         "--out", type=Path, default=Path("demo"), help="folder for everything that comes out (demo)"
+    )
+    demo.add_argument(
+        "--preset", default="demo", help="recipe: a grey one is trained on drawn digits, mnist-gan (demo)"
     )
     demo.add_argument("--budget", metavar="TIME", help="time until the zip is finished (230s)")
     demo.add_argument("--images", type=positive, metavar="N", help="train on at most N images")

@@ -1,4 +1,4 @@
-"""What chains the rooms: `run` (source to scored and audited zip) and `demo` (drawn dogs to that).
+"""What chains the rooms: `run` (source to scored and audited zip) and `demo` (drawn dogs or digits to that).
 
 The stages are the functions that the commands call; what passes between them lies in the output folder, so
 that each can be used alone and a run that was stopped goes on with the stage it stopped in.
@@ -12,6 +12,7 @@ from typing import Any
 from dogsgan.audit import Audit, audit
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet, is_crop_set
+from dogsgan.data.drawn_digits import draw_digits
 from dogsgan.data.prepare import PrepareReport, prepare
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
@@ -29,6 +30,7 @@ from dogsgan.training.interrupts import listen_for_stop
 from dogsgan.training.loop import TrainReport
 
 DEMO_IMAGES = 1_200
+DEMO_DIGITS = 3_000
 DEMO_BUDGET_S = 230.0
 DEMO_AUDIT = 500
 """Generated pictures that the demo's audit looks at."""
@@ -243,20 +245,23 @@ def _chosen_network(network: str, weights: Path | None, *, size_px: int) -> tupl
 def demo(
     out: Path,
     *,
+    preset_name: str = "demo",
     budget_s: float = DEMO_BUDGET_S,
     images: int | None = None,
     count: int = COUNT,
     device: str = "auto",
 ) -> RunReport:
-    """Draw dogs in the competition's layout and run everything on them, with preset and network to match."""
+    """Run everything on pictures drawn here: digits in MNIST's files for a grey preset, dogs for any other.
+
+    Raises:
+        DogsganError: there is no such preset.
+    """
     started = time.monotonic()
-    source = out / "drawn-dogs.zip"
-    if not source.exists():
-        draw_competition(source, images=DEMO_IMAGES)
+    recipe = preset(preset_name)
     return run_pipeline(
-        source,
+        _drawn_for(recipe, out),
         out,
-        recipe=preset("demo"),
+        recipe=recipe,
         images=images,
         budget_s=budget_s,
         started=started,
@@ -265,3 +270,12 @@ def demo(
         device=device,
         audit_sample=DEMO_AUDIT,
     )
+
+
+def _drawn_for(recipe: Recipe, out: Path) -> Path:
+    """Return a drawn source for a recipe, drawn now unless an earlier call did."""
+    grey = recipe.data.channels == 1
+    source = out / ("drawn-digits" if grey else "drawn-dogs.zip")
+    if source.exists():
+        return source
+    return draw_digits(source, images=DEMO_DIGITS) if grey else draw_competition(source, images=DEMO_IMAGES)

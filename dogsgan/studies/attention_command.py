@@ -52,17 +52,23 @@ def add_attention_command(studies: Any) -> None:
 
 
 def _attention(args: argparse.Namespace) -> Outcome:
+    from dogsgan.data.cropset import CropSet, is_crop_set
+    from dogsgan.pipeline import refuse_other_crops
     from dogsgan.presets import preset
     from dogsgan.studies.attention import study_attention
+    from dogsgan.studies.attention_variants import parse_norms, parse_sizes
 
+    recipe = preset(args.preset).with_overrides(args.set)
+    if is_crop_set(args.source):
+        refuse_other_crops(args.set, recipe, CropSet.open(args.source))
     report = study_attention(
         args.source,
         args.out,
-        recipe=preset(args.preset).with_overrides(args.set),
+        recipe=recipe,
         images=args.images,
         seeds=args.seeds,
-        attention=args.attention,
-        spectral_norm=args.spectral_norm,
+        attention=parse_sizes(args.attention),
+        spectral_norm=parse_norms(args.spectral_norm),
         count=args.count,
         network=args.network,
         weights=args.weights,

@@ -28,10 +28,12 @@ class Spread:
     count: int
     """How many seeds, K."""
 
-    def text(self, digits: int = 4) -> str:
-        """Return `mean ± deviation`, the deviation to two digits; one seed is said to be one."""
-        mean = f"{self.mean:.{digits}g}"
-        return f"{mean} (1 seed)" if self.deviation is None else f"{mean} ± {self.deviation:.2g}"
+    def text(self) -> str:
+        """Return `mean ± deviation` to two digits of the deviation; one seed is said to be one."""
+        if self.deviation is None:
+            return f"{_number(self.mean)} (1 seed)"
+        decimals = _decimals(self.deviation, digits=2) if self.deviation else _decimals(self.mean, digits=4)
+        return f"{self.mean:,.{decimals}f} ± {self.deviation:,.{decimals}f}"
 
 
 def spread_of(values: Iterable[float]) -> Spread | None:
@@ -60,11 +62,11 @@ def spread_of(values: Iterable[float]) -> Spread | None:
 def as_text(rows: Sequence[Row], headings: Mapping[str, str]) -> str:
     """Return the columns that `headings` names (key to heading, in that order), numbers to the right.
 
-    A value of None, or one that a row lacks, is shown as a dash.
+    A value of None, or one that a row lacks, is shown as a dash; of a list, what differs.
     """
     table = [list(headings.values())] + [[_cell(row.get(key)) for key in headings] for row in rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    numeric = [any(isinstance(row.get(key), int | float | Spread) for row in rows) for key in headings]
+    numeric = [any(_is_numeric(row.get(key)) for row in rows) for key in headings]
     lines = [
         "  ".join(
             cell.rjust(width) if right else cell.ljust(width)
@@ -89,6 +91,11 @@ def as_csv(rows: Sequence[Row]) -> str:
     return buffer.getvalue()
 
 
+def as_json(rows: Sequence[Row], about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `about` with the rows under `rows`, as plain values."""
+    return {**about, "rows": [_plain(row) for row in rows]}
+
+
 def write_table(
     folder: Path,
     name: str,
@@ -107,8 +114,23 @@ def write_table(
     text = "\n".join([*caption.splitlines(), as_text(rows, headings)])
     write_text(folder / f"{name}.txt", text + "\n")
     write_text(folder / f"{name}.csv", as_csv(rows))
-    write_json(folder / f"{name}.json", {**about, "rows": [_plain(row) for row in rows]})
+    write_json(folder / f"{name}.json", as_json(rows, about))
     return text
+
+
+def _number(value: float) -> str:
+    """Return a number with four digits, or more before the point; never as a power of ten."""
+    return f"{value:,.{_decimals(value, digits=4)}f}"
+
+
+def _decimals(value: float, *, digits: int) -> int:
+    return min(max(0, digits - 1 - math.floor(math.log10(abs(value)))), 9) if value else 0
+
+
+def _is_numeric(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_numeric, value))
+    return isinstance(value, int | float | Spread) and not isinstance(value, bool)
 
 
 def _cell(value: Any) -> str:
@@ -121,9 +143,9 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+        return _number(value)
     if isinstance(value, list | tuple):
-        return ", ".join(map(_cell, value))
+        return ", ".join(dict.fromkeys(map(_cell, value))) or "–"
     return str(value)
 
 

@@ -1,0 +1,157 @@
+"""Where self-attention helps, with and without spectral norm: the same budget, data and seeds for each."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dogsgan.config import Recipe
+from dogsgan.data.cropset import CropSet
+from dogsgan.data.sources import open_source
+from dogsgan.models import build_networks, parameter_count
+from dogsgan.progress import say
+from dogsgan.scoring.networks import open_network
+from dogsgan.stages import recipe_of_set
+from dogsgan.studies.attention_table import NAME, Plan, write_study
+from dogsgan.studies.attention_variants import Variant, choose_variants
+from dogsgan.studies.crops import crops_of
+from dogsgan.studies.judge import Judge
+from dogsgan.studies.runs import Result, finish_run, kept_result
+from dogsgan.studies.settings import keep_settings
+
+SIZES: tuple[int | None, ...] = (None, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class AttentionReport:
+    """What the study found."""
+
+    out: Path
+    table: str
+    """The table as text."""
+    content: dict[str, Any]
+    """The table as JSON: what was compared, one row per variant, every run."""
+    left_out: tuple[str, ...]
+    complete: bool
+    """Whether every run got as far as it could: none ran out of memory."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the study's JSON, and where it lies."""
+        return {**self.content, "out": str(self.out)}
+
+    def summary(self) -> str:
+        """Return the table, and what is not in it."""
+        return "\n".join(
+            [self.table, *self.left_out, f"table, plot, samples and every run are in {self.out}"]
+        )
+
+
+def study_attention(
+    source: Path,
+    out: Path,
+    *,
+    recipe: Recipe,
+    images: int,
+    seeds: int = 3,
+    attention: Sequence[int | None] = SIZES,
+    spectral_norm: Sequence[bool] = (True, False),
+    count: int = 2000,
+    network: str = "stand-in",
+    weights: Path | None = None,
+    device: str = "auto",
+) -> AttentionReport:
+    """Train and judge every variant of a recipe, and write table, plot and sample grids into `out`.
+
+    All variants of a seed come before those of the next, and the table is written anew after every run, so
+    that a study that was stopped shows a balanced part. The same call goes on where it stopped; with more
+    `seeds` or `images` it goes further.
+
+    Args:
+        source: what `prepare` takes, or a prepared set.
+        images: real images that each run sees.
+        attention: map sizes in px, None for no attention; one that neither network has is left out.
+        count: generated pictures to judge each run by.
+        network: as for `score`; its distances are those of crops and not the competition's.
+
+    Raises:
+        DogsganError: no variant is left, or the folder was begun with other settings, or something cannot be
+            used.
+        KeyboardInterrupt: a signal asked to stop.
+    """
+    base = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, keep_checkpoints=1))
+    variants, left_out = choose_variants(base, attention, spectral_norm)
+    for line in left_out:
+        say(line)
+    crop_set = _crops(source, out, base, images=images)
+    base = recipe_of_set(base, crop_set)
+    judge = Judge(
+        crop_set,
+        open_network(network, weights=weights, device=device),
+        channels=base.data.channels,
+        count=count,
+        cache_dir=out / "real",
+    )
+    plan = Plan(
+        variants=variants,
+        parameters={variant: _parameters(variant.recipe(base, seed=0), crop_set) for variant in variants},
+        seeds=[base.training.seed + index for index in range(seeds)],
+        images=images,
+        preset=base.name,
+        judge=judge,
+        left_out=left_out,
+    )
+    return _all_runs(out, plan, base, crop_set, device=device)
+
+
+def _crops(source: Path, out: Path, base: Recipe, *, images: int) -> CropSet:
+    """Return the crops, and refuse a folder that was begun with others or with other settings."""
+
+    def keep(**fixed: str) -> None:
+        keep_settings(out, study=NAME, recipe=base, fixed=fixed, growing={"images": images})
+
+    opened = open_source(source)
+    if opened.crop_set is None:
+        keep(source=opened.fingerprint())  # before another source's crops replace those that are there
+    crop_set = crops_of(opened, out / "crops", base.data)
+    keep(crops=crop_set.fingerprint)
+    return crop_set
+
+
+def _parameters(recipe: Recipe, crop_set: CropSet) -> tuple[int, int]:
+    """Build both networks without memory for them, which refuses what cannot be built; count their values."""
+    with torch.device("meta"):
+        networks = build_networks(recipe, class_count=len(crop_set.class_names))
+    return parameter_count(networks.generator), parameter_count(networks.discriminator)
+
+
+def _all_runs(out: Path, plan: Plan, base: Recipe, crop_set: CropSet, *, device: str) -> AttentionReport:
+    """Finish every run that is not finished, seed by seed."""
+    runs = [(variant, seed) for seed in plan.seeds for variant in plan.variants]
+    results: dict[tuple[Variant, int], Result] = {}
+    for variant, seed in runs:
+        if kept := kept_result(_folder(out, variant, seed), images=plan.images, judge=plan.judge):
+            results[variant, seed] = kept
+    text, content = write_study(out, plan, results)
+    for number, (variant, seed) in enumerate(runs, start=1):
+        if (variant, seed) in results:
+            continue
+        say(f"run {number} of {len(runs)}: {variant.name}, seed {seed}")
+        results[variant, seed] = finish_run(
+            _folder(out, variant, seed),
+            variant.recipe(base, seed=seed),
+            crop_set,
+            images=plan.images,
+            judge=plan.judge,
+            device=device,
+            grid=out / "samples" / f"{variant.name}-seed-{seed}.png",
+        )
+        text, content = write_study(out, plan, results)
+    complete = all(result.trained.is_final for result in results.values())
+    return AttentionReport(out, text, content, tuple(plan.left_out), complete)
+
+
+def _folder(out: Path, variant: Variant, seed: int) -> Path:
+    return out / variant.name / f"seed-{seed}"

@@ -1,0 +1,116 @@
+"""How near generated pictures come to those the generator was shown: the same figures for every run."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from dogsgan.data.cropset import CropSet
+from dogsgan.errors import DogsganError
+from dogsgan.scoring.features import Side, features_of, features_of_batches
+from dogsgan.scoring.frechet import frechet_distance_between
+from dogsgan.scoring.networks import FeatureNetwork
+from dogsgan.scoring.precision_recall import NEIGHBOURS, precision_recall
+from dogsgan.scoring.statistics import statistics_of
+from dogsgan.scoring.stored import load_cached, save_statistics
+from dogsgan.training.batches import GREY_WEIGHTS
+
+SEED = 0
+"""Of the real pictures that precision and recall compare with."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is said of a generator's pictures."""
+
+    frechet_distance: float
+    precision: float
+    recall: float
+
+
+class Judge:
+    """A network, and the crops of a prepared set as a recipe with `channels` shows them.
+
+    The real side is the crops themselves, since a study asks how well their distribution was learned; that is
+    not the competition's score, which compares with whole pictures. Precision and recall compare `count`
+    generated pictures with as many real ones, for both depend on the numbers.
+
+    Args:
+        cache_dir: where the real side's features are kept.
+
+    Raises:
+        DogsganError: the network takes another size, or there are too few pictures on either side.
+    """
+
+    def __init__(
+        self, crop_set: CropSet, network: FeatureNetwork, *, channels: int, count: int, cache_dir: Path
+    ) -> None:
+        if network.required_px not in (None, crop_set.size_px):
+            raise DogsganError(
+                f"the network {network.name} takes pictures of {network.required_px} px and these are "
+                f"{crop_set.size_px}: choose another --network"
+            )
+        if min(count, len(crop_set)) <= NEIGHBOURS:
+            raise DogsganError(
+                f"{count} generated and {len(crop_set)} real pictures: precision and recall need "
+                f"{NEIGHBOURS + 1} of each"
+            )
+        self.crop_set, self.network, self.channels, self.count = crop_set, network, channels, count
+        self._cache_dir = cache_dir
+
+    @property
+    def key(self) -> dict[str, str | int]:
+        """What decides the figures beside the generator: figures of another key are of something else."""
+        return {
+            "network": self.network.name,
+            "identity": self.network.identity,
+            "real": self.crop_set.fingerprint,
+            "channels": self.channels,
+            "count": self.count,
+        }
+
+    def figures(self, pictures: np.ndarray) -> Figures:
+        """Return the figures of generated pictures, N×H×W×C uint8."""
+        features = features_of(_in_colour(pictures), self.network, show_progress=True)
+        found = precision_recall(features, self._some_real)
+        return Figures(
+            frechet_distance=frechet_distance_between(statistics_of(features), self._real.statistics),
+            precision=found.precision,
+            recall=found.recall,
+        )
+
+    @cached_property
+    def _real(self) -> Side:
+        identity = f"{self.network.identity} {self.crop_set.fingerprint} {self.channels}"
+        cached = self._cache_dir / f"{hashlib.sha256(identity.encode()).hexdigest()}.npz"
+        side = load_cached(cached, self.network)
+        if side is None:
+            features = features_of_batches(
+                self._real_batches(), self.network, total=len(self.crop_set), description="real"
+            )
+            side = Side(statistics_of(features), features, description=f"{len(features):,} crops")
+            save_statistics(cached, side)
+        return side
+
+    @cached_property
+    def _some_real(self) -> np.ndarray:
+        """The features of `count` crops, or of all where there are no more."""
+        assert self._real.features is not None
+        order = np.random.default_rng(SEED).permutation(len(self._real.features))
+        return self._real.features[np.sort(order[: self.count])]
+
+    def _real_batches(self) -> Iterator[tuple[np.ndarray, list[str]]]:
+        step = self.network.batch_size
+        for start in range(0, len(self.crop_set), step):
+            pictures = np.asarray(self.crop_set.pictures[start : start + step])
+            if self.channels == 1:  # grey as training shows them
+                pictures = (pictures @ GREY_WEIGHTS).round().astype(np.uint8)[..., None]
+            yield _in_colour(pictures), [str(start + index) for index in range(len(pictures))]
+
+
+def _in_colour(pictures: np.ndarray) -> np.ndarray:
+    """Return N×H×W×C pictures with three channels: networks see grey ones as colours that are equal."""
+    return np.repeat(pictures, 3, axis=3) if pictures.shape[3] == 1 else pictures

@@ -1,0 +1,143 @@
+"""One run of a study: trained to its length and judged once, in a folder that remembers both."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dogsgan.config import Recipe
+from dogsgan.data.cropset import CropSet
+from dogsgan.errors import DogsganError
+from dogsgan.files import read_json, sha256_of, write_json
+from dogsgan.grids import save_grid
+from dogsgan.sampling import load_sampler
+from dogsgan.stages import train_within
+from dogsgan.studies.judge import Figures, Judge
+from dogsgan.training.checkpoint import GENERATOR_FILE
+from dogsgan.training.log import read_log
+from dogsgan.training.loop import DIVERGED
+
+RESULT_FILE = "result.json"
+SIGNALS = ("SIGINT", "SIGTERM")
+SAMPLES_SEED = 0
+"""Of the noise that every generator is given: the same pictures' worth for all."""
+_GRID_PICTURES, _GRID_COLUMNS = 80, 10
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How the training of a run went."""
+
+    images: int
+    """What it was to see."""
+    images_seen: int
+    stopped_by: str
+    """As in a TrainReport."""
+    rollbacks: int
+    seconds_per_thousand_images: float | None
+    """From the run's own log: neither pauses between two calls nor sample grids count."""
+    generator: str
+    """The sha256 of the averaged generator that it left."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether training it again would change nothing: out of memory may be another matter next time."""
+        return self.stopped_by in ("images", DIVERGED)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a run."""
+
+    trained: Trained
+    figures: Figures | None
+    """None where the generator makes no pictures."""
+    problem: str | None
+    """Why there are no figures."""
+
+
+def kept_result(run: Path, *, images: int, judge: Judge) -> Result | None:
+    """Return the result of a run of that length if it is there, of this judge, and of the generator there."""
+    saved = _read(run)
+    trained = _kept_training(run, saved, images=images)
+    if trained is None or saved.get("key") != judge.key:
+        return None
+    figures = saved["figures"]
+    return Result(trained, Figures(**figures) if figures else None, saved["problem"])
+
+
+def finish_run(
+    run: Path, recipe: Recipe, crop_set: CropSet, *, images: int, judge: Judge, device: str, grid: Path
+) -> Result:
+    """Train a run to its length, or go on with it; sample it, draw a grid of it, and judge it.
+
+    What a diverged run left is judged like any other: the last good generator.
+
+    Raises:
+        KeyboardInterrupt: a signal asked to stop; the run goes on with the next call.
+        DogsganError: the folder holds a run of another recipe, or something else cannot be used.
+    """
+    trained = _kept_training(run, _read(run), images=images) or _train(
+        run, recipe, crop_set, images=images, device=device
+    )
+    figures = problem = None
+    try:
+        pictures = _sample(run, count=judge.count, device=device)
+    except DogsganError as error:  # NaN: what the row is to say, and no reason to leave out the others
+        problem = str(error)
+    else:
+        save_grid(pictures[:_GRID_PICTURES], grid, columns=_GRID_COLUMNS)
+        figures = judge.figures(pictures)
+    result = Result(trained, figures, problem)
+    write_json(run / RESULT_FILE, {**dataclasses.asdict(result), "key": judge.key})
+    return result
+
+
+def _read(run: Path) -> dict[str, Any]:
+    path = run / RESULT_FILE
+    saved = read_json(path) if path.exists() else {}
+    return saved if isinstance(saved, dict) else {}
+
+
+def _kept_training(run: Path, saved: dict[str, Any], *, images: int) -> Trained | None:
+    if "trained" not in saved:
+        return None
+    trained = Trained(**saved["trained"])
+    file = run / GENERATOR_FILE
+    if trained.images != images or not trained.is_final or not file.is_file():
+        return None
+    return trained if sha256_of(file) == trained.generator else None
+
+
+def _train(run: Path, recipe: Recipe, crop_set: CropSet, *, images: int, device: str) -> Trained:
+    report = train_within(recipe, crop_set, run, images=images, budget_s=None, device=device)
+    if report.stopped_by in SIGNALS:
+        raise KeyboardInterrupt
+    trained = Trained(
+        images=images,
+        images_seen=report.images_seen,
+        stopped_by=report.stopped_by,
+        rollbacks=report.rollbacks,
+        seconds_per_thousand_images=seconds_per_thousand_images(run),
+        generator=sha256_of(run / GENERATOR_FILE),
+    )
+    write_json(run / RESULT_FILE, {"trained": dataclasses.asdict(trained)})
+    return trained
+
+
+def _sample(run: Path, *, count: int, device: str) -> np.ndarray:
+    """Return `count` pictures of the averaged generator, N×H×W×C uint8."""
+    sampler = load_sampler(run, device=device)
+    return np.concatenate(list(sampler.batches(count, seed=SAMPLES_SEED)))
+
+
+def seconds_per_thousand_images(run: Path) -> float | None:
+    """Return what a thousand images cost by the rates in a run's log; None where it logged none."""
+    seconds, before = 0.0, 0
+    for line in read_log(run):
+        if rate := line.get("images_per_second"):
+            seconds += (line["images_seen"] - before) / rate
+            before = line["images_seen"]
+    return 1000 * seconds / before if before else None

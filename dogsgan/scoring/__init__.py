@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from dogsgan.scoring.frechet import frechet_distance, frechet_distance_of_features
     from dogsgan.scoring.memorization import memorization_distance
     from dogsgan.scoring.networks import open_network
+    from dogsgan.scoring.per_class_result import PerClassScore
+    from dogsgan.scoring.per_class_scoring import per_class
     from dogsgan.scoring.scorer import Score, score
 
 _HOMES = {
@@ -21,11 +23,14 @@ _HOMES = {
     "frechet_distance_of_features": "frechet",
     "memorization_distance": "memorization",
     "open_network": "networks",
+    "PerClassScore": "per_class_result",
+    "per_class": "per_class_scoring",
     "Score": "scorer",
     "score": "scorer",
 }
 
 __all__ = [
+    "PerClassScore",
     "Score",
     "features_of",
     "frechet_distance",
@@ -33,6 +38,7 @@ __all__ = [
     "memorization_distance",
     "mifid",
     "open_network",
+    "per_class",
     "score",
 ]
 

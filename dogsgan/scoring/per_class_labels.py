@@ -1,0 +1,124 @@
+"""Which class each picture of a comparison is of, and which classes of the two sides are the same."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from dogsgan.data.sources import Source, breed_name
+from dogsgan.errors import DogsganError
+from dogsgan.scoring.pictures import PictureStream
+from dogsgan.submission.labels import read_labels
+
+_NAMES_SHOWN = 3
+
+
+def generated_classes(source: Source, labels: Path | None) -> list[str | None]:
+    """Return the class of each generated picture in the source's order, by the labels file if there is one.
+
+    None is a picture that its source knows no class of.
+
+    Raises:
+        DogsganError: no picture has a class, or the file's names are not those of the pictures.
+    """
+    if labels is None:
+        classes = [image.class_name for image in source.images]
+        if not any(classes):
+            raise DogsganError(
+                f"the generated pictures in {source.path} have no classes: give --labels FILE, which "
+                "dogsgan generate --labels writes, or put them into one folder for each class"
+            )
+        return classes
+    by_name = read_labels(labels)
+    names = [image.name for image in source.images]
+    without = [name for name in names if name not in by_name]
+    if without:
+        raise DogsganError(
+            f"the labels file {labels} leaves out {len(without):,} of the {len(names):,} pictures in "
+            f"{source.path}, the first {without[0]}: give the file that was written with them"
+        )
+    unknown = sorted(by_name.keys() - set(names))
+    if unknown:
+        raise DogsganError(
+            f"the labels file {labels} names {len(unknown):,} pictures that are not in {source.path}, the "
+            f"first {unknown[0]}: give the file that was written with them"
+        )
+    return [by_name[name] for name in names]
+
+
+def real_classes(source: Source) -> list[str | None]:
+    """Return the class of each real picture in the source's order; None is one without.
+
+    Raises:
+        DogsganError: no picture has a class.
+    """
+    classes = [image.class_name for image in source.images]
+    if not any(classes):
+        raise DogsganError(
+            f"the real side has no classes ({source.path}: {source.description}): give the competition's "
+            "data, class folders, labelled digits or a prepared set of such"
+        )
+    return classes
+
+
+def matched_classes(
+    generated: list[str | None], real: list[str | None]
+) -> tuple[list[str | None], list[str | None]]:
+    """Return both sides' classes under common names, those for people: see `breed_name`.
+
+    A generated picture's class may be called as the real side's folder or as people call it. Where two
+    folders would get one name for people, each keeps its own.
+
+    Raises:
+        DogsganError: the sides have no class in common.
+    """
+    shown = _shown_names(name for name in real if name)
+    known = {**{name: name for name in shown.values()}, **shown}
+    matched = [_known_as(name, known) if name else None for name in generated]
+    if not set(known.values()) & set(matched):
+        raise DogsganError(
+            f"generated and real pictures have no class in common (generated: {listed(generated)}; real: "
+            f"{listed(real)}): give the data that the generator was trained on"
+        )
+    return matched, [shown[name] if name else None for name in real]
+
+
+def _shown_names(folders: Iterable[str]) -> dict[str, str]:
+    shown = {folder: breed_name(folder) for folder in set(folders)}
+    often = Counter(shown.values())
+    return {folder: name if often[name] == 1 else folder for folder, name in shown.items()}
+
+
+def _known_as(name: str, known: dict[str, str]) -> str:
+    for candidate in (name, name.strip(), breed_name(name.strip())):
+        if candidate in known:
+            return known[candidate]
+    return name
+
+
+def readable_images(source: Source, count: int | None, *, size_px: int) -> list[int]:
+    """Return which pictures of a real side its `count` rows of features stand for, as indices.
+
+    Unreadable pictures were left out, and cached features do not say which: where some are missing, all are
+    opened again.
+
+    Raises:
+        DogsganError: not as many can be read as there are rows.
+    """
+    if count == len(source.images):
+        return list(range(count))
+    stream = PictureStream(source, size_px, resize=True, skip_unreadable=True)
+    readable = {name for _, names in stream.batches(256) for name in names}
+    kept = [index for index, image in enumerate(source.images) if image.name in readable]
+    if len(kept) != count:
+        raise DogsganError(
+            f"{len(kept):,} pictures in {source.path} can be read and {count or 0:,} have features: they "
+            "changed while they were looked at, run the command again"
+        )
+    return kept
+
+
+def listed(names: Iterable[str | None]) -> str:
+    """Return the first few of the names that there are, sorted, for a message."""
+    different = sorted({name for name in names if name})
+    more = ", …" if len(different) > _NAMES_SHOWN else ""
+    return ", ".join(repr(name) for name in different[:_NAMES_SHOWN]) + more

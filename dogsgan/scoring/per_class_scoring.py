@@ -1,0 +1,108 @@
+"""The score of labelled pictures for each class: what `dogsgan score --per-class` calls."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dogsgan.data.sources import Source, open_source
+from dogsgan.errors import DogsganError
+from dogsgan.scoring.features import Side
+from dogsgan.scoring.networks import open_network
+from dogsgan.scoring.per_class_figures import class_figures
+from dogsgan.scoring.per_class_files import write_per_class
+from dogsgan.scoring.per_class_labels import (
+    generated_classes,
+    listed,
+    matched_classes,
+    readable_images,
+    real_classes,
+)
+from dogsgan.scoring.per_class_result import PerClassScore, correlations_with_real
+from dogsgan.scoring.precision_recall import NEIGHBOURS
+from dogsgan.scoring.scorer import generated_side_of, generated_size, real_side_of, score_sides
+from dogsgan.scoring.stored import is_statistics_file, save_statistics
+
+
+def per_class(
+    generated: Path,
+    real: Path,
+    *,
+    labels: Path | None = None,
+    out: Path | None = None,
+    network: str = "public",
+    weights: Path | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    cache_dir: Path | None = None,
+    save_stats: Path | None = None,
+    neighbours: int = NEIGHBOURS,
+) -> PerClassScore:
+    """Score generated pictures as `score` does, and each class of them against that class's real pictures.
+
+    Args:
+        labels: a CSV `name,class` of the generated pictures; by default their classes are those that their
+            source knows: class folders, breeds, a prepared set's labels.
+        out: a folder for `per-class.csv`, `per-class.json` and `per-class.png`.
+        neighbours: k of precision and recall.
+
+    Raises:
+        DogsganError: as `score`; or a side has no classes, the labels do not fit the pictures, or the sides
+            have no class in common.
+    """
+    if is_statistics_file(Path(real)):
+        raise DogsganError(
+            f"{real} is a statistics file, which says nothing of classes: give the real pictures themselves"
+        )
+    if save_stats is not None and not is_statistics_file(Path(save_stats)):
+        raise DogsganError(f"the statistics file {save_stats} should end in .npz")
+    sources = open_source(Path(generated)), open_source(Path(real))
+    classes = matched_classes(generated_classes(sources[0], labels), real_classes(sources[1]))
+    opened = open_network(network, weights=weights, device=device, cache_dir=cache_dir)
+    size_px = generated_size(sources[0], opened)
+    generated_side, warnings = generated_side_of(sources[0], opened, size_px=size_px, batch_size=batch_size)
+    real_side, noted = real_side_of(
+        sources[1], opened, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
+    )
+    if save_stats is not None:
+        save_statistics(Path(save_stats), real_side)
+    kept = readable_images(sources[1], real_side.count, size_px=opened.real_px or size_px)
+    real_kept = [classes[1][index] for index in kept]
+    figures, equal_counts = class_figures(
+        _features(generated_side), classes[0], _features(real_side), real_kept, neighbours=neighbours
+    )
+    result = PerClassScore(
+        score=score_sides(generated_side, real_side, opened, warnings=warnings + noted),
+        classes=figures,
+        correlations=correlations_with_real(figures),
+        equal_counts=equal_counts,
+        neighbours=neighbours,
+        warnings=tuple(_left_out(sources, classes)),
+    )
+    if out is not None:
+        write_per_class(result, Path(out))
+    return result
+
+
+def _features(side: Side) -> np.ndarray:
+    assert side.features is not None  # of pictures, not of a statistics file
+    return side.features
+
+
+def _left_out(
+    sources: tuple[Source, Source], classes: tuple[list[str | None], list[str | None]]
+) -> list[str]:
+    """Say which pictures are in no class, and which classes are on one side only."""
+    sides = ("generated", "real")
+    lines = [
+        f"{count:,} {side} pictures in {source.path} have no class and count for the whole score only"
+        for side, source, names in zip(sides, sources, classes, strict=True)
+        if (count := names.count(None))
+    ]
+    for here, there in ((0, 1), (1, 0)):
+        alone = set(classes[here]) - set(classes[there]) - {None}
+        if alone:
+            lines.append(
+                f"{len(alone):,} of the {sides[here]} side's classes have no {sides[there]} picture: "
+                f"{listed(alone)}"
+            )
+    return lines

@@ -53,13 +53,15 @@ class ModelRecipe:
     """What generator and discriminator are made of."""
 
     architecture: str = "sagan"
-    """Which family builds both networks (`dogsgan.models`)."""
+    """Which family builds both networks (`dogsgan.models`): `sagan` (residual), `dcgan` or `dcgan-5x5`."""
     z_dim: int = 128
     """Length of the noise vector."""
+    noise: str = "normal"
+    """What z is drawn from: `normal`, N(0, 1), or `uniform`, from −1 to 1."""
     generator_width: int = 64
-    """Channels of the generator at full size; 16 times that at 4×4 for 64 px."""
+    """Channels of the generator's last map; more the smaller a map is, 16 times that at 4×4 for 64 px."""
     discriminator_width: int = 64
-    """Channels of the discriminator's first block."""
+    """Channels of the discriminator's first map."""
     conditional: bool = True
     """Class-conditional batch norm and projection; needs a labelled set."""
     generator_attention_px: tuple[int, ...] = (32,)
@@ -70,11 +72,31 @@ class ModelRecipe:
     """Spectral norm on every convolution and linear layer of the generator."""
     discriminator_spectral_norm: bool = True
     """Spectral norm on every convolution, linear layer and embedding of the discriminator."""
+    generator_batch_norm: bool = True
+    """Batch norm before each activation of the generator; classes reach it through that."""
+    discriminator_batch_norm: bool = False
+    """Batch norm before each activation of the discriminator, of real and generated pictures each."""
+    generator_slope: float = 0.0
+    """Slope of the generator's activations below 0: 0 is ReLU."""
+    discriminator_slope: float = 0.0
+    """Slope of the discriminator's activations below 0: 0 is ReLU, 0.2 the usual LeakyReLU."""
+    discriminator_dropout: float = 0.0
+    """Share of the discriminator's activations that are set to 0 in training."""
 
     def __post_init__(self) -> None:
         _check(1 <= self.z_dim <= 8192, self, "z_dim", "take 1 to 8192")
         for name in ("generator_width", "discriminator_width"):
             _check(1 <= getattr(self, name) <= 1024, self, name, "take 1 to 1024 channels")
+        _check(self.noise in ("normal", "uniform"), self, "noise", "take normal or uniform")
+        for name in ("generator_slope", "discriminator_slope"):
+            _check(0 <= getattr(self, name) < 1, self, name, "take 0 (ReLU) to below 1")
+        _check(0 <= self.discriminator_dropout < 1, self, "discriminator_dropout", "take 0 to below 1")
+        _check(
+            self.generator_batch_norm or not self.conditional,
+            self,
+            "generator_batch_norm",
+            "classes reach the generator through batch norm, so model.conditional=true needs it",
+        )
 
 
 @dataclass(frozen=True)
@@ -85,6 +107,8 @@ class TrainingRecipe:
     """`hinge` or `bce` (`dogsgan.training.losses`)."""
     label_smoothing: float = 0.0
     """BCE only: the discriminator's target for real pictures is 1 minus this (one-sided)."""
+    label_noise: float = 0.0
+    """BCE only: the share of pictures whose target the discriminator is told the wrong way round."""
     gradient_penalty: float = 0.0
     """Weight of (‖∇D‖ − 1)² between real and generated pictures; 0 for none."""
     generator_lr: float = 1e-4
@@ -120,13 +144,9 @@ class TrainingRecipe:
 
     def __post_init__(self) -> None:
         _check(self.loss in ("hinge", "bce"), self, "loss", "take hinge or bce")
-        _check(0 <= self.label_smoothing < 0.5, self, "label_smoothing", "take 0 to below 0.5")
-        _check(
-            self.label_smoothing == 0 or self.loss == "bce",
-            self,
-            "label_smoothing",
-            "it goes with loss bce only",
-        )
+        for name in ("label_smoothing", "label_noise"):
+            _check(0 <= getattr(self, name) < 0.5, self, name, "take 0 to below 0.5")
+            _check(getattr(self, name) == 0 or self.loss == "bce", self, name, "it goes with loss bce only")
         _check(self.gradient_penalty >= 0, self, "gradient_penalty", "take 0 or more")
         _check(
             not (self.compile and self.gradient_penalty),

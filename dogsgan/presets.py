@@ -1,12 +1,12 @@
 """Every named recipe, as plain values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dogsgan.config import DataRecipe, ModelRecipe, Recipe, TrainingRecipe
 from dogsgan.errors import DogsganError
 
-DOG_BREEDS = 120
+DOG_BREEDS, DIGITS = 120, 10
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,34 @@ class Preset:
 
     recipe: Recipe
     source: str
+    class_count: int = DOG_BREEDS
+    """Classes of the data that it is made for; of no account where the recipe is unconditional."""
+
+
+_MNIST_32PX = DataRecipe(size_px=32, channels=1, policy="whole")
+_MNIST_DCGAN = ModelRecipe(
+    architecture="dcgan",
+    z_dim=100,
+    generator_width=128,
+    discriminator_width=128,
+    conditional=False,
+    generator_attention_px=(),
+    discriminator_attention_px=(),
+    generator_spectral_norm=False,
+    discriminator_spectral_norm=False,
+    discriminator_batch_norm=True,
+    discriminator_slope=0.01,
+)
+_MNIST_DCGAN_TRAINING = TrainingRecipe(
+    loss="bce",
+    generator_lr=2e-4,
+    discriminator_lr=2e-4,
+    beta1=0.5,
+    beta2=0.999,
+    batch_size=64,
+    ema_halflife_images=20_000,
+    flip=False,
+)
 
 
 _PRESETS = (
@@ -67,6 +95,89 @@ _PRESETS = (
         ),
         "a small SAGAN for the demo and for a first look at any crop set",
     ),
+    Preset(
+        Recipe(
+            name="celeba-sagan",
+            data=DataRecipe(policy="center-160"),
+            model=ModelRecipe(
+                architecture="dcgan",
+                z_dim=100,
+                conditional=False,
+                generator_attention_px=(16,),
+                discriminator_attention_px=(8,),
+                discriminator_batch_norm=True,
+                discriminator_slope=0.2,
+            ),
+            training=TrainingRecipe(loss="bce", gradient_penalty=10.0, beta1=0.5, beta2=0.999, batch_size=64),
+        ),
+        "CelebA SAGAN (IVUS 2024): five layers each, spectral and batch norm, attention between 3 and 4",
+    ),
+    Preset(
+        Recipe(
+            name="mnist-gan",
+            data=DataRecipe(size_px=28, channels=1, policy="whole"),
+            model=ModelRecipe(
+                architecture="dcgan-5x5",
+                z_dim=100,
+                noise="uniform",
+                conditional=False,
+                generator_attention_px=(),
+                discriminator_attention_px=(),
+                generator_spectral_norm=False,
+                discriminator_spectral_norm=False,
+                generator_slope=0.3,
+                discriminator_slope=0.3,
+                discriminator_dropout=0.3,
+            ),
+            training=TrainingRecipe(
+                loss="bce",
+                generator_lr=1e-4,
+                discriminator_lr=1e-4,
+                beta1=0.9,
+                beta2=0.999,
+                batch_size=256,
+                ema_halflife_images=20_000,
+                flip=False,
+            ),
+        ),
+        "MNIST GAN (Hanoi): dense 7×7×256, 5×5 kernels, uniform noise, dropout; theirs saw 3,000,000 images",
+        class_count=DIGITS,
+    ),
+    Preset(
+        Recipe(name="mnist-dcgan", data=_MNIST_32PX, model=_MNIST_DCGAN, training=_MNIST_DCGAN_TRAINING),
+        "MNIST DCGAN (San José State): 512, 256, 128 channels, batch norm in both, 32 px",
+        class_count=DIGITS,
+    ),
+    Preset(
+        Recipe(
+            name="mnist-sagan",
+            data=_MNIST_32PX,
+            model=replace(_MNIST_DCGAN, generator_attention_px=(16,), discriminator_attention_px=(4,)),
+            training=_MNIST_DCGAN_TRAINING,
+        ),
+        "MNIST SAGAN (San José State): mnist-dcgan with attention on 128 and 512 channels",
+        class_count=DIGITS,
+    ),
+    Preset(
+        Recipe(
+            name="mnist-cgan",
+            data=_MNIST_32PX,
+            model=replace(
+                _MNIST_DCGAN,
+                conditional=True,
+                generator_width=32,
+                discriminator_width=32,
+                discriminator_spectral_norm=True,
+                discriminator_batch_norm=False,
+                discriminator_slope=0.1,
+            ),
+            training=replace(
+                _MNIST_DCGAN_TRAINING, loss="hinge", beta1=0.0, beta2=0.99, diffaugment="translation"
+            ),
+        ),
+        "conditional GAN of the augmentation study (San José State): labels by batch norm and projection",
+        class_count=DIGITS,
+    ),
 )
 
 PRESETS: dict[str, Preset] = {preset.recipe.name: preset for preset in _PRESETS}
@@ -84,7 +195,7 @@ def preset(name: str) -> Recipe:
 
 
 def describe_presets() -> list[dict[str, Any]]:
-    """Return name, source and parameter counts of every preset; with 120 classes where conditional."""
+    """Return name, source and parameter counts of every preset, conditional ones with their classes."""
     import torch  # only where it is needed
 
     from dogsgan.models import build_networks, parameter_count
@@ -92,7 +203,7 @@ def describe_presets() -> list[dict[str, Any]]:
     rows = []
     for name, item in PRESETS.items():
         with torch.device("meta"):  # shapes only
-            networks = build_networks(item.recipe, class_count=DOG_BREEDS)
+            networks = build_networks(item.recipe, class_count=item.class_count)
         rows.append(
             {
                 "name": name,

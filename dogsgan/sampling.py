@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dogsgan.config import Recipe
+from dogsgan.config import ModelRecipe, Recipe
 from dogsgan.device import pick_device, repeatable, synchronize
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks, on_device
+from dogsgan.models.noise import draw_noise
 from dogsgan.training.checkpoint import GENERATOR_FILE, read_generator_file
 from dogsgan.training.ema import RECOLLECT_BATCH, to_uint8, with_own_statistics
 
@@ -37,9 +38,9 @@ class Sampler:
         The same seed gives the same bytes on the same device.
 
         Args:
-            truncation: see `draw_noise`.
+            truncation: see `draw_truncated`.
         """
-        z = draw_noise(count, self.recipe.model.z_dim, seed=seed, truncation=truncation)
+        z = draw_truncated(count, self.recipe.model, seed=seed, truncation=truncation)
         labels = balanced_labels(count, len(self.class_names))
         for start in range(0, count, BATCH):
             chosen = slice(start, start + BATCH)
@@ -64,19 +65,23 @@ def check_truncation(truncation: float) -> None:
         )
 
 
-def draw_noise(count: int, z_dim: int, *, seed: int, truncation: float = 1.0) -> Tensor:
-    """Return z of count×Z from N(0, 1), the same for the same seed on every device.
+def draw_truncated(count: int, model: ModelRecipe, *, seed: int, truncation: float = 1.0) -> Tensor:
+    """Return z of count×Z from the recipe's noise, the same for the same seed on every device.
 
-    With `truncation` below 1, components beyond twice its value are drawn again until none is left (the
-    truncation trick of BigGAN, arXiv 1809.11096, whose released code bounds z the same way). 1 leaves the
-    distribution whole.
+    With `truncation` below 1, components of normal noise beyond twice its value are drawn again until none is
+    left (the truncation trick of BigGAN, arXiv 1809.11096, whose released code bounds z the same way). 1
+    leaves the distribution whole.
 
     Raises:
-        DogsganError: `truncation` is not within 0.05 and 1.
+        DogsganError: `truncation` is not within 0.05 and 1, or the noise is bounded anyway.
     """
     check_truncation(truncation)
+    if truncation < 1 and model.noise != "normal":
+        raise DogsganError(
+            f"truncation {truncation:g} is for normal noise, and this run has {model.noise}: take 1"
+        )
     random = torch.Generator().manual_seed(seed)
-    z = torch.randn(count, z_dim, generator=random)
+    z = draw_noise(count, model, random=random)
     while truncation < 1 and bool((beyond := z.abs() > 2 * truncation).any()):
         z[beyond] = torch.randn(int(beyond.sum()), generator=random)
     return z
@@ -102,7 +107,7 @@ def load_sampler(path: Path, *, device: str = "auto") -> Sampler:
     generator = on_device(generator, target)
     with repeatable():
         ready = with_own_statistics(
-            generator, z_dim=recipe.model.z_dim, class_count=len(class_names), images=STATISTICS_IMAGES
+            generator, model=recipe.model, class_count=len(class_names), images=STATISTICS_IMAGES
         )
     return Sampler(ready, recipe, class_names, int(described.get("images_seen", 0)), target)
 
@@ -125,7 +130,7 @@ def _build_generator(
 
 
 def rehearse_sampling(
-    generator: nn.Module, *, z_dim: int, class_count: int, count: int
+    generator: nn.Module, *, model: ModelRecipe, class_count: int, count: int
 ) -> tuple[float, np.ndarray]:
     """Measure what `load_sampler` and `count` pictures will take with this generator on its device.
 
@@ -133,12 +138,12 @@ def rehearse_sampling(
         The seconds, and the uint8 batch that was sampled to find out, B×H×W×C.
     """
     device = next(generator.parameters()).device
-    z = draw_noise(BATCH, z_dim, seed=0).to(device)
+    z = draw_truncated(BATCH, model, seed=0).to(device)
     labels = balanced_labels(BATCH, class_count).to(device)
     for _ in range(2):  # what only the first forward costs is not counted a hundred times
         synchronize(device)
         began = time.monotonic()
-        ready = with_own_statistics(generator, z_dim=z_dim, class_count=class_count, images=RECOLLECT_BATCH)
+        ready = with_own_statistics(generator, model=model, class_count=class_count, images=RECOLLECT_BATCH)
         synchronize(device)
         statistics_s = time.monotonic() - began
         began = time.monotonic()

@@ -6,7 +6,7 @@ path.
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
+from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
 from dogsgan.progress import progress_bar
-from dogsgan.sampling import Sampler, check_truncation, load_sampler, rehearse_sampling
+from dogsgan.sampling import Sampler, balanced_labels, check_truncation, load_sampler, rehearse_sampling
 from dogsgan.submission import SubmissionReport, write_submission
+from dogsgan.submission.labels import write_labels
 from dogsgan.submission.writing import encode_png
 from dogsgan.training.loop import TrainReport, train
 
@@ -28,18 +30,31 @@ COUNT = 10_000
 
 
 def generate(
-    run: Path, out: Path, *, count: int = COUNT, seed: int = 0, truncation: float = 1.0, device: str = "auto"
+    run: Path,
+    out: Path,
+    *,
+    count: int = COUNT,
+    seed: int = 0,
+    truncation: float = 1.0,
+    device: str = "auto",
+    labels: Path | None = None,
 ) -> SubmissionReport:
     """Sample the averaged generator of a run (or a generator file) into a zip of PNGs.
 
+    `labels` names a CSV to write each picture's class to, which changes nothing in the zip.
+
     Raises:
-        DogsganError: no usable generator, or the zip cannot be written; nothing stands under `out` then.
+        DogsganError: no usable generator, or the zip cannot be written; nothing stands under `out` then. Or
+            labels are asked for of a generator that knows no classes.
     """
     check_truncation(truncation)
     began = time.monotonic()
-    report = write_samples(
-        load_sampler(run, device=device), out, count=count, seed=seed, truncation=truncation
-    )
+    sampler = load_sampler(run, device=device)
+    if labels is not None:
+        _refuse_labels(labels, sampler.class_names, run=run, out=out)
+    report = write_samples(sampler, out, count=count, seed=seed, truncation=truncation)
+    if labels is not None:
+        save_labels(out, labels, class_names=sampler.class_names)
     return SubmissionReport(report.path, report.count, time.monotonic() - began, report.bytes)
 
 
@@ -56,6 +71,26 @@ def write_samples(
         return write_submission(pictures, out, count=count)
 
 
+def save_labels(zip_path: Path, labels: Path, *, class_names: Sequence[str]) -> None:
+    """Write to a CSV the classes of what a generator of `class_names` has sampled into `zip_path`.
+
+    Raises:
+        DogsganError: there is no zip, or the file cannot be written.
+    """
+    names = [image.name for image in open_source(zip_path).images]  # sorted, which is as they were written
+    indices = balanced_labels(len(names), len(class_names)).tolist()
+    write_labels(labels, ((name, class_names[index]) for name, index in zip(names, indices, strict=True)))
+
+
+def _refuse_labels(labels: Path, class_names: Sequence[str], *, run: Path, out: Path) -> None:
+    if not class_names:
+        raise DogsganError(
+            f"the generator of {run} knows no classes, so there are no labels to write: leave out --labels"
+        )
+    if labels.resolve() == out.resolve():
+        raise DogsganError(f"{labels} is to be the zip and the labels: give --labels a name of its own")
+
+
 def _counted(sampler: Sampler, bar: Any, *, count: int, seed: int, truncation: float) -> Iterator[np.ndarray]:
     for batch in sampler.batches(count, seed=seed, truncation=truncation):
         yield batch
@@ -65,7 +100,7 @@ def _counted(sampler: Sampler, bar: Any, *, count: int, seed: int, truncation: f
 def finishing_seconds(generator: nn.Module, recipe: Recipe, *, class_count: int, count: int) -> float:
     """Measure what sampling and zipping `count` pictures will take after training, on one core."""
     sampling_s, pictures = rehearse_sampling(
-        generator, z_dim=recipe.model.z_dim, class_count=class_count, count=count
+        generator, model=recipe.model, class_count=class_count, count=count
     )
     began = time.monotonic()
     for picture in pictures:

@@ -52,6 +52,11 @@ def test_settings_are_read_as_the_type_of_their_field():
         ("model.conditional=maybe", "true or false"),
         ("data.channels=2", "grey"),
         ("training.label_smoothing=0.7", "label_smoothing"),
+        ("training.label_noise=0.1", "bce"),
+        ("model.noise=pink", "uniform"),
+        ("model.discriminator_dropout=1", "discriminator_dropout"),
+        ("model.discriminator_slope=-0.1", "discriminator_slope"),
+        ("model.generator_batch_norm=false", "classes reach the generator"),
     ],
 )
 def test_a_senseless_setting_is_refused_by_name(setting, named):

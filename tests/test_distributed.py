@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from same_run import assert_same_run
 from tiny import RECIPE, crop_set
 
-from dogsgan.config import Recipe
+from dogsgan.config import ModelRecipe, Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.device import repeatable
 from dogsgan.errors import DogsganError
@@ -168,6 +168,24 @@ def relative_difference(found, expected, player: str) -> float:
 PARITY = {
     "hinge": (with_training(batch_size=8), 4),
     "penalty": (with_training(batch_size=8, gradient_penalty=1.0, discriminator_steps=2, loss="bce"), 2),
+    "batch norm in both": (  # the penalty's second derivative goes through the exchange of statistics
+        dataclasses.replace(
+            with_training(batch_size=8, gradient_penalty=1.0, loss="bce", label_noise=0.2),
+            model=ModelRecipe(
+                architecture="dcgan",
+                z_dim=16,
+                noise="uniform",
+                conditional=False,
+                generator_width=8,
+                discriminator_width=8,
+                generator_attention_px=(16,),
+                discriminator_attention_px=(8,),
+                discriminator_batch_norm=True,
+                discriminator_slope=0.2,
+            ),
+        ),
+        2,
+    ),
 }
 
 
@@ -201,9 +219,9 @@ class _InfiniteInOne(HingeLoss):
         self.is_here, self.call, self.calls = os.environ["RANK"] == "1", call, 0
         self.with_gradient = with_gradient
 
-    def discriminator(self, real_logits, fake_logits):
+    def discriminator(self, real_logits, fake_logits, draws):
         self.calls += 1
-        value = super().discriminator(real_logits, fake_logits)
+        value = super().discriminator(real_logits, fake_logits, draws)
         if not self.is_here or self.calls != self.call:
             return value
         return value * float("inf") if self.with_gradient else value + float("inf")

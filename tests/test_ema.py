@@ -48,8 +48,8 @@ def test_statistics_are_those_of_the_pictures_that_are_made():
     for module in generator.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.fill_(100.0)  # of other weights
-    ready = with_own_statistics(generator, z_dim=16, class_count=3, images=640)
-    again = with_own_statistics(generator, z_dim=16, class_count=3, images=640)
+    ready = with_own_statistics(generator, model=RECIPE.model, class_count=3, images=640)
+    again = with_own_statistics(generator, model=RECIPE.model, class_count=3, images=640)
     seen = {}
     ready.bn.norm.register_forward_hook(lambda _, inputs, __: seen.update(x=inputs[0]))
     z = torch.randn(512, 16)

@@ -22,6 +22,7 @@ from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, checkpoints
 from dogsgan.training.log import read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import HingeLoss
+from dogsgan.training.state import TrainingState
 
 
 @pytest.fixture
@@ -63,6 +64,35 @@ def test_resuming_changes_no_bit(data, tmp_path, precision):
     for images in (20, 32, 48):  # once between two checkpoints, once on one
         train(recipe, data, tmp_path / "resumed", images=images)
     assert_same_run(tmp_path / "straight", tmp_path / "resumed")
+
+
+def test_resuming_changes_no_bit_with_every_option_that_draws(data, tmp_path):
+    model = dataclasses.replace(
+        RECIPE.model,
+        architecture="dcgan",
+        noise="uniform",
+        generator_slope=0.1,
+        discriminator_slope=0.2,
+        discriminator_batch_norm=True,
+        discriminator_dropout=0.3,
+    )
+    recipe = with_training(loss="bce", label_noise=0.2, label_smoothing=0.1, gradient_penalty=1.0)
+    recipe = dataclasses.replace(recipe, model=model)
+    train(recipe, data, tmp_path / "straight", images=48)
+    for images in (20, 32, 48):
+        torch.manual_seed(images)  # what a process did before is of no account
+        train(recipe, data, tmp_path / "resumed", images=images)
+    assert_same_run(tmp_path / "straight", tmp_path / "resumed")
+
+
+def test_dropout_differs_from_step_to_step(data):
+    state = TrainingState(RECIPE, data, torch.device("cpu"))
+    drawn = []
+    for state.steps in (0, 1, 0):
+        state.seed_layers()
+        drawn.append(torch.nn.functional.dropout(torch.ones(50)))
+    assert torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], drawn[1])
 
 
 TRAIN_IN_A_PROCESS = """
@@ -170,10 +200,10 @@ class _NaNFrom(HingeLoss):
     def __init__(self, call: int, *, forever: bool) -> None:
         self.call, self.forever, self.calls = call, forever, 0
 
-    def discriminator(self, real_logits, fake_logits):
+    def discriminator(self, real_logits, fake_logits, draws):
         self.calls += 1
         bad = self.calls >= self.call if self.forever else self.calls == self.call
-        value = super().discriminator(real_logits, fake_logits)
+        value = super().discriminator(real_logits, fake_logits, draws)
         return value * float("nan") if bad else value
 
 

@@ -9,13 +9,15 @@ from torch import nn
 from dogsgan.config import TrainingRecipe
 from dogsgan.models.layers import SelfAttention
 from dogsgan.training.losses import build_loss, gradient_penalty
+from dogsgan.training.share import RowDraws
 
+DRAWS = RowDraws(torch.Generator().manual_seed(0))
 REAL, FAKE = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.0, 1.0])
 
 
 def test_hinge():
     loss = build_loss(TrainingRecipe(loss="hinge"))
-    assert loss.discriminator(REAL, FAKE).item() == pytest.approx((0 + 0.5 + 2) / 3 + (0 + 1 + 2) / 3)
+    assert loss.discriminator(REAL, FAKE, DRAWS).item() == pytest.approx((0 + 0.5 + 2) / 3 + (0 + 1 + 2) / 3)
     assert loss.generator(FAKE).item() == pytest.approx(2 / 3)
 
 
@@ -32,10 +34,20 @@ def test_bce_with_one_sided_smoothing(smoothing):
         / 3
     )
     fake = -sum(math.log(1 - sigmoid(x)) for x in FAKE.tolist()) / 3
-    assert loss.discriminator(REAL, FAKE).item() == pytest.approx((real + fake) / 2, rel=1e-5)
+    assert loss.discriminator(REAL, FAKE, DRAWS).item() == pytest.approx((real + fake) / 2, rel=1e-5)
     assert loss.generator(FAKE).item() == pytest.approx(
         -sum(math.log(sigmoid(x)) for x in FAKE.tolist()) / 3, rel=1e-5
     )
+
+
+def test_label_noise_swaps_that_share_of_the_targets_on_both_sides():
+    real, fake = torch.full((20_000,), 3.0), torch.full((20_000,), -3.0)
+    right, wrong = math.log1p(math.exp(-3)), math.log1p(math.exp(3))
+    noisy = build_loss(TrainingRecipe(loss="bce", label_noise=0.1))
+    expected = 0.9 * right + 0.1 * wrong
+    assert noisy.discriminator(real, fake, DRAWS).item() == pytest.approx(expected, rel=0.05)
+    assert noisy.discriminator(real, 100 * real, DRAWS).item() > 100  # of what is called real, a share is 0
+    assert noisy.generator(fake).item() == pytest.approx(wrong, rel=1e-4)  # the generator is told the truth
 
 
 class _Linear(nn.Module):

@@ -7,9 +7,12 @@ from scipy import stats
 from tiny import RECIPE, crop_set
 
 from dogsgan import sampling
+from dogsgan.config import ModelRecipe
 from dogsgan.errors import DogsganError
-from dogsgan.sampling import balanced_labels, draw_noise, load_sampler
+from dogsgan.sampling import balanced_labels, draw_truncated, load_sampler
 from dogsgan.training.loop import train
+
+MODEL = ModelRecipe(z_dim=100)
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +52,12 @@ def test_classes_are_balanced(count, classes):
 
 
 def test_without_truncation_noise_is_normal():
-    assert stats.kstest(draw_noise(200, 100, seed=0).flatten().numpy(), "norm").pvalue > 1e-3
+    assert stats.kstest(draw_truncated(200, MODEL, seed=0).flatten().numpy(), "norm").pvalue > 1e-3
 
 
 @pytest.mark.parametrize("truncation", [0.25, 0.5, 0.9])
 def test_truncated_noise_is_the_normal_distribution_between_its_bounds(truncation):
-    z = draw_noise(200, 100, seed=0, truncation=truncation).flatten().numpy()
+    z = draw_truncated(200, MODEL, seed=0, truncation=truncation).flatten().numpy()
     bound = 2 * truncation
     assert np.abs(z).max() <= bound
     assert stats.kstest(z, stats.truncnorm(-bound, bound).cdf).pvalue > 1e-3
@@ -63,7 +66,15 @@ def test_truncated_noise_is_the_normal_distribution_between_its_bounds(truncatio
 @pytest.mark.parametrize("truncation", [0, -1, 1e-9, 1.5, float("nan"), float("inf")])
 def test_a_senseless_truncation_is_refused(truncation):
     with pytest.raises(DogsganError, match="truncation"):
-        draw_noise(1, 1, seed=0, truncation=truncation)
+        draw_truncated(1, MODEL, seed=0, truncation=truncation)
+
+
+def test_uniform_noise_is_uniform_and_not_truncated():
+    uniform = ModelRecipe(z_dim=100, noise="uniform")
+    z = draw_truncated(200, uniform, seed=0).flatten().numpy()
+    assert stats.kstest(z, stats.uniform(-1, 2).cdf).pvalue > 1e-3
+    with pytest.raises(DogsganError, match="for normal noise"):
+        draw_truncated(200, uniform, seed=0, truncation=0.5)
 
 
 def test_a_generator_of_nan_is_refused(sampler):

@@ -85,7 +85,7 @@ def flops_per_image(recipe: Recipe, *, class_count: int = 120) -> float:
             with torch.no_grad():
                 fake = generator(z, labels)
             both = torch.cat([fake, fake])
-            discriminator(both, torch.cat([labels, labels])).sum().backward()
+            discriminator(both, torch.cat([labels, labels]), parts=2).sum().backward()
         discriminator.requires_grad_(False)
         with FlopCounterMode(display=False) as generator_counter:
             discriminator(generator(z, labels), labels).sum().backward()

@@ -1,10 +1,11 @@
 """Generators and discriminators, built from a recipe.
 
 A generator maps z of N×Z and N class indices to pictures of N×C×H×W in [−1, 1]; a discriminator maps those
-to N logits.
-Each architecture is one builder in `ARCHITECTURES`.
+to N logits, and is told of how many batches they are (`parts`) where it is shown real and generated ones at
+once. Each architecture is one entry of `ARCHITECTURES`.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
@@ -12,7 +13,8 @@ from torch import nn
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
-from dogsgan.models import sagan
+from dogsgan.models import dcgan, sagan
+from dogsgan.models.layers import LEAST_CHANNELS
 
 
 class Networks(NamedTuple):
@@ -28,27 +30,55 @@ class Builder(Protocol):
     def __call__(self, recipe: Recipe, *, class_count: int) -> Networks: ...
 
 
-def _build_sagan(recipe: Recipe, *, class_count: int) -> Networks:
+class Maps(NamedTuple):
+    """The maps that each network can attend to: side in px to channels."""
+
+    generator: dict[int, int]
+    discriminator: dict[int, int]
+
+
+class Architecture(NamedTuple):
+    """One family of networks. Both functions raise DogsganError for a size that it does not make."""
+
+    build: Builder
+    maps: Callable[[Recipe], Maps]
+
+
+def _sagan_maps(recipe: Recipe) -> Maps:
     model, size_px = recipe.model, recipe.data.size_px
     if size_px < 32 or size_px & (size_px - 1):
-        raise DogsganError(
-            f"recipe: architecture sagan makes pictures of 32, 64, 128, … px, not data.size_px={size_px}"
-        )
-    generator_maps = sagan.generator_maps(size_px, model.generator_width)
-    _check_attention("generator", model.generator_attention_px, generator_maps)
-    discriminator_maps = sagan.discriminator_maps(size_px, model.discriminator_width)
-    _check_attention("discriminator", model.discriminator_attention_px, discriminator_maps)
+        raise _wrong_size(recipe, "32, 64, 128, …")
+    return Maps(
+        sagan.generator_maps(size_px, model.generator_width),
+        sagan.discriminator_maps(size_px, model.discriminator_width),
+    )
+
+
+def _build_sagan(recipe: Recipe, *, class_count: int) -> Networks:
+    model = recipe.model
+    for name in (
+        "generator_slope",
+        "discriminator_slope",
+        "discriminator_batch_norm",
+        "discriminator_dropout",
+    ):
+        if getattr(model, name):
+            raise DogsganError(
+                f"recipe: model.{name} = {getattr(model, name)!r}: architecture sagan has ReLU, and neither "
+                "batch norm nor dropout in its discriminator; leave it out, or take architecture dcgan"
+            )
     generator = sagan.Generator(
-        size_px=size_px,
+        size_px=recipe.data.size_px,
         channels=recipe.data.channels,
         z_dim=model.z_dim,
         width=model.generator_width,
         class_count=class_count,
         attention_px=model.generator_attention_px,
         use_spectral_norm=model.generator_spectral_norm,
+        use_batch_norm=model.generator_batch_norm,
     )
     discriminator = sagan.Discriminator(
-        size_px=size_px,
+        size_px=recipe.data.size_px,
         channels=recipe.data.channels,
         width=model.discriminator_width,
         class_count=class_count,
@@ -56,6 +86,82 @@ def _build_sagan(recipe: Recipe, *, class_count: int) -> Networks:
         use_spectral_norm=model.discriminator_spectral_norm,
     )
     return Networks(generator, discriminator)
+
+
+def _family(recipe: Recipe) -> dcgan.Family:
+    size_px = recipe.data.size_px
+    if recipe.model.architecture == "dcgan":
+        family, sizes = dcgan.family_4x4(size_px), "16, 32, 64, …"
+    else:
+        family, sizes = dcgan.family_5x5(size_px), "28, 32, 36, … (multiples of 4)"
+    if family is None:
+        raise _wrong_size(recipe, sizes)
+    return family
+
+
+def _dcgan_maps(recipe: Recipe) -> Maps:
+    model, family = recipe.model, _family(recipe)
+    return Maps(
+        dict(family.generator_maps(model.generator_width)),
+        dict(family.discriminator_maps(model.discriminator_width)),
+    )
+
+
+def _build_dcgan(recipe: Recipe, *, class_count: int) -> Networks:
+    model, family = recipe.model, _family(recipe)
+    generator = dcgan.Generator(
+        family,
+        channels=recipe.data.channels,
+        z_dim=model.z_dim,
+        width=model.generator_width,
+        class_count=class_count,
+        attention_px=model.generator_attention_px,
+        slope=model.generator_slope,
+        use_spectral_norm=model.generator_spectral_norm,
+        use_batch_norm=model.generator_batch_norm,
+    )
+    discriminator = dcgan.Discriminator(
+        family,
+        channels=recipe.data.channels,
+        width=model.discriminator_width,
+        class_count=class_count,
+        attention_px=model.discriminator_attention_px,
+        slope=model.discriminator_slope,
+        dropout=model.discriminator_dropout,
+        use_spectral_norm=model.discriminator_spectral_norm,
+        use_batch_norm=model.discriminator_batch_norm,
+    )
+    return Networks(generator, discriminator)
+
+
+def _wrong_size(recipe: Recipe, sizes: str) -> DogsganError:
+    return DogsganError(
+        f"recipe: architecture {recipe.model.architecture} makes pictures of {sizes} px, "
+        f"not data.size_px={recipe.data.size_px}"
+    )
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "sagan": Architecture(_build_sagan, _sagan_maps),
+    "dcgan": Architecture(_build_dcgan, _dcgan_maps),
+    "dcgan-5x5": Architecture(_build_dcgan, _dcgan_maps),
+}
+
+
+def attention_maps(recipe: Recipe) -> Maps:
+    """Return the sizes at which each network of a recipe can have self-attention.
+
+    Raises:
+        DogsganError: an unknown architecture, or a size that it does not make.
+    """
+    return _architecture(recipe).maps(recipe)
+
+
+def _architecture(recipe: Recipe) -> Architecture:
+    name = recipe.model.architecture
+    if name not in ARCHITECTURES:
+        raise DogsganError(f"recipe: unknown model.architecture {name!r}; known: {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
 
 
 def _check_attention(network: str, attention_px: tuple[int, ...], maps: dict[int, int]) -> None:
@@ -66,13 +172,11 @@ def _check_attention(network: str, attention_px: tuple[int, ...], maps: dict[int
             raise DogsganError(
                 f"recipe: model.{network}_attention_px={px}: the {network} has no such map; it has {listed}"
             )
-        if maps[px] < 8:
+        if maps[px] < LEAST_CHANNELS:
             raise DogsganError(
-                f"recipe: model.{network}_width leaves {maps[px]} channels at {px} px; attention needs 8"
+                f"recipe: model.{network}_width leaves {maps[px]} channels at {px} px; "
+                f"attention needs {LEAST_CHANNELS}"
             )
-
-
-ARCHITECTURES: dict[str, Builder] = {"sagan": _build_sagan}
 
 
 def build_networks(recipe: Recipe, *, class_count: int) -> Networks:
@@ -84,18 +188,16 @@ def build_networks(recipe: Recipe, *, class_count: int) -> Networks:
     Raises:
         DogsganError: an unknown architecture, or a recipe that it cannot build.
     """
-    if recipe.model.architecture not in ARCHITECTURES:
-        raise DogsganError(
-            f"recipe: unknown model.architecture {recipe.model.architecture!r}; "
-            f"known: {', '.join(ARCHITECTURES)}"
-        )
+    architecture = _architecture(recipe)
     if recipe.model.conditional and class_count == 0:
         raise DogsganError(
             "recipe: model.conditional=true needs class labels and the data has none; "
             "add --set model.conditional=false"
         )
-    build = ARCHITECTURES[recipe.model.architecture]
-    return build(recipe, class_count=class_count if recipe.model.conditional else 0)
+    maps = architecture.maps(recipe)
+    _check_attention("generator", recipe.model.generator_attention_px, maps.generator)
+    _check_attention("discriminator", recipe.model.discriminator_attention_px, maps.discriminator)
+    return architecture.build(recipe, class_count=class_count if recipe.model.conditional else 0)
 
 
 def on_device(network: nn.Module, device: torch.device) -> nn.Module:

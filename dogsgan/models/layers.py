@@ -6,6 +6,9 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+LEAST_CHANNELS = 8
+"""Of a map with self-attention, whose queries have an eighth of them."""
+
 
 def in_float32(x: Tensor) -> torch.autocast:
     """Return a context that switches autocast off for the device of `x`."""
@@ -100,6 +103,37 @@ class ConditionalBatchNorm2d(nn.Module):
         return torch.addcmul(bias, x, gain)
 
 
+class PartedBatchNorm2d(nn.Module):
+    """Batch normalisation of each of several batches that lie behind each other in the input.
+
+    A discriminator that sees real and generated pictures in one forward normalises each kind by itself, as
+    it does in the generator's turn, when there are generated ones only (DCGAN, arXiv 1511.06434).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor, parts: int) -> Tensor:
+        """Normalise N×C×H×W, `parts` equal batches."""
+        if parts == 1:
+            return self.norm(x)
+        return torch.cat([self.norm(part) for part in x.chunk(parts)])
+
+
+class NoNorm(nn.Module):
+    """Stands where a network without batch norm would have one."""
+
+    def forward(self, x: Tensor, labels_or_parts: Tensor | int | None) -> Tensor:
+        """Return `x`."""
+        return x
+
+
+def generator_norm(channels: int, *, class_count: int, use_batch_norm: bool) -> nn.Module:
+    """Return what a generator has before an activation; it is called with N×C×H×W and N class indices."""
+    return ConditionalBatchNorm2d(channels, class_count) if use_batch_norm else NoNorm()
+
+
 class SelfAttention(nn.Module):
     """Self-attention over positions, added to the input with a learned weight γ that starts at 0.
 
@@ -110,8 +144,8 @@ class SelfAttention(nn.Module):
 
     def __init__(self, channels: int, *, use_spectral_norm: bool) -> None:
         super().__init__()
-        if channels < 8:
-            raise ValueError(f"attention needs at least 8 channels, not {channels}")
+        if channels < LEAST_CHANNELS:
+            raise ValueError(f"attention needs at least {LEAST_CHANNELS} channels, not {channels}")
         self.query = nn.Conv2d(channels, channels // 8, 1, bias=False)
         self.key = nn.Conv2d(channels, channels // 8, 1, bias=False)
         self.value = nn.Conv2d(channels, channels // 2, 1, bias=False)

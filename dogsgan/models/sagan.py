@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dogsgan.models.layers import (
-    ConditionalBatchNorm2d,
     ConvDownsample2d,
     SelfAttention,
     UpsampleConv2d,
+    generator_norm,
     in_float32,
     spectral_norm,
 )
@@ -57,12 +57,18 @@ class GeneratorBlock(nn.Module):
     """BN, ReLU, nearest ×2, 3×3, BN, ReLU, 3×3, plus a skip of 1×1 and ×2."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, class_count: int, use_spectral_norm: bool
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        class_count: int,
+        use_spectral_norm: bool,
+        use_batch_norm: bool,
     ) -> None:
         super().__init__()
-        self.bn1 = ConditionalBatchNorm2d(in_channels, class_count)
+        self.bn1 = generator_norm(in_channels, class_count=class_count, use_batch_norm=use_batch_norm)
         self.conv1 = _wrap(UpsampleConv2d(in_channels, out_channels), use_spectral_norm)
-        self.bn2 = ConditionalBatchNorm2d(out_channels, class_count)
+        self.bn2 = generator_norm(out_channels, class_count=class_count, use_batch_norm=use_batch_norm)
         self.conv2 = _wrap(nn.Conv2d(out_channels, out_channels, 3, padding=1), use_spectral_norm)
         self.skip = _wrap(nn.Conv2d(in_channels, out_channels, 1), use_spectral_norm)
 
@@ -93,6 +99,7 @@ class Generator(nn.Module):
         class_count: int,
         attention_px: tuple[int, ...],
         use_spectral_norm: bool,
+        use_batch_norm: bool,
     ) -> None:
         super().__init__()
         self.z_dim, self.class_count = z_dim, class_count
@@ -104,7 +111,11 @@ class Generator(nn.Module):
         for in_channels, out_channels in pairwise(widths):
             self.blocks.append(
                 GeneratorBlock(
-                    in_channels, out_channels, class_count=class_count, use_spectral_norm=use_spectral_norm
+                    in_channels,
+                    out_channels,
+                    class_count=class_count,
+                    use_spectral_norm=use_spectral_norm,
+                    use_batch_norm=use_batch_norm,
                 )
             )
             side_px *= 2
@@ -112,7 +123,7 @@ class Generator(nn.Module):
                 self.attention[str(side_px)] = SelfAttention(
                     out_channels, use_spectral_norm=use_spectral_norm
                 )
-        self.bn = ConditionalBatchNorm2d(widths[-1], 0)
+        self.bn = generator_norm(widths[-1], class_count=0, use_batch_norm=use_batch_norm)
         self.to_picture = _wrap(nn.Conv2d(widths[-1], channels, 3, padding=1), use_spectral_norm)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -199,8 +210,11 @@ class Discriminator(nn.Module):
         if class_count:
             self.embedding = _wrap(nn.Embedding(class_count, widths[-1]), use_spectral_norm)
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map N×C×H×W and N class indices to N logits, in float32 under autocast too."""
+    def forward(self, x: Tensor, labels: Tensor | None = None, *, parts: int = 1) -> Tensor:
+        """Map N×C×H×W and N class indices to N logits, in float32 under autocast too.
+
+        How many batches the pictures are (`parts`) makes no difference here: no layer looks across pictures.
+        """
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
             x = block(x)

@@ -64,8 +64,8 @@ class Team:
         if self.leads:
             say(text)
 
-    def normalise_together(self, network: nn.Module) -> None:
-        """Have the batch norms of a network see the whole batch."""
+    def normalise_together(self, network: nn.Module, *, twice: bool = False) -> None:
+        """Have the batch norms of a network see the whole batch; `twice`: with a second derivative."""
 
     def averaging_gradients(self, network: nn.Module) -> nn.Module:
         """Return what to call so that the gradient of a network is averaged over the processes."""
@@ -102,10 +102,10 @@ class SeveralProcesses(Team):
         super().__init__(device)
         self.share, self._store = share, store
 
-    def normalise_together(self, network: nn.Module) -> None:
+    def normalise_together(self, network: nn.Module, *, twice: bool = False) -> None:
         from dogsgan.training.global_norm import normalise_over_processes
 
-        normalise_over_processes(network)
+        normalise_over_processes(network, twice=twice)
 
     def averaging_gradients(self, network: nn.Module) -> nn.Module:
         # Buffers are the same everywhere without being sent around: batch statistics are the whole batch's,

@@ -5,7 +5,8 @@ import copy
 import torch
 from torch import nn
 
-from dogsgan.config import TrainingRecipe
+from dogsgan.config import ModelRecipe, TrainingRecipe
+from dogsgan.models.noise import draw_noise
 
 RECOLLECT_BATCH = 64
 
@@ -44,7 +45,7 @@ class AveragedGenerator:
 
 @torch.no_grad()
 def with_own_statistics(
-    generator: nn.Module, *, z_dim: int, class_count: int, images: int, seed: int = 0
+    generator: nn.Module, *, model: ModelRecipe, class_count: int, images: int, seed: int = 0
 ) -> nn.Module:
     """Return a copy in evaluation mode whose batch-norm statistics were collected from its own pictures.
 
@@ -61,7 +62,7 @@ def with_own_statistics(
         norm.momentum = None  # cumulative average
     random = torch.Generator().manual_seed(seed)
     for start in range(0, max(images, RECOLLECT_BATCH), RECOLLECT_BATCH):
-        z = torch.randn(RECOLLECT_BATCH, z_dim, generator=random).to(device)
+        z = draw_noise(RECOLLECT_BATCH, model, random=random).to(device)
         labels = (torch.arange(start, start + RECOLLECT_BATCH) % max(class_count, 1)).to(device)
         generator(z, labels)
     return generator.eval().requires_grad_(False)

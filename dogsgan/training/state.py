@@ -63,6 +63,7 @@ class TrainingState:
         self.discriminator = on_device(networks.discriminator, device)
         self.averaged = AveragedGenerator(self.generator, training)  # keeps the norms of a single process
         self.team.normalise_together(self.generator)
+        self.team.normalise_together(self.discriminator, twice=training.gradient_penalty > 0)
         self.trained_generator = self.team.averaging_gradients(self.generator)
         self.trained_discriminator = self.team.averaging_gradients(self.discriminator)
         betas = (training.beta1, training.beta2)
@@ -101,6 +102,14 @@ class TrainingState:
         ):
             for group in optimizer.param_groups:
                 group["lr"] = lr * scale
+
+    def seed_layers(self) -> None:
+        """Seed what layers draw for themselves (dropout) by the place in the run, so that resuming is exact.
+
+        Each process of a team gets draws of its own.
+        """
+        place = (self.recipe.training.seed, self.steps, self.rollbacks, self.share.rank)
+        torch.manual_seed(hash(place) % 2**63)  # of whole numbers it is the same in every process
 
     def networks(self) -> dict[str, nn.Module]:
         """Return the two players by the prefix of their weights in a checkpoint."""

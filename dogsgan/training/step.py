@@ -7,9 +7,11 @@ is called as `state.trained_…`, which averages it over the processes; the othe
 import torch
 from torch import Tensor
 
+from dogsgan.models.noise import draw_noise
 from dogsgan.training.augment import diffaugment
 from dogsgan.training.ema import AveragedGenerator
 from dogsgan.training.losses import AdversarialLoss, gradient_penalty
+from dogsgan.training.share import RowDraws
 from dogsgan.training.state import TrainingState
 
 METERS = ("discriminator_loss", "generator_loss", "real_logit", "fake_logit")
@@ -21,6 +23,7 @@ def train_step(state: TrainingState, loss: AdversarialLoss) -> Tensor:
     Returns:
         The values named in `METERS`, of this process's share, still on the device: reading them waits for it.
     """
+    state.seed_layers()
     for _ in range(state.recipe.training.discriminator_steps):
         discriminator_loss, logits = _discriminator_step(state, loss)
         state.images_seen += state.recipe.training.batch_size
@@ -37,14 +40,15 @@ def _discriminator_step(state: TrainingState, loss: AdversarialLoss) -> tuple[Te
     training = state.recipe.training
     real, labels = state.batches.next()
     with _autocast(state):
-        # Generate a batch of the same classes, and show both at once: one power iteration for both halves.
+        # Generate a batch of the same classes, and show both at once: one power iteration for both parts.
         with torch.no_grad():
             fake = state.generator(_noise(state), labels).to(real.dtype)
         both = torch.cat([real, fake])
         shown = diffaugment(both, training.diffaugment, random=state.random, share=state.share, parts=2)
-        logits = state.trained_discriminator(shown, torch.cat([labels, labels]))
+        logits = state.trained_discriminator(shown, torch.cat([labels, labels]), parts=2)
         real_logits, fake_logits = logits.float().chunk(2)
-        value = loss.discriminator(real_logits, fake_logits)
+        draws = RowDraws(state.random, share=state.share)
+        value = loss.discriminator(real_logits, fake_logits, draws)
     total = value
     if training.gradient_penalty:
         mix = state.share.of(torch.rand(training.batch_size, device=real.device, generator=state.random))
@@ -81,8 +85,8 @@ def _generator_step(state: TrainingState, loss: AdversarialLoss) -> Tensor:
 
 def _noise(state: TrainingState) -> Tensor:
     """Return z for this process's share of a batch, N×Z."""
-    shape = (state.recipe.training.batch_size, state.recipe.model.z_dim)
-    return state.share.of(torch.randn(shape, device=state.device, generator=state.random))
+    z = draw_noise(state.recipe.training.batch_size, state.recipe.model, random=state.random)
+    return state.share.of(z)
 
 
 def _autocast(state: TrainingState) -> torch.autocast:

@@ -10,6 +10,7 @@ from torch import nn
 from dogsgan.device import is_out_of_memory
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
+from dogsgan.models.noise import draw_noise
 from dogsgan.progress import say
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.ema import to_uint8, with_own_statistics
@@ -120,16 +121,14 @@ def _gammas(network: nn.Module) -> dict[str, float]:
 def _save_samples(state: TrainingState, run: Path) -> None:
     """Draw the same noise and classes at every tick, by the averaged generator."""
     count = GRID_ROWS * GRID_COLUMNS
-    model = with_own_statistics(
+    generator = with_own_statistics(
         state.averaged.module,
-        z_dim=state.recipe.model.z_dim,
+        model=state.recipe.model,
         class_count=state.class_count,
         images=GRID_STATISTICS_IMAGES,
     )
-    z = torch.randn(count, state.recipe.model.z_dim, generator=torch.Generator().manual_seed(0)).to(
-        state.device
-    )
+    z = draw_noise(count, state.recipe.model, random=torch.Generator().manual_seed(0)).to(state.device)
     labels = (torch.arange(count) * max(state.class_count, 1) // count).to(state.device)
     with torch.no_grad():
-        pictures = to_uint8(model(z, labels))
+        pictures = to_uint8(generator(z, labels))
     save_grid(pictures, run / "samples" / f"{state.images_seen:09d}.png", columns=GRID_COLUMNS)

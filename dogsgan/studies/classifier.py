@@ -42,6 +42,11 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def part(self, chosen: Tensor) -> "Labelled":
+        """Return the chosen ones alone."""
+        chosen = chosen.to(self.labels.device)
+        return Labelled(self.pictures[chosen], self.labels[chosen])
+
     def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Return the chosen pictures, N×C×H×W in [−1, 1], and their classes."""
         chosen = chosen.to(self.labels.device)
@@ -98,7 +103,7 @@ def train_classifier(feeds: Sequence[Feed], *, class_count: int, images: int, se
     """
     first = feeds[0].data.pictures
     network = build_classifier(channels=first.shape[3], class_count=class_count, seed=seed)
-    network = network.to(first.device, memory_format=torch.channels_last)
+    network = network.to(first.device).to(memory_format=torch.channels_last)
     steps = steps_for(images)
     optimizer = torch.optim.Adam(network.parameters(), lr=LARGEST_LR)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))

@@ -3,8 +3,10 @@
 from typing import Any
 
 from dogsgan.studies.attention_command import add_attention_command
+from dogsgan.studies.augmentation_command import add_augmentation_command
 
 
 def add_study_commands(studies: Any) -> None:
     """Add every study to the subparsers of `dogsgan study`."""
     add_attention_command(studies)
+    add_augmentation_command(studies)

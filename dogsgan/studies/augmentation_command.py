@@ -1,0 +1,75 @@
+"""The command `dogsgan study augmentation`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dogsgan.commands import Outcome, command, positive
+
+
+def add_augmentation_command(studies: Any) -> None:
+    """Add the command to the subparsers of `dogsgan study`."""
+    parser = command(
+        studies,
+        "augmentation",
+        _augmentation,
+        "do a GAN's pictures help a classifier, beside classic augmentation?",
+        "study augmentation mnist --out study",
+    )
+    parser.add_argument("source", type=Path, help="labelled pictures with a test split, such as MNIST's")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study")
+    parser.add_argument(
+        "--test", type=Path, metavar="SOURCE", help="the test pictures (the source's own split, SOURCE@test)"
+    )
+    parser.add_argument(
+        "--sizes",
+        default="100,500,1000,5000,all",
+        metavar="N,…",
+        help="numbers of real training pictures (100,500,1000,5000,all)",
+    )
+    parser.add_argument(
+        "--seeds", type=positive, default=3, metavar="K", help="subsets, GANs and classifiers of each (3)"
+    )
+    parser.add_argument(
+        "--preset", default="mnist-cgan", help="recipe of the GANs, see `dogsgan presets` (mnist-cgan)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=C",
+        help="change a value of the recipe; may be repeated",
+    )
+    parser.add_argument(
+        "--gan-images", type=positive, default=30_000, metavar="N", help="images each GAN sees (30000)"
+    )
+    parser.add_argument(
+        "--classifier-images",
+        type=positive,
+        default=100_000,
+        metavar="N",
+        help="pictures each classifier sees, of whatever kind (100000)",
+    )
+    parser.add_argument(
+        "--count", type=positive, default=10_000, metavar="N", help="pictures to take of each GAN (10000)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+
+
+def _augmentation(args: argparse.Namespace) -> Outcome:
+    from dogsgan.presets import preset
+    from dogsgan.studies.augmentation import parse_sizes, study_augmentation
+
+    report = study_augmentation(
+        args.source,
+        args.out,
+        recipe=preset(args.preset).with_overrides(args.set),
+        test=args.test,
+        sizes=parse_sizes(args.sizes),
+        seeds=args.seeds,
+        gan_images=args.gan_images,
+        classifier_images=args.classifier_images,
+        generated=args.count,
+        device=args.device,
+    )
+    return Outcome(report.to_json(), report.summary(), report.complete)

@@ -48,7 +48,7 @@ def feeds_of(regime: str, real: Labelled, generated: Labelled | None) -> Sequenc
 
 def kept_outcome(folder: Path, regime: str, *, generator: str | None) -> Outcome | None:
     """Return what is known of a regime, if it is there and had pictures of that generator."""
-    path = folder / f"{regime}.json"
+    path = _path(folder, regime)
     if not path.exists():
         return None
     saved: dict[str, Any] = read_json(path)
@@ -86,5 +86,9 @@ def try_regime(
 
 
 def _noted(folder: Path, regime: str, outcome: Outcome) -> Outcome:
-    write_json(folder / f"{regime}.json", dataclasses.asdict(outcome))
+    write_json(_path(folder, regime), dataclasses.asdict(outcome))
     return outcome
+
+
+def _path(folder: Path, regime: str) -> Path:
+    return folder / "classifiers" / f"{regime}.json"

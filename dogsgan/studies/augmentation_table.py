@@ -114,7 +114,8 @@ def write_study(out: Path, plan: Plan, results: Results) -> tuple[str, dict[str,
         ]
     )
     write_text(out / f"{NAME}.txt", text + "\n")
-    write_text(out / f"{NAME}.csv", as_csv(rows))
+    known = [{key: value for key, value in row.items() if value is not None} for row in rows]
+    write_text(out / f"{NAME}.csv", as_csv(known))
     write_json(out / f"{NAME}.json", content)
     _plot(out / f"{NAME}.png", plan, results)
     return text, content

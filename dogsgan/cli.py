@@ -63,6 +63,7 @@ def _generate(args: argparse.Namespace) -> Outcome:
         seed=args.seed,
         truncation=args.truncation,
         device=args.device,
+        labels=args.labels,
     )
     return Outcome(report.to_json(), report.summary())
 
@@ -75,6 +76,11 @@ def _check(args: argparse.Namespace) -> Outcome:
 
 
 def _score(args: argparse.Namespace) -> Outcome:
+    if args.per_class:
+        return _score_per_class(args)
+    for option in ("labels", "out"):
+        if getattr(args, option) is not None:
+            raise DogsganError(f"--{option} goes with --per-class: give both or neither")
     from dogsgan.scoring import score
 
     result = score(
@@ -86,6 +92,23 @@ def _score(args: argparse.Namespace) -> Outcome:
         save_stats=args.save_stats,
     )
     return Outcome(result.to_json(), result.summary())
+
+
+def _score_per_class(args: argparse.Namespace) -> Outcome:
+    from dogsgan.scoring import per_class
+
+    result = per_class(
+        args.generated,
+        args.real,
+        labels=args.labels,
+        out=args.out,
+        network=args.network,
+        weights=args.weights,
+        device=args.device,
+        save_stats=args.save_stats,
+    )
+    where = f"\nlook at {args.out / 'per-class.png'}" if args.out else ""
+    return Outcome(result.to_json(), result.summary() + where)
 
 
 def _audit(args: argparse.Namespace) -> Outcome:
@@ -131,9 +154,9 @@ def _run(args: argparse.Namespace) -> Outcome:
 
 
 def _demo(args: argparse.Namespace) -> Outcome:
-    from dogsgan.pipeline import DEMO_BUDGET_S, demo
+    from dogsgan.demo import BUDGET_S, demo
 
-    budget_s = _budget_s(args) or DEMO_BUDGET_S
+    budget_s = _budget_s(args) or BUDGET_S
     report = demo(
         args.out,
         preset_name=args.preset,
@@ -247,6 +270,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("run_folder", type=Path, metavar="RUN", help="run folder or generator.safetensors")
     generate.add_argument("--out", type=Path, required=True, metavar="ZIP", help="the zip to write")
+    generate.add_argument(
+        "--labels", type=Path, metavar="CSV", help="write each picture's class (conditional runs only)"
+    )
     _add_sampling(generate)
     _add_device(generate)
 
@@ -269,6 +295,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_network(score, default="public")
     score.add_argument("--save-stats", type=Path, metavar="NPZ", help="write the real side's statistics")
+    score.add_argument("--per-class", action="store_true", help="how each class fares, too")
+    score.add_argument(
+        "--labels",
+        type=Path,
+        metavar="CSV",
+        help="with --per-class: name,class of the generated pictures (else their folders are the classes)",
+    )
+    score.add_argument(
+        "--out", type=Path, metavar="DIR", help="with --per-class: folder for its table, JSON and plot"
+    )
     _add_device(score)
 
     audit = command(

@@ -45,8 +45,8 @@ class ClassFigures:
 class EqualCounts:
     """Over how many pictures of each class `equal_precision` and `equal_recall` are taken.
 
-    Balls shrink as pictures are added: precision falls with the number of real ones, recall with that of
-    generated ones. So these figures, unlike a class's own, can be set against numbers of pictures.
+    Balls shrink as pictures are added, so precision moves with the number of real ones by itself (it mostly
+    falls), and recall with that of generated ones. These figures can be set against numbers of pictures.
     """
 
     real: int

@@ -1,4 +1,4 @@
-"""What chains the rooms: `run` (source to scored and audited zip) and `demo` (drawn dogs or digits to that).
+"""What chains the rooms: `run`, from a source to a scored and audited zip.
 
 The stages are the functions that the commands call; what passes between them lies in the output folder, so
 that each can be used alone and a run that was stopped goes on with the stage it stopped in.
@@ -12,12 +12,9 @@ from typing import Any
 from dogsgan.audit import Audit, audit
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet, is_crop_set
-from dogsgan.data.drawn_digits import draw_digits
 from dogsgan.data.prepare import PrepareReport, prepare
-from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, sha256_of, write_json
-from dogsgan.presets import preset
 from dogsgan.progress import say
 from dogsgan.sampling import check_truncation
 from dogsgan.scoring.networks import COMPETITION_PX, open_network
@@ -28,12 +25,6 @@ from dogsgan.submission import CheckReport, check_submission
 from dogsgan.training.checkpoint import GENERATOR_FILE
 from dogsgan.training.interrupts import listen_for_stop
 from dogsgan.training.loop import TrainReport
-
-DEMO_IMAGES = 1_200
-DEMO_DIGITS = 3_000
-DEMO_BUDGET_S = 230.0
-DEMO_AUDIT = 500
-"""Generated pictures that the demo's audit looks at."""
 
 
 def refuse_other_crops(settings: list[str], recipe: Recipe, crop_set: CropSet) -> None:
@@ -240,42 +231,3 @@ def _chosen_network(network: str, weights: Path | None, *, size_px: int) -> tupl
     name = "public" if network == "auto" else network
     open_network(name, weights=weights, device="cpu")
     return name, None
-
-
-def demo(
-    out: Path,
-    *,
-    preset_name: str = "demo",
-    budget_s: float = DEMO_BUDGET_S,
-    images: int | None = None,
-    count: int = COUNT,
-    device: str = "auto",
-) -> RunReport:
-    """Run everything on pictures drawn here: digits in MNIST's files for a grey preset, dogs for any other.
-
-    Raises:
-        DogsganError: there is no such preset.
-    """
-    started = time.monotonic()
-    recipe = preset(preset_name)
-    return run_pipeline(
-        _drawn_for(recipe, out),
-        out,
-        recipe=recipe,
-        images=images,
-        budget_s=budget_s,
-        started=started,
-        network="stand-in",
-        count=count,
-        device=device,
-        audit_sample=DEMO_AUDIT,
-    )
-
-
-def _drawn_for(recipe: Recipe, out: Path) -> Path:
-    """Return a drawn source for a recipe, drawn now unless an earlier call did."""
-    grey = recipe.data.channels == 1
-    source = out / ("drawn-digits" if grey else "drawn-dogs.zip")
-    if source.exists():
-        return source
-    return draw_digits(source, images=DEMO_DIGITS) if grey else draw_competition(source, images=DEMO_IMAGES)

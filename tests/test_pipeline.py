@@ -14,7 +14,7 @@ from dogsgan.data.prepare import prepare
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks
-from dogsgan.pipeline import demo, refuse_other_crops, run_pipeline
+from dogsgan.pipeline import refuse_other_crops, run_pipeline
 from dogsgan.stages import finishing_seconds, generate, train_within
 from dogsgan.submission import check_submission
 
@@ -195,11 +195,3 @@ def test_a_failing_generator_leaves_no_zip(source, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         generate(tmp_path / "out" / "run", tmp_path / "new.zip", count=20, device="cpu")
     assert not [path for path in tmp_path.iterdir() if "new.zip" in path.name]
-
-
-def test_the_demo_ends_with_a_valid_zip(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "DEMO_IMAGES", 30)
-    report = demo(tmp_path, images=32, count=30, device="cpu")
-    assert report.check.ok, report.check.summary()
-    assert report.score is not None
-    assert (tmp_path / "drawn-dogs.zip").is_file()

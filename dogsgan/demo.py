@@ -1,0 +1,106 @@
+"""`dogsgan demo`: everything that `run` does, in minutes, on pictures that are drawn on the spot."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+from dogsgan.config import Recipe
+from dogsgan.data.drawn_digits import draw_digits
+from dogsgan.data.synthetic import draw_competition
+from dogsgan.device import pick_device
+from dogsgan.errors import DogsganError
+from dogsgan.models import build_networks
+from dogsgan.pipeline import RunReport, run_pipeline
+from dogsgan.presets import preset
+from dogsgan.progress import say
+from dogsgan.sampling import on_device
+from dogsgan.stages import COUNT, finishing_seconds
+
+PRESET = "demo"
+DOGS = 1_200
+DIGITS = 3_000
+BUDGET_S = 230.0
+AUDITED = 500
+"""Generated pictures that the audit looks at."""
+_CLASSES = 10  # of the drawings; only for timing
+_BATCH = 32
+_HURRY = 5.0  # times the learning rate
+_EMA_HALFLIFE_IMAGES = 1_000
+
+
+def demo(
+    out: Path,
+    *,
+    preset_name: str = PRESET,
+    budget_s: float = BUDGET_S,
+    images: int | None = None,
+    count: int = COUNT,
+    device: str = "auto",
+) -> RunReport:
+    """Run everything on pictures drawn here: digits in MNIST's files for a grey preset, dogs for any other.
+
+    Of another preset than the demo's own the networks and the loss are kept, and the training is hurried.
+
+    Raises:
+        DogsganError: there is no such preset, or generating with it takes more than half of the budget here.
+    """
+    started = time.monotonic()
+    recipe = preset(preset_name)
+    if preset_name != PRESET:
+        _refuse_too_slow(recipe, count=count, budget_s=budget_s, device=device)
+        recipe = hurried(recipe)
+        say(
+            f"{preset_name} in a hurry, in batches of {recipe.training.batch_size} at {_HURRY:g} times the "
+            f"learning rate; `dogsgan run SOURCE --preset {preset_name}` trains it as it is meant to be"
+        )
+    return run_pipeline(
+        _drawn_for(recipe, out),
+        out,
+        recipe=recipe,
+        images=images,
+        budget_s=budget_s,
+        started=started,
+        network="stand-in",
+        count=count,
+        device=device,
+        audit_sample=AUDITED,
+    )
+
+
+def hurried(recipe: Recipe) -> Recipe:
+    """Return a recipe whose networks show something after a few hundred steps: small batches, large steps."""
+    training = recipe.training
+    return dataclasses.replace(
+        recipe,
+        name=f"{recipe.name}, hurried",
+        training=dataclasses.replace(
+            training,
+            batch_size=min(training.batch_size, _BATCH),
+            generator_lr=_HURRY * training.generator_lr,
+            discriminator_lr=_HURRY * training.discriminator_lr,
+            beta1=min(training.beta1, 0.5),
+            ema_halflife_images=min(training.ema_halflife_images, _EMA_HALFLIFE_IMAGES),
+            tick_images=2_500,
+            checkpoint_images=2_500,
+        ),
+    )
+
+
+def _refuse_too_slow(recipe: Recipe, *, count: int, budget_s: float, device: str) -> None:
+    class_count = _CLASSES if recipe.model.conditional else 0
+    generator = on_device(build_networks(recipe, class_count=class_count).generator, pick_device(device))
+    seconds = finishing_seconds(generator, recipe, class_count=class_count, count=count)
+    if seconds > budget_s / 2:
+        raise DogsganError(
+            f"{recipe.name} takes {seconds:.0f} s here to generate {count:,} pictures, more than half of the "
+            f"demo's {budget_s:.0f} s: give a smaller --count, a longer --budget or another --preset"
+        )
+
+
+def _drawn_for(recipe: Recipe, out: Path) -> Path:
+    """Return a drawn source for a recipe, drawn now unless an earlier call did."""
+    grey = recipe.data.channels == 1
+    source = out / ("drawn-digits" if grey else "drawn-dogs.zip")
+    if source.exists():
+        return source
+    return draw_digits(source, images=DIGITS) if grey else draw_competition(source, images=DOGS)

@@ -59,6 +59,7 @@ def study_attention(
     attention: Sequence[int | None] = SIZES,
     spectral_norm: Sequence[bool] = (True, False),
     count: int = 2000,
+    real_count: int = 10_000,
     network: str = "stand-in",
     weights: Path | None = None,
     device: str = "auto",
@@ -73,7 +74,7 @@ def study_attention(
         source: what `prepare` takes, or a prepared set.
         images: real images that each run sees.
         attention: map sizes in px, None for no attention; one that neither network has is left out.
-        count: generated pictures to judge each run by.
+        count: generated pictures to judge each run by, against `real_count` crops.
         network: as for `score`; its distances are those of crops and not the competition's.
 
     Raises:
@@ -92,6 +93,7 @@ def study_attention(
         open_network(network, weights=weights, device=device),
         channels=base.data.channels,
         count=count,
+        real_count=real_count,
         cache_dir=out / "real",
     )
     plan = Plan(

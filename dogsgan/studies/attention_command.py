@@ -45,6 +45,9 @@ def add_attention_command(studies: Any) -> None:
         "--count", type=positive, default=2000, metavar="N", help="generated pictures to score (2000)"
     )
     parser.add_argument(
+        "--real-count", type=positive, default=10_000, metavar="N", help="crops to compare with (10000)"
+    )
+    parser.add_argument(
         "--network", default="stand-in", help="public, private, timm:NAME or stand-in (stand-in)"
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="the network's weights")
@@ -70,6 +73,7 @@ def _attention(args: argparse.Namespace) -> Outcome:
         attention=parse_sizes(args.attention),
         spectral_norm=parse_norms(args.spectral_norm),
         count=args.count,
+        real_count=args.real_count,
         network=args.network,
         weights=args.weights,
         device=args.device,

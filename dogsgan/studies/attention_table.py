@@ -53,8 +53,8 @@ class Plan:
             f"{self.preset} on {crops:,} crops of {size_px}×{size_px} px, {self.images:,} images a run; "
             "± is the standard deviation over seeds",
             f"Fréchet distance by the network {network.name} ({network.description}) of {judge.count:,} "
-            f"generated pictures to all crops: NOT Kaggle's FID",
-            f"precision and recall: against {min(judge.count, crops):,} crops",
+            f"generated pictures to {judge.real_count:,} crops: NOT Kaggle's FID",
+            f"precision and recall: against {min(judge.count, judge.real_count):,} crops",
         ]
         if judge.count < network.dimension:
             lines.append(
@@ -75,6 +75,7 @@ class Plan:
             "network_description": judge.network.description,
             "note": "not Kaggle's FID: compare it only with distances by the same network, crops and count",
             "count": judge.count,
+            "real_count": judge.real_count,
             "crops": len(judge.crop_set),
             "size_px": judge.crop_set.size_px,
             "left_out": list(self.left_out),

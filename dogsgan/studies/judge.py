@@ -19,7 +19,7 @@ from dogsgan.scoring.stored import load_cached, save_statistics
 from dogsgan.training.batches import GREY_WEIGHTS
 
 SEED = 0
-"""Of the real pictures that precision and recall compare with."""
+"""Of the real pictures that are compared with."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,16 @@ class Figures:
 
 
 class Judge:
-    """A network, and the crops of a prepared set as a recipe with `channels` shows them.
+    """A network, and crops of a prepared set as a recipe with `channels` shows them.
 
     The real side is the crops themselves, since a study asks how well their distribution was learned; that is
     not the competition's score, which compares with whole pictures. Precision and recall compare `count`
     generated pictures with as many real ones, for both depend on the numbers.
 
     Args:
+        count: generated pictures to judge each run by.
+        real_count: crops to compare with, drawn by chance, the same for all runs; or all where there are
+            fewer.
         cache_dir: where the real side's features are kept.
 
     Raises:
@@ -46,19 +49,28 @@ class Judge:
     """
 
     def __init__(
-        self, crop_set: CropSet, network: FeatureNetwork, *, channels: int, count: int, cache_dir: Path
+        self,
+        crop_set: CropSet,
+        network: FeatureNetwork,
+        *,
+        channels: int,
+        count: int,
+        real_count: int,
+        cache_dir: Path,
     ) -> None:
         if network.required_px not in (None, crop_set.size_px):
             raise DogsganError(
                 f"the network {network.name} takes pictures of {network.required_px} px and these are "
                 f"{crop_set.size_px}: choose another --network"
             )
-        if min(count, len(crop_set)) <= NEIGHBOURS:
+        real_count = min(real_count, len(crop_set))
+        if min(count, real_count) <= NEIGHBOURS:
             raise DogsganError(
-                f"{count} generated and {len(crop_set)} real pictures: precision and recall need "
+                f"{count} generated and {real_count} real pictures: precision and recall need "
                 f"{NEIGHBOURS + 1} of each"
             )
-        self.crop_set, self.network, self.channels, self.count = crop_set, network, channels, count
+        self.crop_set, self.network, self.channels = crop_set, network, channels
+        self.count, self.real_count = count, real_count
         self._cache_dir = cache_dir
 
     @property
@@ -70,6 +82,7 @@ class Judge:
             "real": self.crop_set.fingerprint,
             "channels": self.channels,
             "count": self.count,
+            "real_count": self.real_count,
         }
 
     def figures(self, pictures: np.ndarray) -> Figures:
@@ -84,12 +97,14 @@ class Judge:
 
     @cached_property
     def _real(self) -> Side:
-        identity = f"{self.network.identity} {self.crop_set.fingerprint} {self.channels}"
+        identity = (
+            f"{self.network.identity} {self.crop_set.fingerprint} {self.channels} {self.real_count} {SEED}"
+        )
         cached = self._cache_dir / f"{hashlib.sha256(identity.encode()).hexdigest()}.npz"
         side = load_cached(cached, self.network)
         if side is None:
             features = features_of_batches(
-                self._real_batches(), self.network, total=len(self.crop_set), description="real"
+                self._real_batches(), self.network, total=self.real_count, description="real"
             )
             side = Side(statistics_of(features), features, description=f"{len(features):,} crops")
             save_statistics(cached, side)
@@ -97,18 +112,19 @@ class Judge:
 
     @cached_property
     def _some_real(self) -> np.ndarray:
-        """The features of `count` crops, or of all where there are no more."""
+        """The features of `count` of the real pictures, or of all where there are no more."""
         assert self._real.features is not None
-        order = np.random.default_rng(SEED).permutation(len(self._real.features))
-        return self._real.features[np.sort(order[: self.count])]
+        return self._real.features[: self.count]
 
     def _real_batches(self) -> Iterator[tuple[np.ndarray, list[str]]]:
+        chosen = np.random.default_rng(SEED).permutation(len(self.crop_set))[: self.real_count]
         step = self.network.batch_size
-        for start in range(0, len(self.crop_set), step):
-            pictures = np.asarray(self.crop_set.pictures[start : start + step])
+        for start in range(0, self.real_count, step):
+            indices = chosen[start : start + step]
+            pictures = self.crop_set.pictures[indices]
             if self.channels == 1:  # grey as training shows them
                 pictures = (pictures @ GREY_WEIGHTS).round().astype(np.uint8)[..., None]
-            yield _in_colour(pictures), [str(start + index) for index in range(len(pictures))]
+            yield _in_colour(pictures), [f"crop {index}" for index in indices]
 
 
 def _in_colour(pictures: np.ndarray) -> np.ndarray:

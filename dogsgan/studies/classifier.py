@@ -37,7 +37,7 @@ class Labelled:
         if channels == 1 and loaded.shape[3] == 3:
             loaded = np.concatenate([_grey(part) for part in np.array_split(loaded, len(loaded) // 4096 + 1)])
         targets = torch.from_numpy(np.array(labels, dtype=np.int64))
-        return cls(torch.from_numpy(np.ascontiguousarray(loaded)).to(device), targets.to(device))
+        return cls(torch.from_numpy(np.array(loaded)).to(device), targets.to(device))
 
     def __len__(self) -> int:
         return len(self.labels)

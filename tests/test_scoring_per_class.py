@@ -418,7 +418,8 @@ def test_the_command_leaves_table_json_and_plot(submission, real, tmp_path, caps
     assert [float(row["kernel_distance"]) for row in rows] == distances
     assert {row["network"] for row in rows} == {"stand-in"}
     assert Image.open(out / "per-class.png").size == (1200, 440)
-    assert captured.err.count("NOT the competition's score") == 2  # of the whole, and above the table
+    assert "NOT the competition's score: stand-in" in captured.err
+    assert "seen by stand-in; no class's figure is a score of the competition" in captured.err
 
 
 def test_odd_class_names_neither_calculate_nor_break_lines_or_the_plot(submission, real, tmp_path):

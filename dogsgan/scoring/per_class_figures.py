@@ -11,7 +11,9 @@ from dogsgan.scoring.kernel_distance import kernel_distance
 from dogsgan.scoring.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall
 
 _DRAWS = 4
-"""How often equally many pictures of a class are drawn by chance; their figures are averaged."""
+"""How often at most equally many pictures of a class are drawn by chance; their figures are averaged."""
+_ENOUGH_DRAWN = 2000
+"""No more draws than give so many pictures: then chance says little, and time counts."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ def _figures_of(name: str, pair: _Pair, *, equal: EqualCounts | None, neighbours
 
 def _equal_draws(pair: _Pair, equal: EqualCounts, *, neighbours: int) -> Iterator[PrecisionRecall]:
     whole = (len(pair.generated), len(pair.real)) == (equal.generated, equal.real)
-    for draw in range(1 if whole else _DRAWS):
+    draws = 1 if whole else min(_DRAWS, max(1, _ENOUGH_DRAWN // max(equal.generated, equal.real)))
+    for draw in range(draws):
         random = np.random.default_rng(draw)
         yield precision_recall(
             random.permutation(pair.generated)[: equal.generated],

@@ -67,7 +67,7 @@ class PerClassScore:
             "per_class": {
                 "network": self.score.network,
                 "description": self.score.description,
-                "note": self.score.note(),
+                "note": self.note(),
                 "kernel": KERNEL,
                 "neighbours": self.neighbours,
                 "equal_counts": {"real": equal.real, "generated": equal.generated} if equal else None,
@@ -86,13 +86,17 @@ class PerClassScore:
             },
         }
 
+    def note(self) -> str:
+        """Say whose eyes these figures come from, and that they are not the competition's."""
+        return f"seen by {self.score.network}; no class's figure is a score of the competition"
+
     def summary(self) -> str:
         """Return the score, a table of the classes, the correlations, and warnings."""
         return "\n".join(
             [
                 self.score.summary(),
                 "",
-                f"per class, the worst first, by {self.score.network} ({self.score.note()})",
+                f"per class, the worst first ({self.note()})",
                 *_table(self.classes),
                 *self._why_missing(),
                 "",
@@ -190,14 +194,21 @@ def _table(classes: Sequence[ClassFigures]) -> list[str]:
         f"{'precision':>9} {'recall':>7}"
     ]
     for name, figures in zip(names, classes, strict=True):
-        error = f" ± {figures.standard_error:.4f}" if figures.standard_error is not None else ""
-        distance = _digits(figures.kernel_distance, ".4f") + error
+        distance = _with_error(figures.kernel_distance, figures.standard_error)
         fid = f" {_digits(figures.fid, '.2f'):>9}" if with_fid else ""
         lines.append(
             f"  {name:<{width}} {figures.real:>7,} {figures.generated:>9,} {distance:>19}{fid} "
             f"{_digits(figures.precision, '.3f'):>9} {_digits(figures.recall, '.3f'):>7}"
         )
     return lines
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    """Return a value to the second digit of its standard error, as `0.351 ± 0.031`."""
+    if not error:
+        return _digits(value, ".4g")
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    return f"{_digits(value, f'.{decimals}f')} ± {error:.{decimals}f}"
 
 
 def _digits(value: float | None, form: str) -> str:

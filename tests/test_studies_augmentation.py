@@ -192,8 +192,13 @@ def test_what_is_finished_is_reused_and_more_seeds_extend_it(splits, tmp_path, m
         patched.setattr(augmentation_gan, "train_within", refuse_to_train)
         again = study(splits, out, sizes=[6])
     assert again.content == first.content
+    record = out / "n-6" / "seed-0" / "classifiers" / "both.json"
+    stale = {**json.loads(record.read_text()), "generator": "another one", "accuracy": 0.123}
+    record.write_text(json.dumps(stale))
+    (record.parent / "gan.json").write_text('{"of": "another version"}')
     more = study(splits, out, sizes=[6], seeds=2)
-    assert more.content["runs"][0] == first.content["runs"][0]
+    for regime, outcome in more.content["runs"][0]["classifiers"].items():
+        assert outcome["accuracy"] == first.content["runs"][0]["classifiers"][regime]["accuracy"]
     assert [run["seed"] for run in more.content["runs"]] == [0, 1]
 
 

@@ -85,8 +85,11 @@ def kept_record(folder: Path) -> GanRecord | None:
     path, generator = folder / RECORD_FILE, folder / RUN_FOLDER / GENERATOR_FILE
     if not path.exists() or not generator.is_file():
         return None
-    saved: dict[str, Any] = read_json(path)
-    record = GanRecord(**saved)
+    saved: Any = read_json(path)
+    try:
+        record = GanRecord(**saved)
+    except TypeError:
+        return None  # another version's: a run that is at its end ends at once
     usable = record.stopped_by in ("images", DIVERGED) and record.generator == sha256_of(generator)
     return record if usable else None
 
@@ -96,8 +99,11 @@ def kept_signs(folder: Path, *, generator: str) -> Signs | None:
     path = folder / SIGNS_FILE
     if not path.exists():
         return None
-    saved: dict[str, Any] = read_json(path)
-    return Signs(**saved["signs"]) if saved["generator"] == generator else None
+    saved: Any = read_json(path)
+    try:
+        return Signs(**saved["signs"]) if saved["generator"] == generator else None
+    except (KeyError, TypeError):
+        return None
 
 
 def note_signs(folder: Path, signs: Signs, *, generator: str) -> Signs:

@@ -51,8 +51,11 @@ def kept_outcome(folder: Path, regime: str, *, generator: str | None) -> Outcome
     path = _path(folder, regime)
     if not path.exists():
         return None
-    saved: dict[str, Any] = read_json(path)
-    return Outcome(**saved) if saved["generator"] == generator else None
+    saved: Any = read_json(path)
+    try:
+        return Outcome(**saved) if saved["generator"] == generator else None
+    except (KeyError, TypeError):
+        return None  # another version's: it is tried anew
 
 
 def no_pictures(folder: Path, regime: str, *, problem: str, generator: str | None) -> Outcome:

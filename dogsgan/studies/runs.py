@@ -64,8 +64,11 @@ def kept_result(run: Path, *, images: int, judge: Judge) -> Result | None:
     trained = _kept_training(run, saved, images=images)
     if trained is None or saved.get("key") != judge.key:
         return None
-    figures = saved["figures"]
-    return Result(trained, Figures(**figures) if figures else None, saved["problem"])
+    try:
+        figures = saved["figures"]
+        return Result(trained, Figures(**figures) if figures else None, saved["problem"])
+    except (KeyError, TypeError):
+        return None  # another version's: it is judged anew
 
 
 def finish_run(
@@ -102,9 +105,10 @@ def _read(run: Path) -> dict[str, Any]:
 
 
 def _kept_training(run: Path, saved: dict[str, Any], *, images: int) -> Trained | None:
-    if "trained" not in saved:
-        return None
-    trained = Trained(**saved["trained"])
+    try:
+        trained = Trained(**saved["trained"])
+    except (KeyError, TypeError):
+        return None  # nothing there, or another version's: a run that is at its end ends at once
     file = run / GENERATOR_FILE
     if trained.images != images or not trained.is_final or not file.is_file():
         return None

@@ -108,11 +108,11 @@ class PerClassScore:
         )
 
     def _why_missing(self) -> list[str]:
-        """Return why figures are missing: once for each reason but the Fréchet distances'."""
+        """Return why figures are missing, each reason once; that of the Fréchet distance is in the JSON."""
         by_reason: dict[str, list[str]] = {}
         for figures in self.classes:
             for figure, reason in figures.reasons.items():
-                if figure == "fid" and len(figures.reasons) == 1:
+                if figure == "fid":
                     continue
                 names = by_reason.setdefault(reason, [])
                 if figures.name not in names:

@@ -8,12 +8,15 @@ import torch
 from copied import training_clouds, unseen_clouds, views_of
 from drawn_pictures import saved_as_jpeg
 from PIL import Image
+from scipy import ndimage
 
 from dogsgan.audit.alignment import FINE_PX, multiple_correlation, picture_bands, refine, warp
 from dogsgan.audit.bands import luminance
 from dogsgan.audit.blends import with_partners
 from dogsgan.audit.search import find_candidates
 from dogsgan.audit.verification import Verified, verify
+from dogsgan.data.borders import add_border
+from dogsgan.data.drawn_digits import draw_digit
 
 SIDE = 64
 TRAINING = training_clouds()
@@ -53,6 +56,33 @@ def test_honest_pictures_are_like_nothing() -> None:
 )
 def test_a_copy_is_aligned_and_confirmed(copy: Callable[[np.ndarray], np.ndarray], least: float) -> None:
     found = verified(np.stack([copy(picture) for picture in TRAINING[:8]]))
+    assert found.view.tolist() == list(range(8))
+    assert found.similarity.min() > least
+
+
+@pytest.mark.parametrize("size_px", [28, 32])
+@pytest.mark.parametrize(
+    ("copy", "least"),
+    [
+        (lambda digit: digit, 0.999),
+        (lambda digit: ndimage.shift(digit, (2, 0)), 0.98),
+        (lambda digit: ndimage.shift(digit, (-1, -2)), 0.98),
+        (lambda digit: ndimage.rotate(digit, 5, reshape=False, order=1), 0.96),
+        (lambda digit: ndimage.gaussian_filter(digit, 0.6), 0.95),
+        (lambda digit: (digit * 0.6).astype(np.uint8), 0.98),
+    ],
+    ids=["exact", "down", "up and left", "turn", "blur", "light"],
+)
+def test_a_copied_digit_is_confirmed_at_any_size(
+    size_px: int, copy: Callable[[np.ndarray], np.ndarray], least: float
+) -> None:
+    """White strokes on plain black: what is filled in beyond a moved view's edge must not be seen."""
+    rng = np.random.default_rng(3)
+    digits = np.stack([draw_digit(index % 10, rng) for index in range(40)])
+    training = np.stack([add_border(digit[..., None], size_px).repeat(3, axis=2) for digit in digits])
+    copies = np.stack([copy(picture[..., 0]) for picture in training[:8]])[..., None].repeat(3, axis=3)
+    views = views_of(training)
+    found = verify(copies, views, find_candidates(copies, views))
     assert found.view.tolist() == list(range(8))
     assert found.similarity.min() > least
 

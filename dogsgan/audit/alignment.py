@@ -33,7 +33,7 @@ class Aligned:
     similarity: torch.Tensor
     """M: correlation of the bands where the view covers the picture; 0 where it covers too little."""
     band: torch.Tensor
-    """M×size²: the band of the moved view, at `FINE_PX`."""
+    """M×size²: the band of the moved view, at `FINE_PX` or the pictures' own size where that is smaller."""
     covered: torch.Tensor
     """M×size² bool: where the view covers the picture."""
 
@@ -55,8 +55,12 @@ def shifted(transform: torch.Tensor, across: float, down: float) -> torch.Tensor
 
 
 def picture_bands(light: torch.Tensor) -> dict[int, torch.Tensor]:
-    """Return the bands that `refine` and `compare` take, by their size, of M×1×H×W luminance."""
-    return {size: band(light, size_px=size, sigma=sigma) for size, sigma in _SIGMA.items()}
+    """Return the bands that `refine` and `compare` take, by their size, of M×1×S×S luminance.
+
+    None is larger than S: pictures of 28 px stretched to 32 would be pulled about by up to half a pixel.
+    """
+    most = light.shape[-1]
+    return {size: band(light, size_px=min(size, most), sigma=sigma) for size, sigma in _SIGMA.items()}
 
 
 def refine(
@@ -77,21 +81,23 @@ def compare(
 ) -> Aligned:
     """Lay views (M×1×H×W luminance) on pictures by `transform` and correlate the fine bands."""
     moved, inside = lay(light_of_view, transform)
-    size = FINE_PX
+    size = picture[FINE_PX].shape[-1]
     covered = functional.adaptive_avg_pool2d(inside, size).flatten(1) > 0.99
-    bands = band(moved, size_px=size, sigma=_SIGMA[size]).flatten(1)
-    similarity = correlation(picture[size].flatten(1), bands, covered)
+    bands = band(moved, size_px=size, sigma=_SIGMA[FINE_PX]).flatten(1)
+    similarity = correlation(picture[FINE_PX].flatten(1), bands, covered)
     enough = covered.float().mean(1) > OVERLAP
     return Aligned(transform, torch.where(enough, similarity, 0.0), bands, covered)
 
 
 def lay(light_of_view: torch.Tensor, transform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return M×1×H×W views moved by `transform`, and where they reach (1, else 0); beyond is their mean."""
+    """Return M×1×S×S views moved by `transform`, and where they reach (1, else 0).
+
+    Beyond that their outermost pixels go on, so that no edge is there which the picture has not: a margin of
+    the mean grey around a digit, white on black, hid that it was a copy.
+    """
     size = light_of_view.shape[-1]
-    moved = warp(light_of_view, transform, size)
-    inside = (warp(torch.ones_like(light_of_view), transform, size) > 0.999).float()
-    level = (moved * inside).sum((2, 3), keepdim=True) / inside.sum((2, 3), keepdim=True).clamp(min=1)
-    return torch.where(inside > 0, moved, level), inside
+    moved = warp(light_of_view, transform, size, beyond="border")
+    return moved, (warp(torch.ones_like(light_of_view), transform, size) > 0.999).float()
 
 
 def detail(light: torch.Tensor) -> torch.Tensor:
@@ -99,14 +105,21 @@ def detail(light: torch.Tensor) -> torch.Tensor:
     return band(light, size_px=light.shape[-1], sigma=_DETAIL_SIGMA).flatten(1)
 
 
-def warp(pictures: torch.Tensor, transform: torch.Tensor, size_px: int) -> torch.Tensor:
-    """Return what M×C×H×W pictures show at the transformed coordinates, M×C×size×size; 0 outside."""
+def warp(
+    pictures: torch.Tensor, transform: torch.Tensor, size_px: int, *, beyond: str = "zeros"
+) -> torch.Tensor:
+    """Return what M×C×H×W pictures show at the transformed coordinates, M×C×size×size.
+
+    Outside there are `zeros`, or what is at the `border`.
+    """
     x, y = _coordinates(size_px, pictures.device)
     row = transform[
         :, :2, :, None, None
     ]  # M×2×3×1×1; affine_grid's many tiny products take ten times as long
     grid = row[:, :, 0] * x + row[:, :, 1] * y + row[:, :, 2]  # M×2×S×S
-    return functional.grid_sample(pictures, grid.permute(0, 2, 3, 1), align_corners=False)
+    return functional.grid_sample(
+        pictures, grid.permute(0, 2, 3, 1), padding_mode=beyond, align_corners=False
+    )
 
 
 def _coordinates(size_px: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -41,7 +41,7 @@ from dogsgan.scoring.scorer import (
 from dogsgan.scoring.statistics import statistics_of
 from dogsgan.scoring.weights import RELEASED, default_cache_dir, find_weights
 
-VERSION = 1  # to be raised when the same pictures give other evidence
+VERSION = 2  # to be raised when the same pictures give other evidence
 DEFAULT_RATE = 0.01
 _WORK = ".work"
 _WORK_NOTE = "What an audit has found so far. It goes on from here, and removes this when it is done.\n"

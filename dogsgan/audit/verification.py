@@ -154,9 +154,10 @@ def _shortlist(pool: _Pool, count: int) -> torch.Tensor:
 
 def _similarity(pool: _Pool, transform: torch.Tensor, *, size_px: int) -> torch.Tensor:
     """Return the correlation of the bands of one size, M; quicker than `compare`, and a little rougher."""
-    moved = warp(pool.view[size_px], transform, size_px).flatten(1)
-    inside = warp(torch.ones_like(pool.view[size_px]), transform, size_px).flatten(1) > 0.5
-    return correlation(pool.picture[size_px].flatten(1), moved, inside)
+    picture, view = pool.picture[size_px], pool.view[size_px]
+    moved = warp(view, transform, view.shape[-1]).flatten(1)
+    inside = warp(torch.ones_like(view), transform, view.shape[-1]).flatten(1) > 0.5
+    return correlation(picture.flatten(1), moved, inside)
 
 
 def _aligned_finely(pool: _Pool) -> Aligned:

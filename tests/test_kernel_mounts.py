@@ -4,11 +4,13 @@ import zipfile
 
 import pytest
 
+from dogsgan.config import DataRecipe
+from dogsgan.data.drawn_digits import draw_digits
 from dogsgan.data.sources import open_source
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.inside.mounts import find_data
-from dogsgan.kernel.staging import MOUNTS, lay_out
+from dogsgan.kernel.inside.mounts import data_set_of, find_data
+from dogsgan.kernel.staging import MOUNTS, has_boxes, lay_out
 
 IMAGES = 6
 
@@ -115,3 +117,63 @@ def test_real_data_are_found(shared_data, tmp_path):
     folder.parent.mkdir(parents=True)
     folder.symlink_to(shared_data / "generative-dog-images-mini")
     assert find_data(tmp_path / "input", tmp_path).description.startswith("510 pictures, 511 annotations")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return draw_digits(tmp_path_factory.mktemp("drawn") / "digits", images=20)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_digits_are_found_beside_the_competition_s_files_where_a_recipe_is_for_them(
+    source, digits, tmp_path, packed
+):
+    root = tmp_path / "input"
+    lay_out(source, root, mount="competition")
+    given = digits
+    if packed:
+        given = tmp_path / "mnist.zip"
+        with zipfile.ZipFile(given, "w") as archive:
+            for path in digits.iterdir():
+                archive.write(path, path.name)
+    assert not has_boxes(given)
+    lay_out(given, root, mount="dataset")
+    for with_boxes in (True, False):
+        found = find_data(root, tmp_path / "scratch", with_boxes=with_boxes, kind="mnist")
+        assert "MNIST's idx files in" in found.description
+        assert len(open_source(found.path).images) == 20
+    assert open_source(find_data(root, tmp_path / "scratch").path).kind == "competition"
+
+
+def test_celeba_is_found_beside_the_competition_s_files(source, tmp_path):
+    root = tmp_path / "input"
+    lay_out(source, root, mount="competition")
+    folder = root / "celeba-dataset" / "img_align_celeba" / "img_align_celeba"
+    folder.mkdir(parents=True)
+    (folder / "000001.jpg").write_bytes(b"")
+    found = find_data(root, tmp_path / "scratch", with_boxes=False, kind="celeba")
+    assert found.path == root / "celeba-dataset"
+
+
+def test_a_recipe_for_digits_takes_dogs_where_there_are_no_digits(source, tmp_path):
+    lay_out(source, tmp_path / "input", mount="competition")
+    found = find_data(tmp_path / "input", tmp_path / "scratch", kind="mnist")
+    assert open_source(found.path).kind == "competition"
+
+
+def test_what_a_recipe_is_for_is_said_where_there_is_nothing(tmp_path):
+    with pytest.raises(DogsganError, match=r"looked for MNIST's idx files; .* dataset_sources"):
+        find_data(tmp_path / "input", tmp_path / "scratch", kind="mnist")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (DataRecipe(), None),
+        (DataRecipe(policy="center"), None),
+        (DataRecipe(policy="center-160"), "celeba"),
+        (DataRecipe(channels=1, size_px=28, policy="whole"), "mnist"),
+    ],
+)
+def test_what_a_recipe_s_crops_are_made_for(data, kind):
+    assert data_set_of(data) == kind

@@ -121,10 +121,13 @@ def _values(
 
 
 def _cpu_recipe(recipe: Recipe) -> Recipe:
-    """Return what a CPU can train in hours: the recipe itself if it is no larger than the preset for that."""
+    """Return what a CPU can train in hours: the recipe itself if it is no larger than the preset for that.
+
+    Of another family than that preset there is no smaller one, and its networks are small.
+    """
     small = preset(CPU_PRESET)
     widest = max(recipe.model.generator_width, recipe.model.discriminator_width)
-    if widest <= small.model.generator_width:
+    if widest <= small.model.generator_width or recipe.model.architecture != small.model.architecture:
         return recipe
     model = replace(small.model, conditional=recipe.model.conditional)
     return replace(small, model=model)

@@ -61,11 +61,13 @@ def _add_rehearse(commands: Any) -> None:
     rehearse.add_argument(
         "--count", type=positive, help="generate fewer pictures, where 10000 take most of the time"
     )
-    rehearse.add_argument("--data", type=Path, metavar="SOURCE", help="the competition's data (drawn dogs)")
+    rehearse.add_argument(
+        "--data", type=Path, metavar="SOURCE", help="the competition's data, or any other (drawn here)"
+    )
     rehearse.add_argument(
         "--mount",
-        default="competition",
-        help="how: competition, competitions, top, zip, zips, zip-of-zips or none (competition)",
+        help="how: competition, competitions, top, zip, zips, zip-of-zips, dataset or none (competition; "
+        "dataset for data that are no dogs with boxes)",
     )
     rehearse.add_argument("--out", type=Path, metavar="FOLDER", help="keep what the kernel leaves")
     rehearse.add_argument(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan.config import Recipe
+from dogsgan.data.drawn_digits import draw_digits
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_bytes
@@ -19,7 +20,7 @@ from dogsgan.kernel.inside.main import REPORT_FILE
 from dogsgan.kernel.isolation import MISSING, Surroundings, namespaces, start
 from dogsgan.kernel.prediction import Prediction, predict
 from dogsgan.kernel.remote.metadata import METADATA_FILE, read_metadata
-from dogsgan.kernel.staging import lay_out
+from dogsgan.kernel.staging import has_boxes, lay_out
 from dogsgan.kernel.watching import Watched, watch
 from dogsgan.kernel.writing import code_of_notebook
 from dogsgan.progress import say
@@ -107,8 +108,8 @@ def rehearse(
     *,
     budget_s: float = 300.0,
     count: int | None = None,  # pictures to generate; as many as the kernel says if None
-    data: Path | None = None,  # a few drawn dogs if None
-    mount: str = "competition",
+    data: Path | None = None,  # a few drawn dogs if None, or digits for a grey recipe
+    mount: str | None = None,  # competition if None, or dataset for data that are no dogs with boxes
     out: Path | None = None,  # keeps the kernel's output
     fault: str | None = None,
     memory_gb: float = MEMORY_GB,
@@ -134,7 +135,10 @@ def rehearse(
     settings = {**_settings(code), **({"COUNT": count} if count else {})}
     guard = guard_code(without=without) + fault_code(fault) + prelude
     with _surroundings() as surroundings:
-        _lay_out(surroundings, data, mount=mount)
+        data = data or _drawn(surroundings, grey=Recipe.from_json(settings["RECIPE"]).data.channels == 1)
+        mount = mount or ("competition" if has_boxes(data) else "dataset")
+        say(f"laying out {data} as {mount}")
+        lay_out(data, surroundings.input, mount=mount)
         write_bytes(surroundings.source / code_file, code.encode())
         write_bytes(surroundings.source / "sitecustomize.py", guard.encode())
         surroundings.working.mkdir(parents=True)
@@ -200,12 +204,10 @@ def _code(kernel: Path) -> tuple[str, str]:
     return path.name, text
 
 
-def _lay_out(surroundings: Surroundings, data: Path | None, *, mount: str) -> None:
-    if data is None:
-        data = surroundings.folder / "drawn.zip"
-        draw_competition(data, images=DRAWN_IMAGES, seed=1)
-    say(f"laying out {data} as {mount}")
-    lay_out(data, surroundings.input, mount=mount)
+def _drawn(surroundings: Surroundings, *, grey: bool) -> Path:
+    if grey:
+        return draw_digits(surroundings.folder / "drawn-digits", images=DRAWN_IMAGES, seed=1)
+    return draw_competition(surroundings.folder / "drawn.zip", images=DRAWN_IMAGES, seed=1)
 
 
 def _look_at(

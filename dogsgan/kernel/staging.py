@@ -1,5 +1,6 @@
 """Training data as Kaggle mounts them, for a rehearsal: one source, laid out in each of the known ways."""
 
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,8 @@ Files = Iterator[tuple[str, bytes]]
 def lay_out(source: Path, target: Path, *, mount: str) -> None:
     """Write the pictures and annotations of `source` below `target` as the mount of that name has them.
 
+    The mount `dataset` has any source as it is; the others are those of dogs with boxes.
+
     Raises:
         DogsganError: there is no such mount, or the source has no annotations.
     """
@@ -25,12 +28,25 @@ def lay_out(source: Path, target: Path, *, mount: str) -> None:
     MOUNTS[mount](source, target)
 
 
+def has_boxes(source: Path) -> bool:
+    """Return whether a folder or zip holds dogs with annotations.
+
+    Raises:
+        DogsganError: it is not there, or neither of them.
+    """
+    layout = detect_layout(open_storage(source).names)
+    return layout is not None and bool(layout.annotations)
+
+
 def _files(source: Path) -> Files:
     """Yield the competition's files under its own names; a name in the source is never a path here."""
     storage = open_storage(source)
     layout = detect_layout(storage.names)
     if layout is None or not layout.annotations:
-        raise DogsganError(f"{source} has no dogs with boxes: give the competition's data or Stanford Dogs")
+        raise DogsganError(
+            f"{source} has no dogs with boxes: give the competition's data or Stanford Dogs, or mount it as "
+            "a dataset"
+        )
     for name in layout.pictures:
         yield f"all-dogs/{PurePosixPath(name).name}", storage.read(name, limit=MAX_PICTURE_BYTES)
     for name in layout.annotations:
@@ -80,6 +96,15 @@ def _zip_of_zips(source: Path, target: Path) -> None:
             path.unlink()
 
 
+def _dataset(source: Path, target: Path) -> None:
+    folder = target / source.stem
+    if source.is_dir():
+        shutil.copytree(source, folder)
+    else:
+        folder.mkdir()
+        shutil.copyfile(source, folder / source.name)
+
+
 def _something_else(source: Path, target: Path) -> None:
     folder = target / "another-dataset"
     folder.mkdir()
@@ -93,6 +118,7 @@ MOUNTS: dict[str, Callable[[Path, Path], None]] = {
     "zip": _one_zip,
     "zips": _two_zips,
     "zip-of-zips": _zip_of_zips,
+    "dataset": _dataset,
     "none": _something_else,
 }
 """Name of a mount to what lays it out; in `none` the data are missing."""

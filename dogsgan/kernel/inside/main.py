@@ -19,7 +19,7 @@ from dogsgan.files import write_json
 from dogsgan.kernel.inside.attempts import Training
 from dogsgan.kernel.inside.children import Ended
 from dogsgan.kernel.inside.machine import choose_machine
-from dogsgan.kernel.inside.mounts import find_data
+from dogsgan.kernel.inside.mounts import data_set_of, find_data
 from dogsgan.kernel.inside.outputs import keep, sweep
 from dogsgan.kernel.inside.safety import SafetyZip
 from dogsgan.kernel.inside.session import Session
@@ -72,9 +72,14 @@ class Kernel:
             NothingToTrainOn: it is not there.
         """
         session = self.session
-        with_boxes = session.settings.recipe.model.conditional
+        recipe = session.settings.recipe
         try:
-            found = find_data(session.input, session.scratch, with_boxes=with_boxes)
+            found = find_data(
+                session.input,
+                session.scratch,
+                with_boxes=recipe.model.conditional,
+                kind=data_set_of(recipe.data),
+            )
         except DogsganError as error:
             raise NothingToTrainOn(str(error)) from error
         session.log.say(f"data: {found.description}")

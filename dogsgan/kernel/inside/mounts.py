@@ -1,4 +1,4 @@
-"""Where the competition's files are on Kaggle: every place they were ever mounted, and archives there.
+"""Where the training data are on Kaggle: every place the competition's were ever mounted, and archives there.
 
 The first thing that a kernel does. What does not fit is listed, so that a person sees what is attached.
 """
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from dogsgan.config import DataRecipe
 from dogsgan.data.layouts import Layout, detect_layout
 from dogsgan.data.storage import Storage, open_storage
 from dogsgan.errors import DogsganError
@@ -22,6 +23,7 @@ LOOKED_FOR = (
     "looked for all-dogs/ beside annotation/, Images/ beside Annotation/, or zips of them, "
     "in generative-dog-images/, competitions/generative-dog-images/, at the top, and up to 3 folders down"
 )
+TITLES = {"mnist": "MNIST's idx files", "celeba": "CelebA's img_align_celeba"}
 DEPTH = 3  # folders below the input folder that are searched
 MOST_FOLDERS = 2_000  # looked into, whatever is attached
 MOST_LISTED = 30  # attached things named in an error
@@ -38,15 +40,20 @@ class FoundData:
     description: str
 
 
-def find_data(root: Path, scratch: Path, *, with_boxes: bool = True) -> FoundData:
+def find_data(root: Path, scratch: Path, *, with_boxes: bool = True, kind: str | None = None) -> FoundData:
     """Find the competition's files below `root`; zips that have to be joined are joined in `scratch`.
 
-    With `with_boxes` False any folder or zip of pictures will do where there is nothing better.
+    With `kind` (`mnist` or `celeba`, the data set that a recipe is made for) that comes first: the
+    competition's files may lie beside it. With `with_boxes` False any folder or zip of pictures will do where
+    there is nothing better.
 
     Raises:
         DogsganError: nothing fits; it names what is attached and what was looked for.
     """
     folders = list(_folders(root))
+    found = _of_kind(folders, root, kind) if kind is not None else None
+    if found is not None:
+        return found
     for folder in folders:
         found = _in_folder(folder, scratch)
         if found is not None:
@@ -56,10 +63,29 @@ def find_data(root: Path, scratch: Path, *, with_boxes: bool = True) -> FoundDat
             layout = _layout(path)
             if layout is not None:
                 return FoundData(path, f"{len(layout.pictures):,} pictures without boxes in {path}")
+    first = f"looked for {TITLES[kind]}; " if kind is not None else ""
     raise DogsganError(
-        f"no training data in {root}: {LOOKED_FOR}; attached is {_attached(root)}; add the competition's "
-        "data to the kernel (competition_sources in kernel-metadata.json, or Add input on its page)"
+        f"no training data in {root}: {first}{LOOKED_FOR}; attached is {_attached(root)}; add the data to "
+        "the kernel (competition_sources or dataset_sources in kernel-metadata.json, or Add input on its "
+        "page)"
     )
+
+
+def data_set_of(data: DataRecipe) -> str | None:
+    """Return the kind of source that a recipe's crops are made for; None for the competition's or any."""
+    if data.channels == 1:
+        return "mnist"
+    return "celeba" if data.policy.startswith("center-") else None
+
+
+def _of_kind(folders: list[Path], root: Path, kind: str) -> FoundData | None:
+    below = [folder for folder in folders if folder != root]
+    for folder in [*below, root]:  # the top holds everything that is attached, so it comes last
+        for path in [folder, *_zips(folder)]:
+            layout = _layout(path)
+            if layout is not None and layout.kind == kind:
+                return FoundData(path, f"{TITLES[kind]} in {path}")
+    return None
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -101,7 +127,7 @@ def _annotated(path: Path) -> FoundData | None:
 
 def _layout(path: Path) -> Layout | None:
     try:
-        return detect_layout(open_storage(path).names)
+        return detect_layout(open_storage(path).names, top=path.name)
     except DogsganError:
         return None
 

@@ -212,6 +212,18 @@ def test_the_class_changes_the_picture_and_the_logit():
     assert abs(logits[0] - logits[1]) > 1e-6
 
 
+def test_every_class_starts_with_a_gain_of_1_and_a_bias_of_0():
+    recipe = preset("mnist-cgan").with_overrides(["model.generator_spectral_norm=true"])
+    generator, discriminator = build_networks(recipe, class_count=10)
+    norms = [module for module in generator.modules() if isinstance(module, ConditionalBatchNorm2d)]
+    assert len(norms) == 3
+    for norm in norms:
+        assert (norm.gain.weight == 1).all()
+        assert (norm.bias.weight == 0).all()
+        assert not parametrize.is_parametrized(norm.gain)
+    assert parametrize.is_parametrized(discriminator.embedding)
+
+
 def test_real_and_generated_pictures_are_normalised_apart():
     torch.manual_seed(0)
     norm = PartedBatchNorm2d(3)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dogsgan.models.layers import (
+    ConditionalBatchNorm2d,
     NoNorm,
     PartedBatchNorm2d,
     SelfAttention,
@@ -226,9 +227,21 @@ def _attention(
 
 
 def _start(network: nn.Module, use_spectral_norm: bool) -> None:
-    """Initialise every weight as the paper does and every bias with 0, then normalise where asked."""
+    """Initialise every weight as the paper does and every bias with 0, then normalise where asked.
+
+    The tables of a conditional batch norm are none of these: they start as a gain of 1 and a bias of 0.
+    """
+    tables = {
+        table
+        for norm in network.modules()
+        if isinstance(norm, ConditionalBatchNorm2d)
+        for table in norm.modules()
+    }
     for module in list(network.modules()):
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
+        if (
+            isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding)
+            and module not in tables
+        ):
             nn.init.normal_(module.weight, 0.0, WEIGHT_STD)
             if getattr(module, "bias", None) is not None:
                 assert isinstance(module.bias, Tensor)

@@ -15,17 +15,18 @@ from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.remote.client import Kaggle
 from dogsgan.kernel.remote.fetching import fetch_output
+from dogsgan.presets import preset
 
 kaggle = kaggle_server.kaggle_fixture
 run = kaggle_server.run_fixture
 
 
-def zip_of_pictures(count: int) -> bytes:
+def zip_of_pictures(count: int, *, shape: tuple[int, ...] = (64, 64, 3)) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for i in range(count):
             picture = io.BytesIO()
-            pixels = np.random.default_rng(i).integers(0, 256, (64, 64, 3), np.uint8)
+            pixels = np.random.default_rng(i).integers(0, 256, shape, np.uint8)
             Image.fromarray(pixels).save(picture, "PNG")
             archive.writestr(f"{i}.png", picture.getvalue())
     return packed.getvalue()
@@ -67,6 +68,18 @@ def test_the_credentials_do_not_travel_to_the_file_server(output, tmp_path):
 
 def test_a_zip_that_the_competition_would_refuse_is_a_no(output, run, tmp_path):
     assert run("output", KERNEL, "--out", tmp_path / "out") == 1
+
+
+def test_a_zip_is_held_to_the_recipe_that_the_kernel_left(output, tmp_path):
+    recipe = preset("mnist-gan").to_json()
+    grey = {"images.zip": zip_of_pictures(3, shape=(28, 28)), "recipe.json": json.dumps(recipe).encode()}
+    output.files |= grey
+    assert fetch_output(KERNEL, tmp_path / "grey", count=3).check.ok
+    output.files["images.zip"] = zip_of_pictures(3)
+    kinds = {problem.kind for problem in fetch_output(KERNEL, tmp_path / "colour", count=3).check.problems}
+    assert kinds == {"size", "mode"}
+    output.files["recipe.json"] = b"{"  # says nothing: the competition's form counts
+    assert fetch_output(KERNEL, tmp_path / "broken", count=3).check.ok
 
 
 def test_the_output_is_scored_against_real_pictures(output, tmp_path):

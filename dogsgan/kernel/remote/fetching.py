@@ -1,12 +1,14 @@
 """The output of a run on Kaggle ─▶ a folder here, its zip checked and, with the real pictures, scored."""
 
+import contextlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from dogsgan.config import DataRecipe, Recipe
 from dogsgan.errors import DogsganError
-from dogsgan.files import atomic_path, write_text
+from dogsgan.files import atomic_path, read_json, write_text
 from dogsgan.kernel.remote.answers import OutputFile
 from dogsgan.kernel.remote.client import Kaggle
 from dogsgan.kernel.remote.following import log_lines, state_of, state_requests
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from dogsgan.submission import CheckReport
 
 ZIP = "images.zip"
+RECIPE = "recipe.json"
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def fetch_output(
 ) -> Fetched:
     """Fetch what the newest run of a kernel left to `out`; check its zip, score it against `real`.
 
+    Size and kind of pixels have to be those of the recipe that it left, or the competition's without one.
     Files of the same names are replaced, others stay. The log is written as `SLUG.log`.
 
     Raises:
@@ -84,9 +88,12 @@ def fetch_output(
     names = _fetch_all(kaggle, files, Path(out))
     log_name = f"{ref.slug}.log"
     write_text(Path(out) / log_name, "\n".join(log_lines(kaggle.log(ref))) + "\n")
-    check, score = _examined(
-        Path(out) / ZIP, real=real, network=network, weights=weights, device=device, count=count
-    )
+    check = _checked(Path(out), count=count, has_recipe=RECIPE in names)
+    score = None
+    if real is not None:
+        from dogsgan.scoring import score as score_zip
+
+        score = score_zip(Path(out) / ZIP, real, network=network, weights=weights, device=device)
     return Fetched(str(ref), state.version, Path(out), (*names, log_name), state.log, check, score)
 
 
@@ -131,17 +138,15 @@ def _fetch_all(kaggle: Kaggle, files: list[OutputFile], out: Path) -> list[str]:
     return [file.name for file in files]
 
 
-def _examined(
-    images: Path, *, real: Path | None, network: str, weights: Path | None, device: str, count: int
-) -> "tuple[CheckReport, Score | None]":
+def _checked(out: Path, *, count: int, has_recipe: bool) -> "CheckReport":
+    """Check the zip; a recipe that cannot be read says nothing, and the competition's form counts."""
     from dogsgan.submission import check_submission
 
-    check = check_submission(images, count=count)
-    if real is None:
-        return check, None
-    from dogsgan.scoring import score
-
-    return check, score(images, real, network=network, weights=weights, device=device)
+    data = DataRecipe()
+    if has_recipe:
+        with contextlib.suppress(DogsganError):
+            data = Recipe.from_json(read_json(out / RECIPE)).data
+    return check_submission(out / ZIP, count=count, size_px=data.size_px, channels=data.channels)
 
 
 def _refuse_unsafe(name: str) -> None:

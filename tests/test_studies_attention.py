@@ -26,12 +26,12 @@ from dogsgan.scoring.networks import open_network
 from dogsgan.scoring.precision_recall import precision_recall
 from dogsgan.scoring.scorer import real_side_of, score_sides
 from dogsgan.scoring.statistics import statistics_of
-from dogsgan.studies import attention, runs
+from dogsgan.studies import attention, attention_table, runs
 from dogsgan.studies.attention import study_attention
 from dogsgan.studies.attention_variants import choose_variants, parse_norms, parse_sizes
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.runs import seconds_per_thousand_images
-from dogsgan.training import loop
+from dogsgan.training import loop, ticker
 from dogsgan.training.loop import TrainReport
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import _noise
@@ -40,8 +40,12 @@ RECIPE = tiny.RECIPE.with_overrides(["training.tick_images=1000", "training.chec
 
 
 @pytest.fixture(autouse=True)
-def _few_statistics(monkeypatch):
+def _quick(monkeypatch):
+    """Leave out what other tests are about: many pictures for batch norm's statistics, and plots."""
     monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
+    monkeypatch.setattr(ticker, "GRID_STATISTICS_IMAGES", 64)
+    monkeypatch.setattr(loop, "plot_losses", lambda run: None)
+    monkeypatch.setattr(attention_table, "save_lines", lambda *lines, **texts: None)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,7 @@ def crops(tmp_path_factory):
 
 
 def study(crops, out, **settings):
-    chosen = {"recipe": RECIPE, "images": 8, "seeds": 1, "attention": (None, 16), "spectral_norm": (True,)}
+    chosen = {"recipe": RECIPE, "images": 8, "seeds": 1, "attention": (None, 16), "spectral_norm": (False,)}
     source = crops.path if isinstance(crops, CropSet) else crops
     return study_attention(source, out, **{**chosen, "count": 12, "device": "cpu", **settings})
 
@@ -69,6 +73,7 @@ def finished(crops, tmp_path_factory):
     out = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling, "STATISTICS_IMAGES", 64)
+        patch.setattr(loop, "plot_losses", lambda run: None)
         return study(crops, out, seeds=2, attention=(None, 32), spectral_norm=(True, False))
 
 
@@ -326,7 +331,7 @@ def test_kill_9_costs_no_finished_run_and_no_bit(crops, tmp_path):
             [sys.executable, "-c", STUDY_IN_A_PROCESS, *arguments], stderr=subprocess.PIPE
         )
 
-    second = tmp_path / "killed" / "attention-16-sn" / "seed-0"
+    second = tmp_path / "killed" / "attention-16" / "seed-0"
     killed = start(tmp_path / "killed")
     for _ in range(2400):
         if (second / "checkpoints" / "000000016").is_dir():
@@ -335,10 +340,10 @@ def test_kill_9_costs_no_finished_run_and_no_bit(crops, tmp_path):
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert not (second / "result.json").exists()
-    first = (tmp_path / "killed" / "attention-none-sn" / "seed-0" / "result.json").stat().st_mtime_ns
+    first = (tmp_path / "killed" / "attention-none" / "seed-0" / "result.json").stat().st_mtime_ns
     for name in ("killed", "straight"):
         study(crops, tmp_path / name, recipe=tiny.RECIPE, images=48)
-    assert (tmp_path / "killed" / "attention-none-sn" / "seed-0" / "result.json").stat().st_mtime_ns == first
+    assert (tmp_path / "killed" / "attention-none" / "seed-0" / "result.json").stat().st_mtime_ns == first
     assert [run["figures"] for run in runs_of(tmp_path / "killed")] == [
         run["figures"] for run in runs_of(tmp_path / "straight")
     ]
@@ -409,7 +414,7 @@ def test_another_network_or_count_judges_anew_without_training(crops, tmp_path, 
 
 def test_a_generator_that_changed_is_judged_anew(crops, tmp_path):
     study(crops, tmp_path)
-    path = tmp_path / "attention-16-sn" / "seed-0" / "result.json"
+    path = tmp_path / "attention-16" / "seed-0" / "result.json"
     saved = json.loads(path.read_text())
     saved["trained"]["generator"] = "0" * 64
     saved["figures"]["frechet_distance"] = 1.0
@@ -478,5 +483,15 @@ def test_the_command_prints_the_table_and_json(crops, tmp_path, monkeypatch, cap
     printed = capsys.readouterr()
     assert [row["attention"] for row in json.loads(printed.out)["rows"]] == ["none", "16"]
     assert "Fréchet distance" in printed.err
-    assert main([*arguments, "--set", "data.policy=whole", "--set", "data.size_px=64"]) == 2
-    assert "prepare a set that way" in capsys.readouterr().err
+    assert main([*arguments, "--set", "training.batch_size=8"]) == 2
+    assert "begun with other settings" in capsys.readouterr().err
+
+
+def test_a_refused_study_leaves_nothing_that_binds_the_next(crops, tmp_path):
+    with pytest.raises(DogsganError, match=r"32 px and the recipe wants 64"):
+        study(crops, tmp_path, recipe=RECIPE.with_overrides(["data.size_px=64"]))
+    with pytest.raises(DogsganError, match="no such network"):
+        study(crops, tmp_path, network="none")
+    with pytest.raises(DogsganError, match="has ReLU"):
+        study(crops, tmp_path, recipe=RECIPE.with_overrides(["model.discriminator_dropout=0.5"]))
+    assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ from dogsgan.studies.attention_variants import Variant, choose_variants
 from dogsgan.studies.crops import crops_of
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.runs import Result, finish_run, kept_result
-from dogsgan.studies.settings import keep_settings
+from dogsgan.studies.settings import check_settings, keep_settings
 
 SIZES: tuple[int | None, ...] = (None, 8, 16, 32, 64)
 
@@ -86,11 +86,12 @@ def study_attention(
     variants, left_out = choose_variants(base, attention, spectral_norm)
     for line in left_out:
         say(line)
-    crop_set = _crops(source, out, base, images=images)
-    base = recipe_of_set(base, crop_set)
+    opened = open_network(network, weights=weights, device=device)
+    crop_set, fixed = _crops(source, out, base, images=images)
+    asked, base = base, recipe_of_set(base, crop_set)
     judge = Judge(
         crop_set,
-        open_network(network, weights=weights, device=device),
+        opened,
         channels=base.data.channels,
         count=count,
         real_count=real_count,
@@ -98,34 +99,47 @@ def study_attention(
     )
     plan = Plan(
         variants=variants,
-        parameters={variant: _parameters(variant.recipe(base, seed=0), crop_set) for variant in variants},
+        parameters={variant: _parameters(variant, base, crop_set) for variant in variants},
         seeds=[base.training.seed + index for index in range(seeds)],
         images=images,
         preset=base.name,
         judge=judge,
         left_out=left_out,
     )
+    keep_settings(out, study=NAME, recipe=asked, fixed=fixed, growing={"images": images})
     return _all_runs(out, plan, base, crop_set, device=device)
 
 
-def _crops(source: Path, out: Path, base: Recipe, *, images: int) -> CropSet:
-    """Return the crops, and refuse a folder that was begun with others or with other settings."""
+def _crops(source: Path, out: Path, base: Recipe, *, images: int) -> tuple[CropSet, dict[str, str]]:
+    """Return the crops, and what tells them from others.
 
-    def keep(**fixed: str) -> None:
-        keep_settings(out, study=NAME, recipe=base, fixed=fixed, growing={"images": images})
+    Nothing is written that binds a later call: whether networks can be built of the recipe is not known yet.
 
+    Raises:
+        DogsganError: the folder was begun with others or with other settings, or their size is not the
+            recipe's.
+    """
     opened = open_source(source)
+    fixed = {}
     if opened.crop_set is None:
-        keep(source=opened.fingerprint())  # before another source's crops replace those that are there
+        fixed["source"] = opened.fingerprint()
+    # Before another source's crops replace those that are there, and again when the crops are known.
+    check_settings(out, study=NAME, recipe=base, fixed=fixed, growing={"images": images})
     crop_set = crops_of(opened, out / "crops", base.data)
-    keep(crops=crop_set.fingerprint)
-    return crop_set
+    fixed["crops"] = crop_set.fingerprint
+    check_settings(out, study=NAME, recipe=base, fixed=fixed, growing={"images": images})
+    return crop_set, fixed
 
 
-def _parameters(recipe: Recipe, crop_set: CropSet) -> tuple[int, int]:
-    """Build both networks without memory for them, which refuses what cannot be built; count their values."""
+def _parameters(variant: Variant, base: Recipe, crop_set: CropSet) -> tuple[int, int]:
+    """Build both networks without memory for them, which refuses what cannot be built; count their values.
+
+    Spectral norm adds no trained value and takes seconds to set up on tensors without memory, so it is left
+    out.
+    """
+    plain = dataclasses.replace(variant, spectral_norm=False)
     with torch.device("meta"):
-        networks = build_networks(recipe, class_count=len(crop_set.class_names))
+        networks = build_networks(plain.recipe(base, seed=0), class_count=len(crop_set.class_names))
     return parameter_count(networks.generator), parameter_count(networks.discriminator)
 
 

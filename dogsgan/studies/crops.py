@@ -6,6 +6,7 @@ from dogsgan.config import DataRecipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import Source
+from dogsgan.errors import DogsganError
 from dogsgan.progress import say
 
 
@@ -13,9 +14,14 @@ def crops_of(source: Source, folder: Path, data: DataRecipe) -> CropSet:
     """Return the crops of a source as a recipe wants them: a prepared set as it is, else cut into `folder`.
 
     Raises:
-        DogsganError: nothing can be cropped, or `folder` cannot be written.
+        DogsganError: the set has another size, nothing can be cropped, or `folder` cannot be written.
     """
     if source.crop_set is not None:
+        if source.crop_set.size_px != data.size_px:
+            raise DogsganError(
+                f"the prepared set {source.path} has pictures of {source.crop_set.size_px} px and the recipe "
+                f"wants {data.size_px}: add --set data.size_px={source.crop_set.size_px}, or give the source"
+            )
         return source.crop_set
     report = prepare(
         source,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
@@ -18,7 +19,22 @@ def keep_settings(
     fixed: Mapping[str, str | int],
     growing: Mapping[str, int] | None = None,
 ) -> None:
-    """Write the settings of a study into its folder, or compare them with those it was begun with.
+    """Write the settings of a study into its folder, once `check_settings` finds nothing against them."""
+    saved = check_settings(folder, study=study, recipe=recipe, fixed=fixed, growing=growing)
+    merged = {"study": study, "recipe": recipe.to_json(), **saved, **fixed, **(growing or {})}
+    if saved != merged:
+        write_json(folder / SETTINGS_FILE, merged)
+
+
+def check_settings(
+    folder: Path,
+    *,
+    study: str,
+    recipe: Recipe,
+    fixed: Mapping[str, str | int],
+    growing: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """Compare settings with those that a folder was begun with, and return the latter; {} where it is new.
 
     What is not among the settings may change freely. Of `fixed`, a name that only one side knows is not
     compared, and both are kept; `growing` may grow and never shrink.
@@ -27,8 +43,10 @@ def keep_settings(
         DogsganError: naming each difference.
     """
     path = folder / SETTINGS_FILE
+    if not path.exists():
+        return {}
     given = {**fixed, **(growing or {})}
-    saved = read_json(path) if path.exists() else {"study": study, "recipe": recipe.to_json(), **given}
+    saved: dict[str, Any] = read_json(path)
     if not isinstance(saved, dict) or "recipe" not in saved:
         raise DogsganError(f"{path} is not the settings of a study: remove it, or choose another --out")
     if saved.get("study") != study:
@@ -43,5 +61,4 @@ def keep_settings(
             f"{folder} was begun with other settings ({'; '.join(differences)}): "
             "use the same to go on with it, or choose another --out"
         )
-    if saved != (merged := {**saved, **given}) or not path.exists():
-        write_json(path, merged)
+    return saved

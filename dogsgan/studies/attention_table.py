@@ -159,5 +159,5 @@ def _plot(path: Path, plan: Plan, results: Results) -> None:
             lines,
             title=f"{plan.preset}, {plan.images:,} images a run",
             x_label="side of the map with self-attention (px)",
-            y_label=f"Fréchet distance by {plan.judge.network.name}, not Kaggle's FID",
+            y_label=f"Fréchet distance\n(by {plan.judge.network.name}: not Kaggle's FID)",
         )

@@ -1,5 +1,6 @@
 """How every study is drawn: lines over the settings compared, a bar for the spread, a dot for each seed."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def _draw(axes: Any, line: Line, positions: list[Place], places: list[Place], ba
     container = axes.errorbar(
         [x for x, _ in shown],
         [spread.mean for spread in spreads if spread],
-        yerr=[getattr(spread, bars) or 0.0 for spread in spreads],
+        yerr=[getattr(spread, bars) or math.nan for spread in spreads],
         label=line.label,
         capsize=3,
         marker="_",

@@ -1,6 +1,7 @@
 """The demo: a valid zip and an audit from pictures drawn on the spot, in colour and in grey."""
 
 import dataclasses
+import zipfile
 
 import pytest
 from PIL import Image
@@ -47,10 +48,11 @@ def test_a_grey_preset_is_trained_on_drawn_digits(tmp_path, monkeypatch, size_px
     assert (report.check.size_px, report.check.channels) == (size_px, 1)
     assert report.audit is not None
     assert report.score == report.audit.scores[0]
-    source = open_source(tmp_path / "out" / "images.zip")
     with Image.open(tmp_path / "out" / "samples.png") as grid:
         assert grid.width > 16 * size_px
-    assert len(source.images) == 30
+    with zipfile.ZipFile(tmp_path / "out" / "images.zip") as archive:
+        pictures = [Image.open(archive.open(name)) for name in archive.namelist()]
+    assert [picture.mode for picture in pictures] == ["L"] * 30
     assert open_source(tmp_path / "out" / "drawn-digits").kind == "mnist"
     assert f"{name} in a hurry" in capsys.readouterr().err
 

@@ -10,13 +10,15 @@ from tiny import RECIPE
 
 from dogsgan import pipeline, sampling
 from dogsgan.data.cropset import CropSet
+from dogsgan.data.drawn_digits import draw_digits
 from dogsgan.data.prepare import prepare
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks
 from dogsgan.pipeline import refuse_other_crops, run_pipeline
+from dogsgan.scoring import score
 from dogsgan.stages import finishing_seconds, generate, train_within
-from dogsgan.submission import check_submission
+from dogsgan.submission import check_submission, write_submission
 
 
 @pytest.fixture(autouse=True)
@@ -195,3 +197,32 @@ def test_a_failing_generator_leaves_no_zip(source, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         generate(tmp_path / "out" / "run", tmp_path / "new.zip", count=20, device="cpu")
     assert not [path for path in tmp_path.iterdir() if "new.zip" in path.name]
+
+
+def test_a_grey_run_of_any_size_leaves_grey_pictures(tmp_path):
+    """28 and 32 px are the demo's, in its own tests."""
+    source, size_px = draw_digits(tmp_path / "digits", images=30), 64
+    recipe = RECIPE.with_overrides([f"data.size_px={size_px}", "data.channels=1"])
+    report = run(source, tmp_path / "out", recipe=recipe, images=8, count=21)
+    assert report.check.ok, report.check.summary()
+    assert (report.check.size_px, report.check.channels) == (size_px, 1)
+    assert report.score is not None
+    with zipfile.ZipFile(tmp_path / "out" / "images.zip") as archive:
+        pictures = [Image.open(archive.open(name)) for name in archive.namelist()]
+    assert {(picture.mode, picture.size) for picture in pictures} == {("L", (size_px, size_px))}
+    grid = np.asarray(Image.open(tmp_path / "out" / "samples.png").convert("RGB"))
+    assert (grid[..., 0] == grid[..., 1]).all()
+    assert (grid[..., 0] == grid[..., 2]).all()
+    assert grid.std() > 1
+
+
+@pytest.mark.parametrize("size_px", [28, 32])
+def test_both_sides_of_a_score_see_a_digit_alike(tmp_path, size_px, monkeypatch):
+    """In three channels, and in the border that a recipe for 32 px gives MNIST's 28."""
+    monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "cache"))
+    source = draw_digits(tmp_path / "digits", images=120)
+    crops = prepare(source, tmp_path / "set", size_px=size_px, policy="whole").crop_set
+    submission = write_submission([crops.pictures[..., :1]], tmp_path / "all.zip", count=120)
+    result = score(submission.path, source, network="stand-in", device="cpu")
+    assert abs(result.fid) < 1e-3
+    assert result.distance < 1e-6

@@ -23,6 +23,11 @@ class Float32SpectralNorm(_SpectralNorm):
     largest singular value that is off by its rounding is no norm.
     """
 
+    def _power_method(self, weight_mat: Tensor, n_power_iterations: int) -> None:
+        """Iterate, but not on the meta device: a shape has no norm, and trying takes seconds."""
+        if not weight_mat.is_meta:
+            super()._power_method(weight_mat, n_power_iterations)
+
     def forward(self, weight: Tensor) -> Tensor:
         """Return `weight` over its largest singular value; in training mode after one power iteration."""
         with in_float32(weight):

@@ -165,14 +165,22 @@ _PRESETS = (
             model=replace(
                 _MNIST_DCGAN,
                 conditional=True,
-                generator_width=32,
-                discriminator_width=32,
+                generator_width=16,
+                discriminator_width=16,
                 discriminator_spectral_norm=True,
                 discriminator_batch_norm=False,
                 discriminator_slope=0.1,
             ),
-            training=replace(
-                _MNIST_DCGAN_TRAINING, loss="hinge", beta1=0.0, beta2=0.99, diffaugment="translation"
+            training=TrainingRecipe(
+                generator_lr=1e-3,
+                discriminator_lr=1e-3,
+                beta2=0.99,
+                batch_size=32,
+                ema_halflife_images=5_000,
+                ema_rampup=0.2,
+                flip=False,
+                tick_images=30_000,
+                checkpoint_images=30_000,
             ),
         ),
         "conditional GAN of the augmentation study (San José State): labels by batch norm and projection",

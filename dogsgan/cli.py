@@ -36,7 +36,7 @@ def _prepare(args: argparse.Namespace) -> Outcome:
 
 def _train(args: argparse.Namespace) -> Outcome:
     from dogsgan.data.cropset import CropSet
-    from dogsgan.pipeline import refuse_other_crops, train_within
+    from dogsgan.stages import refuse_other_crops, train_within
 
     recipe, crop_set = _recipe(args), CropSet.open(args.data)
     refuse_other_crops(args.set, recipe, crop_set)

@@ -11,8 +11,8 @@ from typing import Any
 
 from dogsgan.audit import Audit, audit
 from dogsgan.config import Recipe
-from dogsgan.data.cropset import CropSet, is_crop_set
-from dogsgan.data.prepare import PrepareReport, prepare
+from dogsgan.data.prepare import PrepareReport
+from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, sha256_of, write_json
 from dogsgan.progress import say
@@ -20,25 +20,11 @@ from dogsgan.sampling import check_truncation
 from dogsgan.scoring.networks import COMPETITION_PX, open_network
 from dogsgan.scoring.scorer import Score, score
 from dogsgan.scoring.weights import find_weights
-from dogsgan.stages import COUNT, generate, recipe_of_set, save_sample_grid, train_within
+from dogsgan.stages import COUNT, crops_of, generate, save_labels, save_sample_grid, train_within
 from dogsgan.submission import CheckReport, check_submission
 from dogsgan.training.checkpoint import GENERATOR_FILE
 from dogsgan.training.interrupts import listen_for_stop
 from dogsgan.training.loop import TrainReport
-
-
-def refuse_other_crops(settings: list[str], recipe: Recipe, crop_set: CropSet) -> None:
-    """Refuse settings `data.…=…` that ask for other crops than a prepared set has.
-
-    Raises:
-        DogsganError: naming the first such setting.
-    """
-    asked = {setting.partition("=")[0].strip() for setting in settings}
-    for difference in recipe.differences(recipe_of_set(recipe, crop_set)):
-        if difference.partition(":")[0] in asked:
-            raise DogsganError(
-                f"--set {difference} in {crop_set.path}: prepare a set that way, or leave it out"
-            )
 
 
 @dataclass(frozen=True)
@@ -96,8 +82,9 @@ def run_pipeline(
 ) -> RunReport:
     """Go from a source to a scored and audited zip in `out`, or go on where an earlier call stopped.
 
-    `out` then holds `crops/`, `run/`, `images.zip`, `samples.png`, `audit/` and `report.json`. The budget of
-    a call covers everything up to the finished zip; the score and the audit come after it.
+    `out` then holds `crops/`, `run/`, `images.zip`, its classes in `labels.csv` where the recipe knows any,
+    `samples.png`, `audit/` and `report.json`. The budget of a call covers everything up to the finished zip;
+    the score and the audit come after it.
 
     Args:
         audited: whether to audit; `audit_sample` pictures chosen by chance, or all.
@@ -113,7 +100,7 @@ def run_pipeline(
     network, network_note = _chosen_network(network, weights, size_px=recipe.data.size_px)
     notes = [network_note] if network_note else []
 
-    crop_set, prepared = _prepared(source, out / "crops", recipe, workers=workers)
+    crop_set, prepared = crops_of(open_source(source), out / "crops", recipe.data, workers=workers)
     with listen_for_stop() as wish:  # whatever stops training, the zip still comes
         trained = train_within(
             recipe,
@@ -127,6 +114,8 @@ def run_pipeline(
         )
         generated = _generated(out, count=count, seed=seed, truncation=truncation, device=device)
     zip_path = out / "images.zip"
+    if recipe.model.conditional:
+        save_labels(zip_path, out / "labels.csv", class_names=crop_set.class_names)
     checked = check_submission(
         zip_path, count=count, size_px=recipe.data.size_px, channels=recipe.data.channels
     )
@@ -173,25 +162,6 @@ def run_pipeline(
     )
     write_json(out / "report.json", report.to_json())
     return report
-
-
-def _prepared(
-    source: Path, out: Path, recipe: Recipe, *, workers: int | None
-) -> tuple[CropSet, PrepareReport | None]:
-    if is_crop_set(source):
-        return CropSet.open(source), None
-    data = recipe.data
-    report = prepare(
-        source,
-        out,
-        size_px=data.size_px,
-        policy=data.policy,
-        boxes=data.boxes,
-        min_box_px=data.min_box_px,
-        workers=workers,
-    )
-    say(report.summary())
-    return report.crop_set, report
 
 
 def _generated(out: Path, *, count: int, seed: int, truncation: float, device: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The stages that commands and kernel share: training within a budget, and the averaged generator to a zip.
+"""The stages that commands, studies and kernel share: crops of a source, training within a budget, a zip.
 
 They chain data, training, sampling and submission, and know nothing of scoring: a Kaggle kernel takes this
 path.
@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from dogsgan.config import Recipe
+from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.pictures import decode_picture
-from dogsgan.data.sources import open_source
+from dogsgan.data.prepare import PrepareReport, prepare
+from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
-from dogsgan.progress import progress_bar
+from dogsgan.progress import progress_bar, say
 from dogsgan.sampling import Sampler, balanced_labels, check_truncation, load_sampler, rehearse_sampling
 from dogsgan.submission import SubmissionReport, write_submission
 from dogsgan.submission.labels import write_labels
@@ -139,6 +140,43 @@ def train_within(
             generator, recipe, class_count=class_count, count=count
         ),
     )
+
+
+def crops_of(
+    source: Source, folder: Path, data: DataRecipe, *, workers: int | None = None
+) -> tuple[CropSet, PrepareReport | None]:
+    """Return the crops of a source as a recipe wants them: a prepared set as it is, else cut into `folder`.
+
+    Raises:
+        DogsganError: nothing can be cropped, or `folder` cannot be written.
+    """
+    if source.crop_set is not None:
+        return source.crop_set, None
+    report = prepare(
+        source,
+        folder,
+        size_px=data.size_px,
+        policy=data.policy,
+        boxes=data.boxes,
+        min_box_px=data.min_box_px,
+        workers=workers,
+    )
+    say(report.summary())
+    return report.crop_set, report
+
+
+def refuse_other_crops(settings: list[str], recipe: Recipe, crop_set: CropSet) -> None:
+    """Refuse settings `data.…=…` that ask for other crops than a prepared set has.
+
+    Raises:
+        DogsganError: naming the first such setting.
+    """
+    asked = {setting.partition("=")[0].strip() for setting in settings}
+    for difference in recipe.differences(recipe_of_set(recipe, crop_set)):
+        if difference.partition(":")[0] in asked:
+            raise DogsganError(
+                f"--set {difference} in {crop_set.path}: prepare a set that way, or leave it out"
+            )
 
 
 def recipe_of_set(recipe: Recipe, crop_set: CropSet) -> Recipe:

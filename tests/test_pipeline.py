@@ -15,10 +15,11 @@ from dogsgan.data.prepare import prepare
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks
-from dogsgan.pipeline import refuse_other_crops, run_pipeline
+from dogsgan.pipeline import run_pipeline
 from dogsgan.scoring import score
-from dogsgan.stages import finishing_seconds, generate, train_within
+from dogsgan.stages import finishing_seconds, generate, refuse_other_crops, train_within
 from dogsgan.submission import check_submission, write_submission
+from dogsgan.submission.labels import read_labels
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,12 @@ def test_a_source_becomes_a_scored_zip(source, tmp_path):
     with Image.open(tmp_path / "samples.png") as grid:
         assert grid.width > 16 * 32
     with zipfile.ZipFile(tmp_path / "images.zip") as archive:
-        assert len(archive.namelist()) == 20
+        names = archive.namelist()
+    labels = read_labels(tmp_path / "labels.csv")
+    assert list(labels) == sorted(names)
+    assert len(names) == 20
+    class_names = json.loads((tmp_path / "crops" / "set.json").read_text())["class_names"]
+    assert list(labels.values()) == [class_names[index % len(class_names)] for index in range(20)]
 
 
 def test_the_same_again_does_no_stage_twice(source, tmp_path, monkeypatch):

@@ -1,8 +1,7 @@
 """What an audit leaves for other programs: `neighbours.csv`, and the list of accepted pictures that it reads.
 
-Every name in the table may come from a stranger's zip, and tables are opened in spreadsheets, which take a
-cell that begins with `=` and the like for a formula. Such a cell gets an apostrophe in front, and so does one
-that begins with an apostrophe: `cell.removeprefix("'")` gives back every name as it was.
+Every name in the table may come from a stranger's zip, so its cells are written as `spreadsheet.to_cell` has
+it: `cell.removeprefix("'")` gives back every name as it was.
 """
 
 import csv
@@ -15,11 +14,11 @@ from pathlib import Path
 from dogsgan.audit.result import Audit, Finding
 from dogsgan.errors import DogsganError
 from dogsgan.files import write_bytes
+from dogsgan.spreadsheet import to_cell
 
 COLUMNS = ("name", "nearest", "form", "distance", "p_value", "flagged", "kind")
 """The first columns of the table; their names and order do not change."""
 _MORE_COLUMNS = ("allowed", "flipped", "similarity", "second", "class")
-_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠'")
 _NAMES_SHOWN = 5
 
 
@@ -46,26 +45,22 @@ def _neighbour_columns(width: int) -> Iterator[str]:
 
 def _cells(finding: Finding, width: int) -> list[str]:
     cells = [
-        _text(finding.name),
-        _text(finding.nearest),
-        _text(finding.form),
+        to_cell(finding.name),
+        to_cell(finding.nearest),
+        to_cell(finding.form),
         _number(finding.distance),
         _number(finding.p_value),
         _truth(finding.flagged),
-        _text(finding.kind),
+        to_cell(finding.kind),
         _truth(finding.allowed),
         _truth(finding.flipped),
         _number(finding.similarity),
-        _text(finding.second or ""),
-        _text(finding.class_name or ""),
+        to_cell(finding.second or ""),
+        to_cell(finding.class_name or ""),
     ]
     for name, form, distance in finding.neighbours:
-        cells += [_text(name), _text(form), _number(distance)]
+        cells += [to_cell(name), to_cell(form), _number(distance)]
     return cells + [""] * (3 * (width - len(finding.neighbours)))
-
-
-def _text(value: str) -> str:
-    return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
 
 
 def _number(value: float | None) -> str:

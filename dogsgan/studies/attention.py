@@ -14,10 +14,9 @@ from dogsgan.data.sources import open_source
 from dogsgan.models import build_networks, parameter_count
 from dogsgan.progress import say
 from dogsgan.scoring.networks import open_network
-from dogsgan.stages import recipe_of_set
+from dogsgan.stages import crops_of, recipe_of_set
 from dogsgan.studies.attention_table import NAME, Plan, write_study
 from dogsgan.studies.attention_variants import Variant, choose_variants
-from dogsgan.studies.crops import crops_of
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.runs import Result, finish_run, kept_result
 from dogsgan.studies.settings import check_settings, keep_settings
@@ -125,7 +124,7 @@ def _crops(source: Path, out: Path, base: Recipe, *, images: int) -> tuple[CropS
         fixed["source"] = opened.fingerprint()
     # Before another source's crops replace those that are there, and again when the crops are known.
     check_settings(out, study=NAME, recipe=base, fixed=fixed, growing={"images": images})
-    crop_set = crops_of(opened, out / "crops", base.data)
+    crop_set, _ = crops_of(opened, out / "crops", base.data)
     fixed["crops"] = crop_set.fingerprint
     check_settings(out, study=NAME, recipe=base, fixed=fixed, growing={"images": images})
     return crop_set, fixed

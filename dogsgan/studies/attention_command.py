@@ -56,8 +56,8 @@ def add_attention_command(studies: Any) -> None:
 
 def _attention(args: argparse.Namespace) -> Outcome:
     from dogsgan.data.cropset import CropSet, is_crop_set
-    from dogsgan.pipeline import refuse_other_crops
     from dogsgan.presets import preset
+    from dogsgan.stages import refuse_other_crops
     from dogsgan.studies.attention import study_attention
     from dogsgan.studies.attention_variants import parse_norms, parse_sizes
 

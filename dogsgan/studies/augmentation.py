@@ -16,17 +16,16 @@ from dogsgan.data.cropset import CropSet
 from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
 from dogsgan.progress import say
-from dogsgan.stages import recipe_of_set
+from dogsgan.stages import crops_of, recipe_of_set
 from dogsgan.studies.augmentation_cells import Bench, finish_cell, kept_results
 from dogsgan.studies.augmentation_data import Splits, open_splits, subset
 from dogsgan.studies.augmentation_reference import reference_classifier
 from dogsgan.studies.augmentation_table import NAME, Cell, Plan, write_study
 from dogsgan.studies.classifier import Labelled
-from dogsgan.studies.crops import crops_of
 from dogsgan.studies.settings import keep_settings
 
 VERSION = 1  # to be raised when the same settings give other numbers
-GAN_IMAGES = 30_000
+GAN_IMAGES = 120_000
 CLASSIFIER_IMAGES = 100_000
 GENERATED = 10_000
 SIZES: tuple[int | None, ...] = (100, 500, 1000, 5000, None)
@@ -152,8 +151,8 @@ def _prepared_splits(
     opened = {"train_source": train_source.fingerprint(), "test_source": test_source.fingerprint()}
     keep_settings(out, study=NAME, recipe=base, fixed={**effort, **opened})
     return Splits(
-        train=crops_of(train_source, out / "train", base.data),
-        test=crops_of(test_source, out / "test", base.data),
+        train=crops_of(train_source, out / "train", base.data)[0],
+        test=crops_of(test_source, out / "test", base.data)[0],
     )
 
 

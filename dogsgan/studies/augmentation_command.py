@@ -41,7 +41,7 @@ def add_augmentation_command(studies: Any) -> None:
         help="change a value of the recipe; may be repeated",
     )
     parser.add_argument(
-        "--gan-images", type=positive, default=30_000, metavar="N", help="images each GAN sees (30000)"
+        "--gan-images", type=positive, default=120_000, metavar="N", help="images each GAN sees (120000)"
     )
     parser.add_argument(
         "--classifier-images",

@@ -46,6 +46,7 @@ def demo(
     """
     started = time.monotonic()
     recipe = preset(preset_name)
+    pick_device(device)  # refused before anything is drawn
     if preset_name != PRESET:
         _refuse_too_slow(recipe, count=count, budget_s=budget_s, device=device)
         recipe = hurried(recipe)

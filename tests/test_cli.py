@@ -98,7 +98,7 @@ def test_strict_turns_what_was_left_out_into_a_no(tmp_path):
 )
 def test_what_a_person_can_mend_is_one_line_and_status_2(arguments, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dogsgan.pipeline.draw_competition", lambda out, images: None)
+    monkeypatch.setattr("dogsgan.demo.draw_competition", lambda out, images: None)
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -96,7 +96,7 @@ def test_a_table_is_written_in_three_forms(tmp_path):
 )
 def test_a_plot_is_drawn_of_named_and_of_numbered_places(tmp_path, values, log_x):
     lines = [Line("a", values), Line("b", dict(list(values.items())[:1]))]
-    save_lines(tmp_path / "p.png", lines, title="t", x_label="x", y_label="y", log_x=log_x)
+    save_lines(tmp_path / "p.png", lines, title="t", x_label="x", y_label="y", log_x=log_x, log_y=log_x)
     with Image.open(tmp_path / "p.png") as picture:
         assert picture.width > 500
 

@@ -193,13 +193,14 @@ def _problems(plan: Plan, results: Results) -> Iterable[str]:
 
 
 def _plot(path: Path, plan: Plan, results: Results) -> None:
+    """Draw errors rather than accuracies: on a logarithmic axis those near 1% can be told apart."""
     lines = []
     for regime, label in REGIMES.items():
         values: dict[float | str, list[float]] = {}
         for cell, found in _finished(plan, results):
             outcome = found.outcomes.get(regime)
             if outcome and outcome.accuracy is not None:
-                values.setdefault(cell.size, []).append(100 * outcome.accuracy)
+                values.setdefault(cell.size, []).append(100 * (1 - outcome.accuracy))
         if values:
             lines.append(Line(label, values))
     if lines:
@@ -208,7 +209,8 @@ def _plot(path: Path, plan: Plan, results: Results) -> None:
             lines,
             title=f"one classifier, {plan.classifier_images:,} pictures seen, GAN {plan.preset}",
             x_label="real training pictures",
-            y_label="accuracy on the test pictures (%)",
+            y_label="wrong of the test pictures (%)",
             bars="half_width",
             log_x=True,
+            log_y=True,
         )

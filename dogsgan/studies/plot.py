@@ -34,12 +34,13 @@ def save_lines(
     y_label: str,
     bars: Literal["deviation", "half_width"] = "deviation",
     log_x: bool = False,
+    log_y: bool = False,
 ) -> None:
     """Draw lines through the means of their seeds to a PNG.
 
     `bars` reach the sample standard deviation up and down, or half of the mean's 95% interval; a place with
     one seed has none. Numbered places with `log_x` lie on a logarithmic axis, all others side by side in the
-    order in which they first come.
+    order in which they first come. With `log_y` a bar that reaches 0 or below goes to the axis' end.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # only here: its import takes a second
     from matplotlib.figure import Figure
@@ -53,6 +54,9 @@ def save_lines(
         _draw(axes, line, [p if log_x else i + dodge for i, p in enumerate(places)], places, bars)
     if log_x:
         axes.set_xscale("log")
+    if log_y:
+        axes.set_yscale("log", nonpositive="clip")
+        axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xticks(places if log_x else range(len(places)), labels=[_named(place) for place in places])
     axes.minorticks_off()
     axes.set(title=title, xlabel=x_label, ylabel=y_label)

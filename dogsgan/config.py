@@ -98,6 +98,21 @@ class ModelRecipe:
             "classes reach the generator through batch norm, so model.conditional=true needs it",
         )
 
+    def check_truncation(self, truncation: float) -> None:
+        """Refuse a truncation of bounded noise, or outside 0.05..1 (below, nearly every draw is repeated).
+
+        Raises:
+            DogsganError: naming the range, or the noise.
+        """
+        if not 0.05 <= truncation <= 1:
+            raise DogsganError(
+                f"truncation {truncation:g} makes no sense: take a value from 0.05 to 1 (1 is none)"
+            )
+        if truncation < 1 and self.noise != "normal":
+            raise DogsganError(
+                f"truncation {truncation:g} is for normal noise, and this recipe's is {self.noise}: take 1"
+            )
+
 
 @dataclass(frozen=True)
 class TrainingRecipe:

@@ -93,9 +93,11 @@ def _refuse_too_slow(recipe: Recipe, *, count: int, budget_s: float, device: str
     generator = on_device(build_networks(recipe, class_count=class_count).generator, pick_device(device))
     seconds = finishing_seconds(generator, recipe, class_count=class_count, count=count)
     if seconds > budget_s / 2:
+        fixed = finishing_seconds(generator, recipe, class_count=class_count, count=1)
+        fewer = "" if fixed > budget_s / 2 else "a smaller --count, "
         raise DogsganError(
-            f"{recipe.name} takes {seconds:.0f} s here to generate {count:,} pictures, more than half of the "
-            f"demo's {budget_s:.0f} s: give a smaller --count, a longer --budget or another --preset"
+            f"{recipe.name} takes {seconds:.0f} s here to generate {count:,} pictures, {fixed:.0f} s before "
+            f"the first, and the demo has {budget_s:.0f} s: give {fewer}a longer --budget or another --preset"
         )
 
 

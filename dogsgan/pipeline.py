@@ -16,7 +16,6 @@ from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, sha256_of, write_json
 from dogsgan.progress import say
-from dogsgan.sampling import check_truncation
 from dogsgan.scoring.networks import COMPETITION_PX, open_network
 from dogsgan.scoring.scorer import Score, score
 from dogsgan.scoring.weights import find_weights
@@ -96,7 +95,7 @@ def run_pipeline(
     """
     began = time.monotonic()
     started = began if started is None else started
-    check_truncation(truncation)
+    recipe.model.check_truncation(truncation)
     network, network_note = _chosen_network(network, weights, size_px=recipe.data.size_px)
     notes = [network_note] if network_note else []
 

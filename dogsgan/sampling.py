@@ -53,18 +53,6 @@ class Sampler:
             yield to_uint8(pictures).numpy()
 
 
-def check_truncation(truncation: float) -> None:
-    """Refuse a truncation outside 0.05..1; below that nearly every draw would have to be repeated.
-
-    Raises:
-        DogsganError: naming the range.
-    """
-    if not 0.05 <= truncation <= 1:
-        raise DogsganError(
-            f"truncation {truncation:g} makes no sense: take a value from 0.05 to 1 (1 is none)"
-        )
-
-
 def draw_truncated(count: int, model: ModelRecipe, *, seed: int, truncation: float = 1.0) -> Tensor:
     """Return z of count×Z from the recipe's noise, the same for the same seed on every device.
 
@@ -75,11 +63,7 @@ def draw_truncated(count: int, model: ModelRecipe, *, seed: int, truncation: flo
     Raises:
         DogsganError: `truncation` is not within 0.05 and 1, or the noise is bounded anyway.
     """
-    check_truncation(truncation)
-    if truncation < 1 and model.noise != "normal":
-        raise DogsganError(
-            f"truncation {truncation:g} is for normal noise, and this run has {model.noise}: take 1"
-        )
+    model.check_truncation(truncation)
     random = torch.Generator().manual_seed(seed)
     z = draw_noise(count, model, random=random)
     while truncation < 1 and bool((beyond := z.abs() > 2 * truncation).any()):

@@ -21,7 +21,7 @@ from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
 from dogsgan.progress import progress_bar, say
-from dogsgan.sampling import Sampler, balanced_labels, check_truncation, load_sampler, rehearse_sampling
+from dogsgan.sampling import Sampler, balanced_labels, load_sampler, rehearse_sampling
 from dogsgan.submission import SubmissionReport, write_submission
 from dogsgan.submission.labels import write_labels
 from dogsgan.submission.writing import encode_png
@@ -48,9 +48,9 @@ def generate(
         DogsganError: no usable generator, or the zip cannot be written; nothing stands under `out` then. Or
             labels are asked for of a generator that knows no classes.
     """
-    check_truncation(truncation)
     began = time.monotonic()
     sampler = load_sampler(run, device=device)
+    sampler.recipe.model.check_truncation(truncation)
     if labels is not None:
         _refuse_labels(labels, sampler.class_names, run=run, out=out)
     report = write_samples(sampler, out, count=count, seed=seed, truncation=truncation)

@@ -99,7 +99,7 @@ def test_a_package_that_was_changed_is_refused_before_it_is_used(tmp_path):
         ('BUDGET = "9h"', 'BUDGET = "soon"', "'soon' is no duration"),
         ('"batch_size": 4', '"batch_size": 1', "training.batch_size = 1 makes no sense"),
         ('"batch_size": 4', '"batch_sise": 4', "has no field 'batch_sise'"),
-        ("TRUNCATION = 1.0", "TRUNCATION = 7.0", "TRUNCATION = 7 makes no sense"),
+        ("TRUNCATION = 1.0", "TRUNCATION = 7.0", "truncation 7 makes no sense"),
     ],
 )
 def test_a_value_edited_into_nonsense_is_one_line(tmp_path, old, new, message):
@@ -117,6 +117,21 @@ def test_a_value_edited_into_nonsense_is_one_line(tmp_path, old, new, message):
     assert len(done.stderr.strip().splitlines()) == 1
     assert message in done.stderr
     assert list((tmp_path / "temporary").iterdir()) == []  # the unpacked package is gone, too
+
+
+@pytest.mark.parametrize(
+    ("settings", "truncation", "named"),
+    [
+        (["model.generator_attention_px=9"], 1.0, "generator_attention_px=9"),
+        (["data.size_px=30"], 1.0, "size_px=30"),
+        ([], 0.5, "for normal noise"),
+    ],
+)
+def test_a_recipe_that_cannot_be_built_or_sampled_makes_no_kernel(tmp_path, settings, truncation, named):
+    recipe = preset("mnist-gan").with_overrides(settings)
+    with pytest.raises(DogsganError, match=named):
+        build_kernel(recipe, tmp_path / "digits", truncation=truncation)
+    assert not (tmp_path / "digits").exists()
 
 
 def test_every_field_of_the_metadata_is_set(tmp_path):

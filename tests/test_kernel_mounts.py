@@ -173,6 +173,7 @@ def test_what_a_recipe_is_for_is_said_where_there_is_nothing(tmp_path):
         (DataRecipe(policy="center"), None),
         (DataRecipe(policy="center-160"), "celeba"),
         (DataRecipe(channels=1, size_px=28, policy="whole"), "mnist"),
+        (DataRecipe(channels=1), None),  # dogs in grey
     ],
 )
 def test_what_a_recipe_s_crops_are_made_for(data, kind):

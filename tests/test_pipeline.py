@@ -129,6 +129,7 @@ def test_an_unconditional_recipe_takes_pictures_without_boxes(tmp_path):
     "settings",
     [
         {"truncation": 5.0},
+        {"truncation": 0.5, "recipe": RECIPE.with_overrides(["model.noise=uniform"])},
         {"network": "private", "weights": None},
         {"network": "inception"},
         {"network": "auto", "weights": "missing.pth"},

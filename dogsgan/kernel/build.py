@@ -72,14 +72,16 @@ def build_kernel(
     """Write `kernel-metadata.json` and one code file to `out`. The same arguments give the same bytes.
 
     Raises:
-        DogsganError: the budget is longer than Kaggle's, a name is none that Kaggle takes, the file would be
-            too large, or `out` holds another kernel's code file.
+        DogsganError: the recipe cannot be built or sampled, the budget is longer than Kaggle's, a name is
+            none that Kaggle takes, the file would be too large, or `out` holds another kernel's code file.
     """
     if not 0 < parse_duration(budget) <= LONGEST_BUDGET_S:
         raise DogsganError(f"a budget of {budget} is longer than Kaggle's 9 hours of GPU: give 9h or less")
     out = Path(out)
     slug = _checked_slug(slug or out.resolve().name.lower())
     cpu_recipe = replace(cpu_recipe or _cpu_recipe(recipe), data=recipe.data)
+    for used in (recipe, cpu_recipe):
+        _refuse_unusable(used, truncation=truncation)
     values = _values(recipe, cpu_recipe, budget, count, seed, truncation, images)
     modules = packed_modules()
     package, sha256 = pack(modules)
@@ -97,6 +99,17 @@ def build_kernel(
     return BuildReport(
         out, code_file, size, len(modules), metadata["id"], recipe.name, cpu_recipe.name, budget
     )
+
+
+def _refuse_unusable(recipe: Recipe, *, truncation: float) -> None:
+    """Refuse here what would cost the kernel its run there: networks that cannot be built, or sampled so."""
+    import torch  # only here: its import takes seconds
+
+    from dogsgan.models import build_networks
+
+    with torch.device("meta"):  # shapes only
+        build_networks(recipe, class_count=2)
+    recipe.model.check_truncation(truncation)
 
 
 def _values(

@@ -5,8 +5,9 @@ norm sees the whole batch (`global_norm.py`). Weights, optimisers, averages and 
 all of them, to the last bit, so process 0 alone writes: log, samples, checkpoints. What depends on a clock, a
 signal or one process's losses is agreed on between two steps, over the CPU, which no GPU waits for.
 
-A run goes on with any number of processes, on the same batches with the same noise. Two go on to the last
-bit; a change of their number, or more than two, changes the order of sums, and so the last digits.
+A run goes on with any number of processes, on the same batches with the same noise; only dropout, which a
+layer draws for itself, is another in each. Two go on to the last bit; a change of their number, or more than
+two, changes the order of sums, and so the last digits.
 
 NCCL connects GPUs, gloo CPUs. Who loses another process ends with `ProcessLost`: at once when that process
 has ended, after `TIMEOUT` when it hangs. The last checkpoint and its generator are then on disk.

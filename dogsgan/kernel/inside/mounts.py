@@ -73,7 +73,7 @@ def find_data(root: Path, scratch: Path, *, with_boxes: bool = True, kind: str |
 
 def data_set_of(data: DataRecipe) -> str | None:
     """Return the kind of source that a recipe's crops are made for; None for the competition's or any."""
-    if data.channels == 1:
+    if data.channels == 1 and data.policy == "whole":  # whatever has boxes is not taken whole
         return "mnist"
     return "celeba" if data.policy.startswith("center-") else None
 

@@ -65,10 +65,8 @@ class Settings:
             raise DogsganError(
                 f"BUDGET = {budget!r} is too short for anything: give {SMALLEST_BUDGET_S:.0f}s or more"
             )
-        if not 0.05 <= settings.truncation <= 1:
-            raise DogsganError(
-                f"TRUNCATION = {settings.truncation:g} makes no sense: take 0.05 to 1 (1 is none)"
-            )
+        for used in (settings.recipe, settings.cpu_recipe):
+            used.model.check_truncation(settings.truncation)
         return settings
 
 

@@ -63,6 +63,18 @@ def test_statistics_are_those_of_the_pictures_that_are_made():
     assert generator.bn.norm.running_mean[0] == 100.0  # the original is left alone
 
 
+def test_statistics_are_collected_from_the_recipe_s_noise():
+    drawn = []
+    generator = build_networks(RECIPE, class_count=3).generator
+    generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[0]))
+    uniform = dataclasses.replace(RECIPE.model, noise="uniform")
+    with_own_statistics(generator, model=uniform, class_count=3, images=128)
+    z = torch.cat(drawn)
+    assert z.shape == (128, RECIPE.model.z_dim)
+    assert z.abs().max() <= 1
+    assert z.min() < 0 < z.max()
+
+
 def test_pictures_round_to_the_nearest_grey_level():
     x = torch.tensor([-1.0, 1.0, 0.0, 1.7, -3.0, (200.4 / 127.5) - 1]).view(1, 1, 1, 6)
     assert to_uint8(x).flatten().tolist() == [0, 255, 128, 255, 0, 200]

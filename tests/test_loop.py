@@ -19,9 +19,10 @@ from tiny import RECIPE, crop_set
 from dogsgan.errors import DogsganError
 from dogsgan.training import checkpoint, loop, step, ticker
 from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, checkpoints
+from dogsgan.training.ema import with_own_statistics
 from dogsgan.training.log import read_log
 from dogsgan.training.loop import train
-from dogsgan.training.losses import HingeLoss
+from dogsgan.training.losses import HingeLoss, gradient_penalty
 from dogsgan.training.state import TrainingState
 
 
@@ -93,6 +94,40 @@ def test_dropout_differs_from_step_to_step(data):
         drawn.append(torch.nn.functional.dropout(torch.ones(50)))
     assert torch.equal(drawn[0], drawn[2])
     assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_the_gradient_penalty_counts_by_its_weight(data, monkeypatch):
+    penalties = []
+
+    def recorded(*arguments, **settings):
+        penalties.append(gradient_penalty(*arguments, **settings))
+        return penalties[-1]
+
+    monkeypatch.setattr(step, "gradient_penalty", recorded)
+    losses = []
+    for weight in (1.0, 10.0):
+        state = TrainingState(with_training(gradient_penalty=weight), data, torch.device("cpu"))
+        losses.append(step.train_step(state, HingeLoss())[0].item())
+    at_1, at_10 = (penalty.item() for penalty in penalties)
+    assert at_1 == at_10 > 0.01
+    assert losses[1] - losses[0] == pytest.approx(9 * at_1, rel=1e-4)
+
+
+def test_the_samples_of_a_tick_are_of_the_recipe_s_noise(data, tmp_path, monkeypatch):
+    drawn = []
+
+    def recording(*arguments, **settings):
+        generator = with_own_statistics(*arguments, **settings)
+        generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[0]))
+        return generator
+
+    monkeypatch.setattr(ticker, "with_own_statistics", recording)
+    uniform = dataclasses.replace(RECIPE, model=dataclasses.replace(RECIPE.model, noise="uniform"))
+    train(uniform, data, tmp_path / "run", images=16)
+    (z,) = drawn
+    assert z.shape == (ticker.GRID_ROWS * ticker.GRID_COLUMNS, RECIPE.model.z_dim)
+    assert z.abs().max() <= 1
+    assert z.min() < 0 < z.max()
 
 
 TRAIN_IN_A_PROCESS = """

@@ -8,7 +8,7 @@ from torch import nn
 
 from dogsgan.config import TrainingRecipe
 from dogsgan.models.layers import SelfAttention
-from dogsgan.training.losses import build_loss, gradient_penalty
+from dogsgan.training.losses import BCELoss, build_loss, gradient_penalty
 from dogsgan.training.share import RowDraws
 
 DRAWS = RowDraws(torch.Generator().manual_seed(0))
@@ -50,6 +50,27 @@ def test_label_noise_swaps_that_share_of_the_targets_on_both_sides():
     assert noisy.generator(fake).item() == pytest.approx(wrong, rel=1e-4)  # the generator is told the truth
 
 
+class _Drawn(RowDraws):
+    """The draws of which the first lies below a label noise of 0.1, both times that they are asked for."""
+
+    def __init__(self):
+        pass
+
+    def uniform(self, pictures):
+        return torch.tensor([0.05, 0.5, 0.95]).view(-1, 1, 1, 1)
+
+
+def test_swapped_targets_are_smoothed_as_well():
+    loss = BCELoss(label_smoothing=0.2, label_noise=0.1).discriminator(REAL, FAKE, _Drawn())
+
+    def cross_entropy(logits, targets):
+        pairs = zip(logits.tolist(), targets, strict=True)
+        return sum(math.log1p(math.exp(x)) - target * x for x, target in pairs) / 3
+
+    expected = (cross_entropy(REAL, [0, 0.8, 0.8]) + cross_entropy(FAKE, [0.8, 0, 0])) / 2
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
 class _Linear(nn.Module):
     def __init__(self, weight):
         super().__init__()
@@ -66,6 +87,22 @@ def test_gradient_penalty_of_a_linear_critic_is_its_slope():
     assert penalty.item() == pytest.approx((2 * math.sqrt(12) - 1) ** 2, rel=1e-5)
     penalty.backward()
     assert critic.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("mix", "expected"), [([0.0], 1), ([1.0], 25), ([0.5], 9), ([0.0, 1.0, 0.5], (1 + 25 + 9) / 3)]
+)
+def test_gradient_penalty_is_taken_where_the_mix_of_each_picture_says(mix, expected):
+    class Quadratic(nn.Module):
+        """Its gradient at x is x."""
+
+        def forward(self, x, labels):
+            return x.square().sum(dim=(1, 2, 3)) / 2
+
+    shape = (len(mix), 1, 2, 2)
+    real, fake = torch.full(shape, 3.0), torch.full(shape, 1.0)  # of norms 6 and 2; half-way 4
+    penalty = gradient_penalty(Quadratic(), real, fake, labels=None, mix=torch.tensor(mix))
+    assert penalty.item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_gradient_penalty_goes_through_attention_and_autocast():

@@ -1,10 +1,19 @@
 """The labels file of a submission: it comes back as it was, and what is none is refused in one line."""
 
+import io
+import zipfile
+
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from tiny import RECIPE
 
+from dogsgan import stages
 from dogsgan.errors import DogsganError
+from dogsgan.sampling import BATCH, Sampler
 from dogsgan.submission.labels import read_labels, write_labels
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -73,3 +82,31 @@ def test_nothing_half_written_stays(tmp_path):
     with pytest.raises(RuntimeError):
         write_labels(tmp_path / "labels.csv", labels())
     assert not list(tmp_path.iterdir())
+
+
+GREY_OF = {
+    "pug": 10,
+    "beagle": 90,
+    "dhole": 230,
+}  # in the order of the generator's classes, not the alphabet's
+
+
+class _GreyOfTheClass(torch.nn.Module):
+    def forward(self, z, labels):
+        levels = torch.tensor(list(GREY_OF.values()))[labels]
+        return (levels / 127.5 - 1).view(-1, 1, 1, 1).expand(-1, 3, 32, 32)
+
+
+def test_each_label_is_the_class_of_the_picture_it_names(tmp_path, monkeypatch):
+    sampler = Sampler(_GreyOfTheClass(), RECIPE, tuple(GREY_OF), 0, torch.device("cpu"))
+    monkeypatch.setattr(stages, "load_sampler", lambda *_, **__: sampler)
+    pictures, labels, count = tmp_path / "images.zip", tmp_path / "labels.csv", BATCH + 6
+    stages.generate(tmp_path / "run", pictures, count=count, labels=labels)
+
+    with zipfile.ZipFile(pictures) as archive:
+        painted = {
+            name: np.unique(np.asarray(Image.open(io.BytesIO(archive.read(name))))).tolist()
+            for name in archive.namelist()
+        }
+    assert len(painted) == count
+    assert painted == {name: [GREY_OF[class_name]] for name, class_name in read_labels(labels).items()}

@@ -490,6 +490,8 @@ def test_the_command_prints_the_table_and_json(crops, tmp_path, monkeypatch, cap
 def test_a_refused_study_leaves_nothing_that_binds_the_next(crops, tmp_path):
     with pytest.raises(DogsganError, match=r"32 px and the recipe wants 64"):
         study(crops, tmp_path, recipe=RECIPE.with_overrides(["data.size_px=64"]))
+    with pytest.raises(DogsganError, match=r"training\.seed = "):
+        study(crops, tmp_path, recipe=RECIPE.with_overrides([f"training.seed={2**63 - 1}"]), seeds=2)
     with pytest.raises(DogsganError, match="no such network"):
         study(crops, tmp_path, network="none")
     with pytest.raises(DogsganError, match="has ReLU"):

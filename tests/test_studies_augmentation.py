@@ -10,6 +10,7 @@ import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet, write_crop_set
@@ -307,6 +308,49 @@ def test_sources_that_cannot_be_studied_are_refused(splits, tmp_path):
         open_splits(splits.train.path, None)
     with pytest.raises(DogsganError, match="knows no classes"):
         study(splits, tmp_path / "study", recipe=RECIPE.with_overrides(["model.conditional=false"]))
+
+
+def test_a_refused_study_leaves_nothing_that_binds_the_next(splits, tmp_path):
+    out = tmp_path / "study"
+    for changes, message in (
+        ({"recipe": RECIPE.with_overrides(["model.generator_attention_px=9"])}, "9"),
+        ({"recipe": RECIPE.with_overrides(["data.size_px=30"])}, "32 px and the recipe wants 30"),
+        ({"recipe": RECIPE.with_overrides(["model.discriminator_dropout=0.5"])}, "has ReLU"),
+        ({"sizes": [2]}, "do not hold all 3 classes"),
+        ({"test": splits.train.path}, "are the same pictures"),
+        ({"generated": 2}, "--count that is a multiple of 3"),
+        ({"generated": 13}, "--count that is a multiple of 3"),
+        ({"recipe": RECIPE.with_overrides([f"training.seed={2**63 - 1}"]), "seeds": 2}, r"training\.seed = "),
+    ):
+        with pytest.raises(DogsganError, match=message) as caught:
+            study(splits, out, **changes)
+        assert "\n" not in str(caught.value)
+        assert not out.exists()
+
+
+def test_pictures_that_no_network_makes_are_refused_before_the_folder_is_bound(tmp_path):
+    for split, offset in (("train", 0), ("test", 99)):
+        for index in range(6):
+            path = tmp_path / split / f"class {index % 3}" / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((40, 40, 3), 9 * index + offset, dtype=np.uint8)).save(path)
+    for _ in range(2):
+        with pytest.raises(DogsganError, match="30"):
+            study_augmentation(
+                tmp_path / "train",
+                tmp_path / "study",
+                recipe=RECIPE.with_overrides(["data.size_px=30"]),
+                test=tmp_path / "test",
+                generated=12,
+                sizes=[None],
+            )
+    assert not (tmp_path / "study" / "settings.json").exists()
+
+
+def test_each_seed_has_a_gan_of_its_own(splits, tmp_path):
+    report = study(splits, tmp_path / "study", sizes=[None], seeds=2)  # all pictures: nothing else differs
+    first, second = (run["gan"]["generator"] for run in report.content["runs"])
+    assert first != second
 
 
 def test_sizes_are_read_from_text():

@@ -6,20 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.sources import open_source
-from dogsgan.models import build_networks, parameter_count
+from dogsgan.models import parameter_count
 from dogsgan.progress import say
 from dogsgan.scoring.networks import open_network
 from dogsgan.stages import crops_of, recipe_of_set
 from dogsgan.studies.attention_table import NAME, Plan, write_study
 from dogsgan.studies.attention_variants import Variant, choose_variants
 from dogsgan.studies.judge import Judge
-from dogsgan.studies.runs import Result, finish_run, kept_result
-from dogsgan.studies.settings import check_settings, keep_settings
+from dogsgan.studies.runs import Result, finish_run, kept_result, outlined
+from dogsgan.studies.settings import check_settings, keep_settings, seeds_of
 
 SIZES: tuple[int | None, ...] = (None, 8, 16, 32, 64)
 
@@ -82,6 +80,7 @@ def study_attention(
         KeyboardInterrupt: a signal asked to stop.
     """
     base = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, keep_checkpoints=1))
+    seed_list = seeds_of(base, seeds)
     variants, left_out = choose_variants(base, attention, spectral_norm)
     for line in left_out:
         say(line)
@@ -99,7 +98,7 @@ def study_attention(
     plan = Plan(
         variants=variants,
         parameters={variant: _parameters(variant, base, crop_set) for variant in variants},
-        seeds=[base.training.seed + index for index in range(seeds)],
+        seeds=seed_list,
         images=images,
         preset=base.name,
         judge=judge,
@@ -131,14 +130,8 @@ def _crops(source: Path, out: Path, base: Recipe, *, images: int) -> tuple[CropS
 
 
 def _parameters(variant: Variant, base: Recipe, crop_set: CropSet) -> tuple[int, int]:
-    """Build both networks without memory for them, which refuses what cannot be built; count their values.
-
-    Spectral norm adds no trained value and takes seconds to set up on tensors without memory, so it is left
-    out.
-    """
-    plain = dataclasses.replace(variant, spectral_norm=False)
-    with torch.device("meta"):
-        networks = build_networks(plain.recipe(base, seed=0), class_count=len(crop_set.class_names))
+    """Count the trained values of both networks, which refuses what cannot be built."""
+    networks = outlined(variant.recipe(base, seed=0), class_count=len(crop_set.class_names))
     return parameter_count(networks.generator), parameter_count(networks.discriminator)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
+from dogsgan.studies.settings import with_seed
 
 NONE = "none"
 
@@ -48,7 +49,7 @@ class Variant:
             generator_spectral_norm=self.spectral_norm,
             discriminator_spectral_norm=self.spectral_norm,
         )
-        return dataclasses.replace(base, model=model, training=dataclasses.replace(base.training, seed=seed))
+        return with_seed(dataclasses.replace(base, model=model), seed)
 
 
 def parse_sizes(text: str) -> tuple[int | None, ...]:

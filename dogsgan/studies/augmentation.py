@@ -22,7 +22,8 @@ from dogsgan.studies.augmentation_data import Splits, open_splits, subset
 from dogsgan.studies.augmentation_reference import reference_classifier
 from dogsgan.studies.augmentation_table import NAME, Cell, Plan, write_study
 from dogsgan.studies.classifier import Labelled
-from dogsgan.studies.settings import keep_settings
+from dogsgan.studies.runs import outlined
+from dogsgan.studies.settings import check_settings, keep_settings, seeds_of
 
 VERSION = 1  # to be raised when the same settings give other numbers
 GAN_IMAGES = 120_000
@@ -92,8 +93,8 @@ def study_augmentation(
         generated: pictures of each GAN that classifiers choose from, as many of each class.
 
     Raises:
-        DogsganError: the source lacks labels or a test split, the recipe's GAN takes no classes, or the
-            folder was begun with other settings.
+        DogsganError: the source lacks labels or a test split, the recipe's GAN takes no classes or cannot be
+            built, sizes, seeds or `generated` make no sense, or the folder was begun with other settings.
         KeyboardInterrupt: a signal asked to stop.
     """
     if not recipe.model.conditional:
@@ -102,14 +103,18 @@ def study_augmentation(
             "take a conditional preset, or --set model.conditional=true"
         )
     base = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, keep_checkpoints=1))
+    seed_list = seeds_of(base, seeds)
     effort = {
         "gan_images": gan_images,
         "classifier_images": classifier_images,
         "generated": generated,
         "version": VERSION,
     }
-    splits = _prepared_splits(source, out, base, test=test, effort=effort)
+    splits, fixed = _prepared_splits(source, out, base, test=test, effort=effort)
     numbers = _numbers(sizes, splits.train)
+    _refuse_uneven(generated, classes=splits.class_count)
+    outlined(recipe_of_set(base, splits.train), class_count=splits.class_count)  # refuses what has no build
+    keep_settings(out, study=NAME, recipe=base, fixed=fixed)
     bench, reference_accuracy = _bench(
         out,
         recipe_of_set(base, splits.train),
@@ -126,7 +131,7 @@ def study_augmentation(
         test_pictures=len(splits.test),
         shared_pictures=splits.shared_pictures(),
         sizes=numbers,
-        seeds=[base.training.seed + index for index in range(seeds)],
+        seeds=seed_list,
         gan_images=gan_images,
         classifier_images=classifier_images,
         generated=generated,
@@ -143,17 +148,36 @@ def _numbers(sizes: Sequence[int | None], train: CropSet) -> list[int]:
     return numbers
 
 
+def _refuse_uneven(generated: int, *, classes: int) -> None:
+    if generated % classes:
+        raise DogsganError(
+            f"{generated:,} generated pictures are not as many of each of the {classes} classes: "
+            f"take a --count that is a multiple of {classes}"
+        )
+
+
 def _prepared_splits(
     source: Path, out: Path, base: Recipe, *, test: Path | None, effort: dict[str, int]
-) -> Splits:
-    """Return both splits as prepared sets, and refuse a folder begun with others or with other settings."""
+) -> tuple[Splits, dict[str, str | int]]:
+    """Return both splits as prepared sets, and what tells the study from others.
+
+    Nothing is written that binds a later call: whether networks can be built of the recipe is not known yet.
+
+    Raises:
+        DogsganError: the folder was begun with others or with other settings, or they are no two splits.
+    """
     train_source, test_source = open_splits(source, test)
-    opened = {"train_source": train_source.fingerprint(), "test_source": test_source.fingerprint()}
-    keep_settings(out, study=NAME, recipe=base, fixed={**effort, **opened})
-    return Splits(
+    fixed: dict[str, str | int] = {
+        **effort,
+        "train_source": train_source.fingerprint(),
+        "test_source": test_source.fingerprint(),
+    }
+    check_settings(out, study=NAME, recipe=base, fixed=fixed)  # before crops replace those that are there
+    splits = Splits(
         train=crops_of(train_source, out / "train", base.data)[0],
         test=crops_of(test_source, out / "test", base.data)[0],
     )
+    return splits, fixed
 
 
 def _bench(

@@ -1,6 +1,5 @@
 """One part of the augmentation study: a subset of the training pictures, its GAN, and its classifiers."""
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from dogsgan.studies.augmentation_regimes import (
 )
 from dogsgan.studies.augmentation_table import Cell, CellResults
 from dogsgan.studies.classifier import Labelled
+from dogsgan.studies.settings import with_seed
 
 _GRID_ROWS = 8
 
@@ -58,8 +58,7 @@ class Bench:
 
     def recipe_of(self, cell: Cell) -> Recipe:
         """Return the recipe of a part's GAN."""
-        training = dataclasses.replace(self.recipe.training, seed=cell.seed)
-        return dataclasses.replace(self.recipe, training=training)
+        return with_seed(self.recipe, cell.seed)
 
 
 def kept_results(bench: Bench, cell: Cell) -> CellResults:

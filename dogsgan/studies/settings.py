@@ -1,5 +1,6 @@
 """What a study was begun with: the same folder goes on only with the same settings."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,21 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_json
 
 SETTINGS_FILE = "settings.json"
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    """Return the recipe of the run that has this seed; nothing else differs."""
+    return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, seed=seed))
+
+
+def seeds_of(recipe: Recipe, count: int) -> list[int]:
+    """Return `count` seeds from the recipe's own on.
+
+    Raises:
+        DogsganError: one of them is out of range, which hours of runs with the others should not precede.
+    """
+    first = recipe.training.seed
+    return [with_seed(recipe, seed).training.seed for seed in range(first, first + count)]
 
 
 def keep_settings(

@@ -15,7 +15,7 @@ from PIL import Image
 from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.errors import DogsganError
-from dogsgan.studies import augmentation_cells, augmentation_gan, augmentation_regimes
+from dogsgan.studies import augmentation_cells, augmentation_regimes, runs
 from dogsgan.studies.augmentation import parse_sizes, study_augmentation
 from dogsgan.studies.augmentation_data import Splits, nested_order, open_splits, subset
 from dogsgan.studies.augmentation_gan import variety
@@ -152,7 +152,7 @@ def test_the_figures_of_a_row_are_the_mean_and_students_interval():
 def test_no_test_picture_is_ever_trained_on(splits, tmp_path, monkeypatch):
     trained = []
     genuine_classifier = augmentation_regimes.train_classifier
-    genuine_gan = augmentation_gan.train_within
+    genuine_gan = runs.train_within
 
     def classifier(feeds, **named):
         trained.extend(picture.numpy().tobytes() for feed in feeds for picture in feed.data.pictures)
@@ -165,7 +165,7 @@ def test_no_test_picture_is_ever_trained_on(splits, tmp_path, monkeypatch):
 
     monkeypatch.setattr(augmentation_regimes, "train_classifier", classifier)
     monkeypatch.setattr("dogsgan.studies.augmentation_reference.train_classifier", classifier)
-    monkeypatch.setattr(augmentation_gan, "train_within", gan)
+    monkeypatch.setattr(runs, "train_within", gan)
     study(splits, tmp_path / "study")
     assert {picture.tobytes() for picture in splits.train.pictures} <= set(trained)
     assert not {picture.tobytes() for picture in splits.test.pictures} & set(trained)
@@ -190,7 +190,14 @@ def test_what_is_finished_is_reused_and_more_seeds_extend_it(splits, tmp_path, m
     first = study(splits, out, sizes=[6])
     with monkeypatch.context() as patched:
         patched.setattr(augmentation_regimes, "train_classifier", refuse_to_train)
-        patched.setattr(augmentation_gan, "train_within", refuse_to_train)
+        patched.setattr(runs, "train_within", refuse_to_train)
+        again = study(splits, out, sizes=[6])
+    assert again.content == first.content
+    (
+        out / "n-6" / "seed-0" / "gan" / "result.json"
+    ).unlink()  # as an earlier version, which kept it elsewhere
+    with monkeypatch.context() as patched:
+        patched.setattr(augmentation_regimes, "train_classifier", refuse_to_train)
         again = study(splits, out, sizes=[6])
     assert again.content == first.content
     record = out / "n-6" / "seed-0" / "classifiers" / "both.json"
@@ -227,15 +234,15 @@ def test_a_stopped_study_shows_what_there_is_and_goes_on(splits, tmp_path, monke
 
 
 def test_a_signal_while_the_gan_trains_stops_the_study(splits, tmp_path, monkeypatch):
-    genuine = augmentation_gan.train_within
+    genuine = runs.train_within
 
     def signalled(*args, **named):
         return dataclasses.replace(genuine(*args, **named), stopped_by="SIGTERM")
 
-    monkeypatch.setattr(augmentation_gan, "train_within", signalled)
+    monkeypatch.setattr(runs, "train_within", signalled)
     with pytest.raises(KeyboardInterrupt):
         study(splits, tmp_path / "study", sizes=[6])
-    assert not (tmp_path / "study" / "n-6" / "seed-0" / "gan.json").exists()
+    assert not (tmp_path / "study" / "n-6" / "seed-0" / "gan" / "result.json").exists()
 
 
 def test_changed_settings_are_refused_by_name_in_one_line(splits, tmp_path):
@@ -271,16 +278,40 @@ def test_a_gan_that_makes_nan_is_named_in_its_row_and_costs_no_other(splits, tmp
 
 
 def test_a_diverged_run_is_reported_as_such(splits, tmp_path, monkeypatch):
-    genuine = augmentation_gan.train_within
+    genuine = runs.train_within
 
     def diverged(*args, **named):
         return dataclasses.replace(genuine(*args, **named), stopped_by="diverged", rollbacks=3)
 
-    monkeypatch.setattr(augmentation_gan, "train_within", diverged)
+    monkeypatch.setattr(runs, "train_within", diverged)
     report = study(splits, tmp_path / "study", sizes=[6])
     assert report.content["rows"][0]["gan_ended"] == "diverged"
     assert report.content["runs"][0]["gan"]["rollbacks"] == 3
     assert "diverged" in report.table
+
+
+def test_a_gan_out_of_memory_is_tried_again(splits, tmp_path, monkeypatch):
+    genuine = runs.train_within
+
+    def too_big(*args, **named):
+        return dataclasses.replace(genuine(*args, **{**named, "images": 4}), stopped_by="out-of-memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "train_within", too_big)
+        report = study(splits, tmp_path / "study", sizes=[6])
+    assert not report.complete
+    row = report.content["rows"][0]
+    assert (row["gan_ended"], row["gan_images_seen"], row["seeds_done"]) == ("out-of-memory", [4], "0 of 1")
+    report = study(splits, tmp_path / "study", sizes=[6])
+    assert report.complete
+    row = report.content["rows"][0]
+    assert (row["gan_ended"], row["gan_images_seen"], row["seeds_done"]) == ("images", [8], "1 of 1")
+
+
+@pytest.mark.parametrize("note", ['{"images_seen": 8}', "[]", '{"trained": null}', '{"trained": {"of": 1}}'])
+def test_a_note_of_another_version_is_none(tmp_path, note):
+    (tmp_path / "result.json").write_text(note)
+    assert runs.kept_training(tmp_path, images=8) is None
 
 
 def test_collapse_shows_as_little_variety():

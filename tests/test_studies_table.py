@@ -8,6 +8,7 @@ import statistics
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 from tiny import RECIPE
@@ -90,15 +91,59 @@ def test_a_table_is_written_in_three_forms(tmp_path):
     assert (tmp_path / "study.csv").read_text().count("\n") == 3
 
 
+@pytest.fixture
+def drawn(monkeypatch):
+    """The axes of the plots that are drawn."""
+    axes = []
+    really = Figure.subplots
+    monkeypatch.setattr(Figure, "subplots", lambda *args: axes.append(really(*args)) or axes[-1])
+    return axes
+
+
+def plot(path, lines, **settings):
+    save_lines(path, lines, title="t", x_label="x", y_label="y", **settings)
+
+
 @pytest.mark.parametrize(
     ("values", "log_x"),
     [({"none": [1.0, 2.0], "8": [3.0]}, False), ({100: [1.0, 2.0], 60_000: [3.0]}, True)],
 )
 def test_a_plot_is_drawn_of_named_and_of_numbered_places(tmp_path, values, log_x):
     lines = [Line("a", values), Line("b", dict(list(values.items())[:1]))]
-    save_lines(tmp_path / "p.png", lines, title="t", x_label="x", y_label="y", log_x=log_x, log_y=log_x)
+    floor = 0.5 if log_x else None
+    plot(tmp_path / "p.png", lines, places=list(values), log_x=log_x, log_y_floor=floor)
     with Image.open(tmp_path / "p.png") as picture:
         assert picture.width > 500
+
+
+def test_a_value_of_0_is_drawn_on_a_logarithmic_axis(tmp_path, drawn):
+    lines = [Line("perfect", {100: [0.0, 0.0], 500: [0.0, 4.0]}), Line("other", {100: [4.0]})]
+    plot(tmp_path / "p.png", lines, places=[100, 500], log_x=True, log_y_floor=0.25)
+    (axes,) = drawn
+    assert axes.get_yscale() == "log"
+    assert axes.get_ylim()[0] < 0.25
+    assert axes.lines[0].get_ydata().tolist() == [0.25, 2.0]
+    assert axes.collections[1].get_offsets()[:, 1].tolist() == [0.25, 0.25, 0.25, 4.0]
+    assert "below 0.25: drawn at 0.25" in axes.get_legend().get_title().get_text()
+
+
+@pytest.mark.parametrize(("places", "log_x"), [(["none", "8"], False), ([100, 60_000], True)])
+def test_no_two_lines_lie_on_each_other(tmp_path, drawn, places, log_x):
+    lines = [Line(name, {place: [1.0, 2.0] for place in places}) for name in "abc"]
+    plot(tmp_path / "p.png", lines, places=places, log_x=log_x)
+    means = [line for line in drawn[0].lines if line.get_marker() == "_" and len(line.get_xdata()) == 2]
+    for index in range(2):
+        stand = sorted({float(line.get_xdata()[index]) for line in means})
+        assert len(stand) == 3
+        assert stand[1] == pytest.approx(places[index] if log_x else index)
+
+
+def test_named_places_stand_in_the_order_that_is_asked_for(tmp_path, drawn):
+    lines = [Line("a", {"8": [1.0]}), Line("b", {"none": [2.0], "8": [3.0]})]
+    plot(tmp_path / "p.png", lines, places=["none", "8", "16"])
+    assert [label.get_text() for label in drawn[0].get_xticklabels()] == ["none", "8"]
+    a, b = (line.get_xdata() for line in drawn[0].lines if line.get_marker() == "_")
+    assert a[0] > 0.5 > b[0]
 
 
 def keep(folder, recipe=RECIPE, **settings):

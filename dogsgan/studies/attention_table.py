@@ -160,4 +160,5 @@ def _plot(path: Path, plan: Plan, results: Results) -> None:
             title=f"{plan.preset}, {plan.images:,} images a run",
             x_label="side of the map with self-attention (px)",
             y_label=f"Fréchet distance\n(by {plan.judge.network.name}: not Kaggle's FID)",
+            places=list(dict.fromkeys(variant.size for variant in plan.variants)),
         )

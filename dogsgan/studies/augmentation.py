@@ -42,7 +42,7 @@ class AugmentationReport:
     content: dict[str, Any]
     """The same as JSON, with every classifier and GAN."""
     complete: bool
-    """Whether every classifier gave an accuracy."""
+    """Whether every classifier gave an accuracy, and no GAN ran out of memory."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the study's JSON, and where it lies."""
@@ -226,4 +226,7 @@ def _all_cells(bench: Bench, plan: Plan) -> AugmentationReport:
             say(f"part {number} of {len(cells)}, {cell.size:,} real pictures, seed {cell.seed}: {step}")
         text, content = write_study(bench.out, plan, results)
     outcomes = [outcome for found in results.values() for outcome in found.outcomes.values()]
-    return AugmentationReport(bench.out, text, content, all(o.accuracy is not None for o in outcomes))
+    complete = all(found.is_complete for found in results.values())
+    return AugmentationReport(
+        bench.out, text, content, complete and all(outcome.accuracy is not None for outcome in outcomes)
+    )

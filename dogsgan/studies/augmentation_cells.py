@@ -11,16 +11,7 @@ from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
 from dogsgan.studies.augmentation_data import Splits, subset, subset_crops
-from dogsgan.studies.augmentation_gan import (
-    GanRecord,
-    Signs,
-    finish_gan,
-    kept_record,
-    kept_signs,
-    note_signs,
-    sample,
-    signs_of,
-)
+from dogsgan.studies.augmentation_gan import RUN_FOLDER, Signs, kept_signs, note_signs, sample, signs_of
 from dogsgan.studies.augmentation_regimes import (
     REGIMES,
     WITH_GAN,
@@ -32,6 +23,7 @@ from dogsgan.studies.augmentation_regimes import (
 )
 from dogsgan.studies.augmentation_table import Cell, CellResults
 from dogsgan.studies.classifier import Labelled
+from dogsgan.studies.runs import Trained, finish_training, kept_training
 from dogsgan.studies.settings import with_seed
 
 _GRID_ROWS = 8
@@ -64,7 +56,7 @@ class Bench:
 def kept_results(bench: Bench, cell: Cell) -> CellResults:
     """Return what is finished of a part."""
     folder = bench.folder(cell)
-    gan = kept_record(folder)
+    gan = kept_training(folder / RUN_FOLDER, images=bench.gan_images)
     found = CellResults(gan=gan, signs=kept_signs(folder, generator=gan.generator) if gan else None)
     for regime in REGIMES:
         outcome = _kept(folder, regime, gan)
@@ -73,7 +65,7 @@ def kept_results(bench: Bench, cell: Cell) -> CellResults:
     return found
 
 
-def _kept(folder: Path, regime: str, gan: GanRecord | None) -> Outcome | None:
+def _kept(folder: Path, regime: str, gan: Trained | None) -> Outcome | None:
     if regime not in WITH_GAN:
         return kept_outcome(folder, regime, generator=None)
     return kept_outcome(folder, regime, generator=gan.generator) if gan else None
@@ -95,8 +87,13 @@ def finish_cell(bench: Bench, cell: Cell, found: CellResults) -> Iterator[str]:
             found.outcomes[regime] = _tried(bench, cell, regime, real=real, generated=None, generator=None)
     yield "GAN"
     crop_set = subset_crops(bench.splits.train, chosen, folder / "real")
-    gan = finish_gan(folder, bench.recipe_of(cell), crop_set, images=bench.gan_images, device=bench.device)
+    gan = finish_training(
+        folder / RUN_FOLDER, bench.recipe_of(cell), crop_set, images=bench.gan_images, device=bench.device
+    )
     found.gan = gan
+    for regime in WITH_GAN:  # a GAN whose note is lost may turn out to be the one they had pictures of
+        if kept := _kept(folder, regime, gan):
+            found.outcomes[regime] = kept
     try:
         generated = _sampled(bench, cell)
     except DogsganError as error:  # NaN: what the tables are to say, and no reason to leave out the others

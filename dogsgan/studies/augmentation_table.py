@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dogsgan.files import write_json, write_text
-from dogsgan.studies.augmentation_gan import GanRecord, Signs
+from dogsgan.studies.augmentation_gan import Signs
 from dogsgan.studies.augmentation_regimes import REGIMES, Outcome
 from dogsgan.studies.plot import Line, save_lines
+from dogsgan.studies.runs import Trained
 from dogsgan.studies.table import CONFIDENCE, Row, Spread, as_csv, as_json, as_text, spread_of
 
 NAME = "augmentation"
@@ -37,13 +38,15 @@ class CellResults:
     """What is finished of a cell."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    gan: GanRecord | None = None
+    gan: Trained | None = None
     signs: Signs | None = None
 
     @property
     def is_complete(self) -> bool:
-        """Whether every regime was tried."""
-        return all(regime in self.outcomes for regime in REGIMES)
+        """Whether every regime was tried, with a GAN that will not change any more."""
+        return (
+            self.gan is not None and self.gan.is_final and all(regime in self.outcomes for regime in REGIMES)
+        )
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ def _accuracy(regime: str, done: Sequence[CellResults]) -> Accuracy | None:
     return Accuracy(**vars(spread)) if spread else None
 
 
-def _ended(gans: Sequence[GanRecord], signs: Sequence[Signs]) -> str | None:
+def _ended(gans: Sequence[Trained], signs: Sequence[Signs]) -> str | None:
     """Return why the GANs ended, how often each where not all did alike, and how many make no pictures."""
     counts = Counter(gan.stopped_by for gan in gans)
     reasons = [reason if len(counts) == 1 else f"{times}× {reason}" for reason, times in counts.items()]
@@ -210,7 +213,8 @@ def _plot(path: Path, plan: Plan, results: Results) -> None:
             title=f"one classifier, {plan.classifier_images:,} pictures seen, GAN {plan.preset}",
             x_label="real training pictures",
             y_label="wrong of the test pictures (%)",
+            places=plan.sizes,
             bars="half_width",
             log_x=True,
-            log_y=True,
+            log_y_floor=100 * 0.5 / plan.test_pictures,  # half a picture: below what any error but 0 can be
         )

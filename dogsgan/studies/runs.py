@@ -1,4 +1,4 @@
-"""One run of a study: trained to its length and judged once, in a folder that remembers both."""
+"""One run of a study: trained to its length, and perhaps judged, in a folder that remembers both."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from dogsgan.training.log import read_log
 from dogsgan.training.loop import DIVERGED
 
 RESULT_FILE = "result.json"
-SIGNALS = ("SIGINT", "SIGTERM")
+_SIGNALS = ("SIGINT", "SIGTERM")
 SAMPLES_SEED = 0
 """Of the noise that every generator is given: the same pictures' worth for all."""
 _GRID_PICTURES, _GRID_COLUMNS = 80, 10
@@ -47,6 +47,12 @@ class Trained:
     def is_final(self) -> bool:
         """Whether training it again would change nothing: out of memory may be another matter next time."""
         return self.stopped_by in ("images", DIVERGED)
+
+    @property
+    def seconds(self) -> float | None:
+        """What the training took by its rate."""
+        rate = self.seconds_per_thousand_images
+        return None if rate is None else round(rate * self.images_seen / 1000, 1)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def outlined(recipe: Recipe, *, class_count: int) -> Networks:
 def kept_result(run: Path, *, images: int, judge: Judge) -> Result | None:
     """Return the result of a run of that length if it is there, of this judge, and of the generator there."""
     saved = _read(run)
-    trained = _kept_training(run, saved, images=images)
+    trained = kept_training(run, images=images)
     if trained is None or saved.get("key") != judge.key:
         return None
     try:
@@ -100,9 +106,7 @@ def finish_run(
         KeyboardInterrupt: a signal asked to stop; the run goes on with the next call.
         DogsganError: the folder holds a run of another recipe, or something else cannot be used.
     """
-    trained = _kept_training(run, _read(run), images=images) or _train(
-        run, recipe, crop_set, images=images, device=device
-    )
+    trained = finish_training(run, recipe, crop_set, images=images, device=device)
     figures = problem = None
     try:
         pictures = _sample(run, count=judge.count, device=device)
@@ -122,9 +126,10 @@ def _read(run: Path) -> dict[str, Any]:
     return saved if isinstance(saved, dict) else {}
 
 
-def _kept_training(run: Path, saved: dict[str, Any], *, images: int) -> Trained | None:
+def kept_training(run: Path, *, images: int) -> Trained | None:
+    """Return what is noted of a training that is final, of that length, and of the generator there."""
     try:
-        trained = Trained(**saved["trained"])
+        trained = Trained(**_read(run)["trained"])
     except (KeyError, TypeError):
         return None  # nothing there, or another version's: a run that is at its end ends at once
     file = run / GENERATOR_FILE
@@ -133,9 +138,20 @@ def _kept_training(run: Path, saved: dict[str, Any], *, images: int) -> Trained 
     return trained if sha256_of(file) == trained.generator else None
 
 
-def _train(run: Path, recipe: Recipe, crop_set: CropSet, *, images: int, device: str) -> Trained:
+def finish_training(run: Path, recipe: Recipe, crop_set: CropSet, *, images: int, device: str) -> Trained:
+    """Train a run to its length, go on with it, or return what is known of it.
+
+    A diverged run counts as it is, with its last good generator; one that ran out of memory is tried again
+    the next time.
+
+    Raises:
+        KeyboardInterrupt: a signal asked to stop; the run goes on with the next call.
+        DogsganError: the folder holds a run of another recipe or set, or it cannot be trained.
+    """
+    if kept := kept_training(run, images=images):
+        return kept
     report = train_within(recipe, crop_set, run, images=images, budget_s=None, device=device)
-    if report.stopped_by in SIGNALS:
+    if report.stopped_by in _SIGNALS:
         raise KeyboardInterrupt
     trained = Trained(
         images=images,

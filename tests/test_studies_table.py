@@ -122,7 +122,7 @@ def test_a_value_of_0_is_drawn_on_a_logarithmic_axis(tmp_path, drawn):
     (axes,) = drawn
     assert axes.get_yscale() == "log"
     assert axes.get_ylim()[0] < 0.25
-    assert axes.lines[0].get_ydata().tolist() == [0.25, 2.0]
+    assert axes.containers[0].lines[0].get_ydata().tolist() == [0.25, 2.0]
     assert axes.collections[1].get_offsets()[:, 1].tolist() == [0.25, 0.25, 0.25, 4.0]
     assert "below 0.25: drawn at 0.25" in axes.get_legend().get_title().get_text()
 
@@ -131,7 +131,7 @@ def test_a_value_of_0_is_drawn_on_a_logarithmic_axis(tmp_path, drawn):
 def test_no_two_lines_lie_on_each_other(tmp_path, drawn, places, log_x):
     lines = [Line(name, {place: [1.0, 2.0] for place in places}) for name in "abc"]
     plot(tmp_path / "p.png", lines, places=places, log_x=log_x)
-    means = [line for line in drawn[0].lines if line.get_marker() == "_" and len(line.get_xdata()) == 2]
+    means = [of_line.lines[0] for of_line in drawn[0].containers]
     for index in range(2):
         stand = sorted({float(line.get_xdata()[index]) for line in means})
         assert len(stand) == 3
@@ -142,7 +142,7 @@ def test_named_places_stand_in_the_order_that_is_asked_for(tmp_path, drawn):
     lines = [Line("a", {"8": [1.0]}), Line("b", {"none": [2.0], "8": [3.0]})]
     plot(tmp_path / "p.png", lines, places=["none", "8", "16"])
     assert [label.get_text() for label in drawn[0].get_xticklabels()] == ["none", "8"]
-    a, b = (line.get_xdata() for line in drawn[0].lines if line.get_marker() == "_")
+    a, b = (of_line.lines[0].get_xdata() for of_line in drawn[0].containers)
     assert a[0] > 0.5 > b[0]
 
 

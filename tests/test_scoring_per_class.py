@@ -17,6 +17,7 @@ from scipy import stats
 from tiny import RECIPE
 
 from dogsgan.cli import main
+from dogsgan.config import Recipe
 from dogsgan.data.prepare import prepare
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
@@ -388,7 +389,7 @@ def test_generate_writes_each_picture_s_class_and_samples_the_same_bytes(tmp_pat
 
 
 def test_labels_of_a_run_without_classes_are_refused_before_sampling(tmp_path, monkeypatch, capsys):
-    unconditional = SimpleNamespace(class_names=())
+    unconditional = SimpleNamespace(class_names=(), recipe=Recipe())
     monkeypatch.setattr("dogsgan.stages.load_sampler", lambda run, device: unconditional)
     out = tmp_path / "images.zip"
     arguments = ["generate", str(tmp_path / "run"), "--out", str(out), "--count", "4"]

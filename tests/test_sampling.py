@@ -1,5 +1,7 @@
 """Same seed, same bytes; classes in turn; truncation by drawing again."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -81,3 +83,20 @@ def test_a_generator_of_nan_is_refused(sampler):
     sampler.generator.to_picture.bias.data.fill_(float("nan"))
     with pytest.raises(DogsganError, match="NaN"):
         pictures(sampler, 4)
+
+
+def test_one_disturbed_round_does_not_count(sampler, monkeypatch):
+    calls = []
+    collect = sampling.with_own_statistics
+
+    def disturbed(*arguments, **settings):
+        calls.append(1)
+        if len(calls) == 2:
+            time.sleep(0.5)  # the first round is never counted, the second would be
+        return collect(*arguments, **settings)
+
+    monkeypatch.setattr(sampling, "with_own_statistics", disturbed)
+    model = sampler.recipe.model
+    seconds, _ = sampling.rehearse_sampling(sampler.generator, model=model, class_count=3, count=64)
+    assert len(calls) >= 4
+    assert seconds < 0.5

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dogsgan import __version__
-from dogsgan.commands import Outcome, command, not_negative, positive
+from dogsgan.commands import Outcome, add_device, add_network, add_settings, command, not_negative, positive
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.commands_local import add_local_commands
 from dogsgan.kernel.commands_remote import add_remote_commands
@@ -263,7 +263,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="auto",
         help="auto goes on where the run stands, never wants a fresh folder (auto)",
     )
-    _add_device(train)
+    add_device(train)
 
     generate = command(
         commands, "generate", _generate, "sample a run into a zip of PNGs", "generate run --out images.zip"
@@ -274,7 +274,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--labels", type=Path, metavar="CSV", help="write each picture's class (conditional runs only)"
     )
     _add_sampling(generate)
-    _add_device(generate)
+    add_device(generate)
 
     check = command(commands, "check", _check, "would the competition take this zip?", "check images.zip")
     check.add_argument("zip", type=Path, help="the submission")
@@ -293,7 +293,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SOURCE",
         help="training pictures in any known layout, or .npz statistics",
     )
-    _add_network(score, default="public")
+    add_network(score, default="public")
     score.add_argument("--save-stats", type=Path, metavar="NPZ", help="write the real side's statistics")
     score.add_argument("--per-class", action="store_true", help="how each class fares, too")
     score.add_argument(
@@ -305,7 +305,7 @@ def build_parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--out", type=Path, metavar="DIR", help="with --per-class: folder for its table, JSON and plot"
     )
-    _add_device(score)
+    add_device(score)
 
     audit = command(
         commands,
@@ -321,7 +321,7 @@ def build_parser() -> argparse.ArgumentParser:
     audit.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder for the page and tables"
     )
-    _add_network(audit, default="public")
+    add_network(audit, default="public")
     audit.add_argument(
         "--allow",
         type=Path,
@@ -346,7 +346,7 @@ def build_parser() -> argparse.ArgumentParser:
     audit.add_argument(
         "--sample", type=positive, metavar="N", help="look at N pictures chosen by chance (all)"
     )
-    _add_device(audit)
+    add_device(audit)
 
     run = command(
         commands,
@@ -359,10 +359,10 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, required=True, help="folder for everything that comes out")
     _add_training(run, preset="dogs-sagan")
     _add_sampling(run)
-    _add_network(run, default="auto")
+    add_network(run, default="auto")
     run.add_argument("--no-audit", dest="audit", action="store_false", help="leave out the last step")
     _add_workers(run)
-    _add_device(run)
+    add_device(run)
 
     demo = command(commands, "demo", _demo, "run on drawn dogs or digits, in minutes", "demo --out demo")
     demo.add_argument(
@@ -374,7 +374,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--budget", metavar="TIME", help="time until the zip is finished (230s)")
     demo.add_argument("--images", type=positive, metavar="N", help="train on at most N images")
     demo.add_argument("--count", type=positive, default=10_000, help="pictures to generate (10000)")
-    _add_device(demo)
+    add_device(demo)
 
     command(commands, "presets", _presets, "list the named recipes", "presets")
 
@@ -400,13 +400,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_training(parser: argparse.ArgumentParser, *, preset: str) -> None:
     parser.add_argument("--preset", default=preset, help=f"named recipe, see `dogsgan presets` ({preset})")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="A.B=C",
-        help="change a value of the recipe; may be repeated",
-    )
+    add_settings(parser)
     parser.add_argument(
         "--budget", metavar="TIME", help="9h, 45m, 30s: time of this call until the zip is there"
     )
@@ -426,19 +420,8 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_network(parser: argparse.ArgumentParser, *, default: str) -> None:
-    parser.add_argument(
-        "--network", default=default, help=f"public, private, timm:NAME or stand-in ({default})"
-    )
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="the network's weights")
-
-
 def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=positive, metavar="N", help="parallel decoders (as many as cores)")
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
 
 
 def _let_sigterm_clean_up() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -28,6 +29,30 @@ def command(
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add `--set`, for `Recipe.with_overrides`."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=C",
+        help="change a value of the recipe; may be repeated",
+    )
+
+
+def add_network(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """Add `--network` and `--weights`, for `open_network`."""
+    parser.add_argument(
+        "--network", default=default, help=f"public, private, timm:NAME or stand-in ({default})"
+    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="the network's weights")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add `--device`, for `pick_device`."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
 
 
 def positive(text: str) -> int:

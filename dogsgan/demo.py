@@ -9,11 +9,10 @@ from dogsgan.data.drawn_digits import draw_digits
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
-from dogsgan.models import build_networks
+from dogsgan.models import build_networks, on_device
 from dogsgan.pipeline import RunReport, run_pipeline
 from dogsgan.presets import preset
 from dogsgan.progress import say
-from dogsgan.sampling import on_device
 from dogsgan.stages import COUNT, finishing_seconds
 
 PRESET = "demo"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dogsgan.config import ModelRecipe, Recipe
 from dogsgan.device import pick_device, repeatable, synchronize
 from dogsgan.errors import DogsganError
-from dogsgan.models import build_networks, on_device
+from dogsgan.models import on_device, outline_networks
 from dogsgan.models.noise import draw_noise
 from dogsgan.training.checkpoint import GENERATOR_FILE, read_generator_file
 from dogsgan.training.ema import RECOLLECT_BATCH, to_uint8, with_own_statistics
@@ -102,8 +102,7 @@ def _build_generator(
     recipe: Recipe, weights: dict[str, Tensor], *, class_count: int, where: Path
 ) -> nn.Module:
     """Build a generator around weights. The file is untrusted: nothing of the size it claims is allocated."""
-    with torch.device("meta"):
-        generator = build_networks(recipe, class_count=class_count).generator
+    generator = outline_networks(recipe, class_count=class_count).generator
     refusal = f"the weights in {where} do not fit their own recipe: name the file of another run"
     types = {name: tensor.dtype for name, tensor in generator.state_dict().items()}
     if any(types.get(name) != tensor.dtype for name, tensor in weights.items()):

@@ -152,7 +152,7 @@ def crops_of(
             cannot be written.
     """
     if source.crop_set is not None:
-        _refuse_other_size(source.crop_set, data.size_px)
+        source.crop_set.refuse_other_size(data.size_px)
         return source.crop_set, None
     report = prepare(
         source,
@@ -165,15 +165,6 @@ def crops_of(
     )
     say(report.summary())
     return report.crop_set, report
-
-
-def _refuse_other_size(crop_set: CropSet, size_px: int) -> None:
-    """Refuse it here and not only when training begins: a study has bound its folder by then."""
-    if crop_set.size_px != size_px:
-        raise DogsganError(
-            f"the crop set {crop_set.path} has pictures of {crop_set.size_px} px and the recipe wants "
-            f"{size_px}: prepare it with --size {size_px}"
-        )
 
 
 def refuse_other_crops(settings: list[str], recipe: Recipe, crop_set: CropSet) -> None:

@@ -4,17 +4,13 @@ Every name in the table may come from a stranger's zip, so its cells are written
 it: `cell.removeprefix("'")` gives back every name as it was.
 """
 
-import csv
 import dataclasses
-import io
-import math
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from dogsgan.audit.result import Audit, Finding
 from dogsgan.errors import DogsganError
-from dogsgan.files import write_bytes
-from dogsgan.spreadsheet import to_cell
+from dogsgan.spreadsheet import Value, write_rows
 
 COLUMNS = ("name", "nearest", "form", "distance", "p_value", "flagged", "kind")
 """The first columns of the table; their names and order do not change."""
@@ -23,19 +19,13 @@ _NAMES_SHOWN = 5
 
 
 def write_neighbours(audit: Audit, path: Path) -> None:
-    """Write one row a generated picture, in the source's order, as RFC 4180 has it, in UTF-8 with a header.
+    """Write one row a generated picture, in the source's order, as `spreadsheet.write_rows` has it.
 
-    Numbers have all their digits, an unknown one is empty, and so is one that is not finite; `flagged` is
-    true also where the picture is allowed. Text that is not Unicode, as in a name of undecodable bytes, is
-    written as `\\udcff`.
+    `flagged` is true also where the picture is allowed.
     """
     width = max((len(finding.neighbours) for finding in audit.findings), default=0)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)  # ends lines by CR LF: with LF alone it would leave a CR in a name unquoted
-    writer.writerow((*COLUMNS, *_MORE_COLUMNS, *_neighbour_columns(width)))
-    for finding in audit.findings:
-        writer.writerow(_cells(finding, width))
-    write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
+    header = (*COLUMNS, *_MORE_COLUMNS, *_neighbour_columns(width))
+    write_rows(path, [header, *(_values(finding, width) for finding in audit.findings)])
 
 
 def _neighbour_columns(width: int) -> Iterator[str]:
@@ -43,32 +33,24 @@ def _neighbour_columns(width: int) -> Iterator[str]:
         yield from (f"neighbour_{rank}", f"neighbour_{rank}_form", f"neighbour_{rank}_distance")
 
 
-def _cells(finding: Finding, width: int) -> list[str]:
-    cells = [
-        to_cell(finding.name),
-        to_cell(finding.nearest),
-        to_cell(finding.form),
-        _number(finding.distance),
-        _number(finding.p_value),
-        _truth(finding.flagged),
-        to_cell(finding.kind),
-        _truth(finding.allowed),
-        _truth(finding.flipped),
-        _number(finding.similarity),
-        to_cell(finding.second or ""),
-        to_cell(finding.class_name or ""),
+def _values(finding: Finding, width: int) -> list[Value]:
+    values: list[Value] = [
+        finding.name,
+        finding.nearest,
+        finding.form,
+        finding.distance,
+        finding.p_value,
+        finding.flagged,
+        finding.kind,
+        finding.allowed,
+        finding.flipped,
+        finding.similarity,
+        finding.second,
+        finding.class_name,
     ]
-    for name, form, distance in finding.neighbours:
-        cells += [to_cell(name), to_cell(form), _number(distance)]
-    return cells + [""] * (3 * (width - len(finding.neighbours)))
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else repr(float(value))
-
-
-def _truth(value: bool) -> str:
-    return "true" if value else "false"
+    for neighbour in finding.neighbours:
+        values += neighbour
+    return values + [None] * (3 * (width - len(finding.neighbours)))
 
 
 def read_allowed(path: Path) -> frozenset[str]:

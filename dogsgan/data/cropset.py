@@ -81,6 +81,18 @@ class CropSet:
             ) from error
         return crop_set
 
+    def refuse_other_size(self, size_px: int) -> None:
+        """Refuse to serve a recipe of another size.
+
+        Raises:
+            DogsganError: the pictures are not of `size_px`.
+        """
+        if self.size_px != size_px:
+            raise DogsganError(
+                f"the crop set {self.path} has pictures of {self.size_px} px and the recipe wants "
+                f"{size_px}: prepare it with --size {size_px}"
+            )
+
     @property
     def size_px(self) -> int:
         """Height and width of every crop."""

@@ -103,12 +103,9 @@ def build_kernel(
 
 def _refuse_unusable(recipe: Recipe, *, truncation: float) -> None:
     """Refuse here what would cost the kernel its run there: networks that cannot be built, or sampled so."""
-    import torch  # only here: its import takes seconds
+    from dogsgan.models import outline_networks  # only here: torch takes seconds
 
-    from dogsgan.models import build_networks
-
-    with torch.device("meta"):  # shapes only
-        build_networks(recipe, class_count=2)
+    outline_networks(recipe, class_count=2)
     recipe.model.check_truncation(truncation)
 
 

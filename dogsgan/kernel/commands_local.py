@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands import Outcome, command, not_negative, positive
+from dogsgan.commands import Outcome, add_settings, command, not_negative, positive
 
 
 def add_local_commands(commands: Any) -> None:
@@ -26,13 +26,7 @@ def _add_build(commands: Any) -> None:
     build.add_argument(
         "--cpu-preset", metavar="PRESET", help="recipe where none does (the same, or dogs-sagan-cpu)"
     )
-    build.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="A.B=C",
-        help="change a value of the recipe; may be repeated",
-    )
+    add_settings(build)
     build.add_argument("--budget", default="9h", metavar="TIME", help="until the kernel has ended (9h)")
     build.add_argument("--images", type=positive, metavar="N", help="train on at most N images")
     build.add_argument("--count", type=positive, default=10_000, help="pictures in images.zip (10000)")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands import Outcome, command, positive
+from dogsgan.commands import Outcome, add_device, add_network, command, positive
 
 _KERNEL_HELP = "USER/SLUG, or the built folder"
 
@@ -44,9 +44,8 @@ def add_remote_commands(commands: Any) -> None:
         metavar="SOURCE",
         help="score against these training pictures, or .npz statistics",
     )
-    output.add_argument("--network", default="public", help="public, private, timm:NAME or stand-in (public)")
-    output.add_argument("--weights", type=Path, metavar="FILE", help="the network's weights")
-    output.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    add_network(output, default="public")
+    add_device(output)
     output.add_argument("--count", type=positive, default=10_000, help="pictures the zip has to hold (10000)")
     _add_dry_run(output)
 

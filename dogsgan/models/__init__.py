@@ -200,6 +200,16 @@ def build_networks(recipe: Recipe, *, class_count: int) -> Networks:
     return architecture.build(recipe, class_count=class_count if recipe.model.conditional else 0)
 
 
+def outline_networks(recipe: Recipe, *, class_count: int) -> Networks:
+    """Build both networks as shapes, without memory for their weights.
+
+    Raises:
+        DogsganError: as `build_networks`.
+    """
+    with torch.device("meta"):
+        return build_networks(recipe, class_count=class_count)
+
+
 def on_device(network: nn.Module, device: torch.device) -> nn.Module:
     """Move a network to `device` with its convolutions channels last, which both CPUs and GPUs prefer."""
     return network.to(device).to(memory_format=torch.channels_last)

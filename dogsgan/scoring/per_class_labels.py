@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dogsgan.data.sources import Source, breed_name
 from dogsgan.errors import DogsganError
+from dogsgan.scoring.networks import COMPETITION_PX
 from dogsgan.scoring.pictures import PictureStream
 from dogsgan.submission.labels import read_labels
 
@@ -95,7 +96,7 @@ def _known_as(name: str, known: dict[str, str]) -> str:
     return name
 
 
-def readable_images(source: Source, count: int | None, *, size_px: int) -> list[int]:
+def readable_images(source: Source, count: int | None) -> list[int]:
     """Return which pictures of a real side its `count` rows of features stand for, as indices.
 
     Unreadable pictures were left out, and cached features do not say which: where some are missing, all are
@@ -106,7 +107,7 @@ def readable_images(source: Source, count: int | None, *, size_px: int) -> list[
     """
     if count == len(source.images):
         return list(range(count))
-    stream = PictureStream(source, size_px, resize=True, skip_unreadable=True)
+    stream = PictureStream(source, COMPETITION_PX, resize=True, skip_unreadable=True)  # any size would do
     readable = {name for _, names in stream.batches(256) for name in names}
     kept = [index for index, image in enumerate(source.images) if image.name in readable]
     if len(kept) != count:

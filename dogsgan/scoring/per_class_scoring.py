@@ -19,7 +19,7 @@ from dogsgan.scoring.per_class_labels import (
 )
 from dogsgan.scoring.per_class_result import PerClassScore, correlations_with_real
 from dogsgan.scoring.precision_recall import NEIGHBOURS
-from dogsgan.scoring.scorer import generated_side_of, generated_size, real_side_of, score_sides
+from dogsgan.scoring.scorer import check_statistics_name, score_sides, sides_of
 from dogsgan.scoring.stored import is_statistics_file, save_statistics
 
 
@@ -53,25 +53,22 @@ def per_class(
         raise DogsganError(
             f"{real} is a statistics file, which says nothing of classes: give the real pictures themselves"
         )
-    if save_stats is not None and not is_statistics_file(Path(save_stats)):
-        raise DogsganError(f"the statistics file {save_stats} should end in .npz")
+    check_statistics_name(save_stats)
     sources = open_source(Path(generated)), open_source(Path(real))
     classes = matched_classes(generated_classes(sources[0], labels), real_classes(sources[1]))
     opened = open_network(network, weights=weights, device=device, cache_dir=cache_dir)
-    size_px = generated_size(sources[0], opened)
-    generated_side, warnings = generated_side_of(sources[0], opened, size_px=size_px, batch_size=batch_size)
-    real_side, noted = real_side_of(
-        sources[1], opened, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
+    generated_side, real_side, warnings = sides_of(
+        *sources, opened, batch_size=batch_size, cache_dir=cache_dir
     )
     if save_stats is not None:
         save_statistics(Path(save_stats), real_side)
-    kept = readable_images(sources[1], real_side.count, size_px=opened.real_px or size_px)
+    kept = readable_images(sources[1], real_side.count)
     real_kept = [classes[1][index] for index in kept]
     figures, equal_counts = class_figures(
         _features(generated_side), classes[0], _features(real_side), real_kept, neighbours=neighbours
     )
     result = PerClassScore(
-        score=score_sides(generated_side, real_side, opened, warnings=warnings + noted),
+        score=score_sides(generated_side, real_side, opened, warnings=warnings),
         classes=figures,
         correlations=correlations_with_real(figures),
         equal_counts=equal_counts,

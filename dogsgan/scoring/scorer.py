@@ -125,23 +125,54 @@ def score(
     Raises:
         DogsganError: something is missing, unreadable, of the wrong size, or gives NaN.
     """
-    if save_stats is not None and not is_statistics_file(Path(save_stats)):
-        raise DogsganError(f"the statistics file {save_stats} should end in .npz")
+    check_statistics_name(save_stats)
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     opened = open_network(network, weights=weights, device=device, cache_dir=cache_dir)
-    source = open_source(Path(generated))
-    size_px = generated_size(source, opened)
-    generated_side, warnings = generated_side_of(source, opened, size_px=size_px, batch_size=batch_size)
-    if is_statistics_file(Path(real)):
-        real_side = load_statistics(Path(real), dimension=opened.dimension, network=opened.name)
-    else:
-        real_side, noted = real_side_of(
-            open_source(Path(real)), opened, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
-        )
-        warnings += noted
+    generated_side, real_side, warnings = sides_of(
+        open_source(Path(generated)),
+        load_statistics(Path(real), dimension=opened.dimension, network=opened.name)
+        if is_statistics_file(Path(real))
+        else open_source(Path(real)),
+        opened,
+        batch_size=batch_size,
+        cache_dir=cache_dir,
+    )
     if save_stats is not None:
         save_statistics(Path(save_stats), real_side)
     return score_sides(generated_side, real_side, opened, warnings=warnings)
+
+
+def check_statistics_name(path: Path | None) -> None:
+    """Refuse to write statistics to a file that is not called `.npz`, before anything is computed.
+
+    Raises:
+        DogsganError: it has another ending.
+    """
+    if path is not None and not is_statistics_file(Path(path)):
+        raise DogsganError(f"the statistics file {path} should end in .npz")
+
+
+def sides_of(
+    generated: Source,
+    real: Source | Side,
+    network: FeatureNetwork,
+    *,
+    batch_size: int | None = None,
+    cache_dir: Path | None = None,
+) -> tuple[Side, Side, list[str]]:
+    """Return the features of generated pictures and of real ones, where they are not known yet; and warnings.
+
+    Raises:
+        DogsganError: as `generated_size`, `generated_side_of` and `real_side_of`.
+    """
+    size_px = generated_size(generated, network)
+    generated_side, warnings = generated_side_of(generated, network, size_px=size_px, batch_size=batch_size)
+    if isinstance(real, Side):
+        return generated_side, real, warnings
+    real_side, noted = real_side_of(
+        real, network, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
+    )
+    return generated_side, real_side, warnings + noted
 
 
 def score_sides(

@@ -9,14 +9,14 @@ from typing import Any
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.sources import open_source
-from dogsgan.models import parameter_count
+from dogsgan.models import outline_networks, parameter_count
 from dogsgan.progress import say
 from dogsgan.scoring.networks import open_network
 from dogsgan.stages import crops_of, recipe_of_set
 from dogsgan.studies.attention_table import NAME, Plan, write_study
 from dogsgan.studies.attention_variants import Variant, choose_variants
 from dogsgan.studies.judge import Judge
-from dogsgan.studies.runs import Result, finish_run, kept_result, outlined
+from dogsgan.studies.runs import Result, finish_run, kept_result
 from dogsgan.studies.settings import check_settings, keep_settings, seeds_of
 
 SIZES: tuple[int | None, ...] = (None, 8, 16, 32, 64)
@@ -131,7 +131,7 @@ def _crops(source: Path, out: Path, base: Recipe, *, images: int) -> tuple[CropS
 
 def _parameters(variant: Variant, base: Recipe, crop_set: CropSet) -> tuple[int, int]:
     """Count the trained values of both networks, which refuses what cannot be built."""
-    networks = outlined(variant.recipe(base, seed=0), class_count=len(crop_set.class_names))
+    networks = outline_networks(variant.recipe(base, seed=0), class_count=len(crop_set.class_names))
     return parameter_count(networks.generator), parameter_count(networks.discriminator)
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands import Outcome, command, positive
+from dogsgan.commands import Outcome, add_device, add_network, add_settings, command, positive
 
 
 def add_attention_command(studies: Any) -> None:
@@ -21,13 +21,7 @@ def add_attention_command(studies: Any) -> None:
     parser.add_argument(
         "--preset", default="dogs-sagan-cpu", help="recipe of every variant, see `dogsgan presets`"
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="A.B=C",
-        help="change a value of the recipe; may be repeated",
-    )
+    add_settings(parser)
     parser.add_argument(
         "--images", type=positive, default=50_000, metavar="N", help="real images each run sees (50000)"
     )
@@ -47,11 +41,8 @@ def add_attention_command(studies: Any) -> None:
     parser.add_argument(
         "--real-count", type=positive, default=10_000, metavar="N", help="crops to compare with (10000)"
     )
-    parser.add_argument(
-        "--network", default="stand-in", help="public, private, timm:NAME or stand-in (stand-in)"
-    )
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="the network's weights")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    add_network(parser, default="stand-in")
+    add_device(parser)
 
 
 def _attention(args: argparse.Namespace) -> Outcome:

@@ -15,6 +15,7 @@ from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
+from dogsgan.models import outline_networks
 from dogsgan.progress import say
 from dogsgan.stages import crops_of, recipe_of_set
 from dogsgan.studies.augmentation_cells import Bench, finish_cell, kept_results
@@ -22,7 +23,6 @@ from dogsgan.studies.augmentation_data import Splits, open_splits, subset
 from dogsgan.studies.augmentation_reference import reference_classifier
 from dogsgan.studies.augmentation_table import NAME, Cell, Plan, write_study
 from dogsgan.studies.classifier import Labelled
-from dogsgan.studies.runs import outlined
 from dogsgan.studies.settings import check_settings, keep_settings, seeds_of
 
 VERSION = 1  # to be raised when the same settings give other numbers
@@ -113,11 +113,12 @@ def study_augmentation(
     splits, fixed = _prepared_splits(source, out, base, test=test, effort=effort)
     numbers = _numbers(sizes, splits.train)
     _refuse_uneven(generated, classes=splits.class_count)
-    outlined(recipe_of_set(base, splits.train), class_count=splits.class_count)  # refuses what has no build
+    trained = recipe_of_set(base, splits.train)
+    outline_networks(trained, class_count=splits.class_count)  # refuses what cannot be built
     keep_settings(out, study=NAME, recipe=base, fixed=fixed)
     bench, reference_accuracy = _bench(
         out,
-        recipe_of_set(base, splits.train),
+        trained,
         splits,
         gan_images=gan_images,
         classifier_images=classifier_images,

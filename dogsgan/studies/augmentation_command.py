@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands import Outcome, command, positive
+from dogsgan.commands import Outcome, add_device, add_settings, command, positive
 
 
 def add_augmentation_command(studies: Any) -> None:
@@ -33,13 +33,7 @@ def add_augmentation_command(studies: Any) -> None:
     parser.add_argument(
         "--preset", default="mnist-cgan", help="recipe of the GANs, see `dogsgan presets` (mnist-cgan)"
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="A.B=C",
-        help="change a value of the recipe; may be repeated",
-    )
+    add_settings(parser)
     parser.add_argument(
         "--gan-images", type=positive, default=120_000, metavar="N", help="images each GAN sees (120000)"
     )
@@ -53,7 +47,7 @@ def add_augmentation_command(studies: Any) -> None:
     parser.add_argument(
         "--count", type=positive, default=10_000, metavar="N", help="pictures to take of each GAN (10000)"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+    add_device(parser)
 
 
 def _augmentation(args: argparse.Namespace) -> Outcome:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from dogsgan.device import repeatable
 from dogsgan.studies.classic import distort
-from dogsgan.training.batches import GREY_WEIGHTS
+from dogsgan.training.batches import in_grey
 
 BATCH = 64
 WIDTHS = (16, 32, 64)
@@ -35,7 +35,7 @@ class Labelled:
         """Take N×H×W×3 (or C) uint8 pictures, in grey where `channels` is 1 and they are not."""
         loaded = np.asarray(pictures)
         if channels == 1 and loaded.shape[3] == 3:
-            loaded = np.concatenate([_grey(part) for part in np.array_split(loaded, len(loaded) // 4096 + 1)])
+            loaded = in_grey(loaded)
         targets = torch.from_numpy(np.array(labels, dtype=np.int64))
         return cls(torch.from_numpy(np.array(loaded)).to(device), targets.to(device))
 
@@ -52,11 +52,6 @@ class Labelled:
         chosen = chosen.to(self.labels.device)
         pictures = self.pictures[chosen].permute(0, 3, 1, 2)  # N×C×H×W, channels last as it lies
         return pictures.float().div_(127.5).sub_(1.0), self.labels[chosen]
-
-
-def _grey(pictures: np.ndarray) -> np.ndarray:
-    grey: np.ndarray = (pictures @ GREY_WEIGHTS).round().astype(np.uint8)[..., None]
-    return grey
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dogsgan.scoring.networks import FeatureNetwork
 from dogsgan.scoring.precision_recall import NEIGHBOURS, precision_recall
 from dogsgan.scoring.statistics import statistics_of
 from dogsgan.scoring.stored import load_cached, save_statistics
-from dogsgan.training.batches import GREY_WEIGHTS
+from dogsgan.training.batches import in_grey
 
 SEED = 0
 """Of the real pictures that are compared with."""
@@ -123,7 +123,7 @@ class Judge:
             indices = chosen[start : start + step]
             pictures = self.crop_set.pictures[indices]
             if self.channels == 1:  # grey as training shows them
-                pictures = (pictures @ GREY_WEIGHTS).round().astype(np.uint8)[..., None]
+                pictures = in_grey(pictures)
             yield _in_colour(pictures), [f"crop {index}" for index in indices]
 
 

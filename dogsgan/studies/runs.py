@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, sha256_of, write_json
 from dogsgan.grids import save_grid
-from dogsgan.models import Networks, build_networks
 from dogsgan.sampling import load_sampler
 from dogsgan.stages import train_within
 from dogsgan.studies.judge import Figures, Judge
@@ -64,22 +62,6 @@ class Result:
     """None where the generator makes no pictures."""
     problem: str | None
     """Why there are no figures."""
-
-
-def outlined(recipe: Recipe, *, class_count: int) -> Networks:
-    """Build both networks without memory for them.
-
-    Spectral norm adds no trained value and takes seconds to set up on tensors without memory, so it is left
-    out.
-
-    Raises:
-        DogsganError: the recipe's networks cannot be built.
-    """
-    model = dataclasses.replace(
-        recipe.model, generator_spectral_norm=False, discriminator_spectral_norm=False
-    )
-    with torch.device("meta"):
-        return build_networks(dataclasses.replace(recipe, model=model), class_count=class_count)
 
 
 def kept_result(run: Path, *, images: int, judge: Judge) -> Result | None:
@@ -166,7 +148,11 @@ def finish_training(run: Path, recipe: Recipe, crop_set: CropSet, *, images: int
 
 
 def _sample(run: Path, *, count: int, device: str) -> np.ndarray:
-    """Return `count` pictures of the averaged generator, N×H×W×C uint8."""
+    """Return `count` pictures of the averaged generator, N×H×W×C uint8, of its classes in turn.
+
+    Raises:
+        DogsganError: the generator makes NaN.
+    """
     sampler = load_sampler(run, device=device)
     return np.concatenate(list(sampler.batches(count, seed=SAMPLES_SEED)))
 

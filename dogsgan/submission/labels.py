@@ -6,26 +6,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dogsgan.errors import DogsganError
-from dogsgan.files import write_bytes
-from dogsgan.spreadsheet import from_cell, to_cell
+from dogsgan.spreadsheet import from_cell, write_rows
 
 HEADER = ("name", "class")
 MAX_LABELS_BYTES = 256 * 1024 * 1024
 
 
 def write_labels(path: Path, labels: Iterable[tuple[str, str]]) -> None:
-    """Write pairs of a picture's name and its class as RFC 4180 has it, in UTF-8 with a header, in one step.
+    """Write pairs of a picture's name and its class under a header, as `spreadsheet.write_rows` has it.
 
-    `read_labels` gives every text back as it was, but for what is not Unicode, which is written as `\\udcff`.
+    `read_labels` gives every text back as it was, but for what is not Unicode.
 
     Raises:
         DogsganError: the file cannot be written.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)  # ends lines by CR LF: with LF alone it would leave a CR in a name unquoted
-    writer.writerow(HEADER)
-    writer.writerows((to_cell(name), to_cell(class_name)) for name, class_name in labels)
-    write_bytes(Path(path), text.getvalue().encode(errors="backslashreplace"))
+    write_rows(Path(path), [HEADER, *labels])
 
 
 def read_labels(path: Path) -> dict[str, str]:

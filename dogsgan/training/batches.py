@@ -10,6 +10,16 @@ from dogsgan.training.augment import flip_half
 from dogsgan.training.share import WHOLE, Share
 
 GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+GREY_PART = 4096
+
+
+def in_grey(pictures: np.ndarray) -> np.ndarray:
+    """Turn uint8 N×H×W×3 into N×H×W×1 (ITU-R 601 weights, as Pillow's mode L), a part at a time."""
+    grey = np.empty((*pictures.shape[:3], 1), dtype=np.uint8)
+    for start in range(0, len(pictures), GREY_PART):  # as floats a part takes twelve times its place
+        part = slice(start, start + GREY_PART)
+        grey[part, ..., 0] = (pictures[part] @ GREY_WEIGHTS).round()
+    return grey
 
 
 class Batches:
@@ -21,7 +31,7 @@ class Batches:
     Args:
         pictures: uint8 N×H×W×3.
         labels: N class indices.
-        channels: 3, or 1 to have them in grey (ITU-R 601 weights, as Pillow's mode L).
+        channels: 3, or 1 to have them in grey.
         batch_size: of the whole batch, a multiple of the shares.
         flip: mirror half of the pictures.
         random: draws the mirroring, on the device.
@@ -44,7 +54,7 @@ class Batches:
     ) -> None:
         loaded = np.array(pictures)
         if channels == 1:
-            loaded = (loaded @ GREY_WEIGHTS).round().astype(np.uint8)[..., None]
+            loaded = in_grey(loaded)
         self.pictures = torch.from_numpy(loaded).to(device)
         self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
         self.batch_size, self.flip, self.random, self.share = batch_size, flip, random, share

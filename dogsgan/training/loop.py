@@ -234,11 +234,7 @@ def _open_run(recipe: Recipe, crop_set: CropSet, run: Path, *, resume: str, team
         checkpoint.check_same_recipe(run, recipe, fingerprint=crop_set.fingerprint)
     if not len(crop_set):
         raise DogsganError(f"the crop set {crop_set.path} is empty: prepare it from a source with pictures")
-    if crop_set.size_px != recipe.data.size_px:
-        raise DogsganError(
-            f"the crop set {crop_set.path} has pictures of {crop_set.size_px} px and the recipe wants "
-            f"{recipe.data.size_px}: prepare it with --size {recipe.data.size_px}"
-        )
+    crop_set.refuse_other_size(recipe.data.size_px)
     state = TrainingState(recipe, crop_set, team.device, team=team)
     if team.leads:
         run.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Preparing: the right crops and labels, everything left out listed, the same bytes for any workers."""
 
+import hashlib
 import io
 import json
 import os
@@ -7,16 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from test_idx import idx
 from test_sources import PUG, annotation, competition, jpeg, lay_out, zip_up
 
 from dogsgan.data.annotations import Box
 from dogsgan.data.cropset import CropSet
-from dogsgan.data.prepare import PrepareReport, prepare
+from dogsgan.data.prepare import VERSION, PrepareReport, prepare
 from dogsgan.data.sources import open_source
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
@@ -113,6 +117,106 @@ def test_preparing_twice_reuses_and_any_difference_does_not(drawn: Path, tmp_pat
     other = draw_competition(tmp_path / "other.zip", images=24, seed=4)
     prepare(drawn, out, size_px=16)
     assert not prepare(other, out, size_px=16).reused
+
+
+def unlike_in_contents_only(folder: Path, shade: int) -> Path:
+    """Lay out pictures whose names, sizes in bytes and times of change are the same for every shade."""
+    for name in ("daisy/1.bmp", "daisy/2.bmp", "rose/1.bmp"):
+        buffer = io.BytesIO()
+        Image.new("RGB", (20, 20), (shade, 10, 200)).save(buffer, format="BMP")
+        lay_out(folder, {name: buffer.getvalue()})
+        os.utime(folder / name, (10**9, 10**9))
+    return folder
+
+
+def test_other_pictures_of_the_same_names_sizes_and_times_are_prepared_anew(tmp_path: Path) -> None:
+    first, second = (unlike_in_contents_only(tmp_path / str(shade), shade) for shade in (60, 200))
+    assert open_source(first).fingerprint() != open_source(second).fingerprint()
+    assert (prepare(first, tmp_path / "set", size_px=16).crop_set.pictures[..., 0] == 60).all()
+    report = prepare(second, tmp_path / "set", size_px=16)
+    assert not report.reused
+    assert (report.crop_set.pictures[..., 0] == 200).all()
+    moved = first.rename(tmp_path / "elsewhere")
+    os.utime(moved / "rose/1.bmp")
+    prepare(moved, tmp_path / "set", size_px=16)
+    assert prepare(moved, tmp_path / "set", size_px=16).reused
+
+
+def with_checksum(content: bytes, wanted: int) -> bytes:
+    """Append four bytes that give the whole the CRC-32 `wanted`: linear equations over single bits."""
+    base = zlib.crc32(content + bytes(4))
+    effects = [(zlib.crc32(content + (1 << bit).to_bytes(4, "little")) ^ base, 1 << bit) for bit in range(32)]
+    difference, tail = wanted ^ base, 0
+    for column in range(32):
+        value, bits = effects.pop(next(i for i, (v, _) in enumerate(effects) if v >> column & 1))
+        effects = [(v ^ value, b ^ bits) if v >> column & 1 else (v, b) for v, b in effects]
+        if difference >> column & 1:
+            difference, tail = difference ^ value, tail ^ bits
+    return content + tail.to_bytes(4, "little")
+
+
+def test_a_zip_of_the_same_names_sizes_and_checksums_is_prepared_anew(tmp_path: Path) -> None:
+    paths = []
+    for shade in (60, 200):
+        content = with_checksum(b"P6 20 20 255\n" + bytes([shade]) * 1200, 0xCAFE_F00D)
+        paths.append(zip_up(tmp_path / f"{shade}.zip", {"a.ppm": content}))
+    entries = [zipfile.ZipFile(path).infolist()[0] for path in paths]
+    assert entries[0].CRC == entries[1].CRC == 0xCAFE_F00D
+    prepare(paths[0], tmp_path / "set", size_px=16)
+    assert (prepare(paths[1], tmp_path / "set", size_px=16).crop_set.pictures == 200).all()
+
+
+def test_a_set_that_changed_since_is_made_anew(drawn: Path, tmp_path: Path) -> None:
+    prepare(drawn, tmp_path / "set", size_px=16)
+    whole = contents(tmp_path / "set")
+    changed = bytearray(whole["pictures.npy"])
+    changed[-1] ^= 1
+    (tmp_path / "set/pictures.npy").write_bytes(changed)
+    assert not prepare(drawn, tmp_path / "set", size_px=16).reused
+    assert contents(tmp_path / "set") == whole
+
+
+GOLDEN = {3: "f1f768b18773c5e5a7937a490c13d46b2aa60e3f1b6be0fff6bffb4e24dc5a2f"}
+"""Of each `VERSION` the hash of what it makes of the pictures below."""
+
+
+def test_outputs_change_only_with_the_version(tmp_path: Path) -> None:
+    """Decoding, crops, borders, resizing and labels: where this fails, raise `VERSION` and add its hash.
+
+    Else a set, a run or an audit that was made before would be taken for one of today.
+    """
+    ramp = np.arange(90 * 120 * 3, dtype=np.uint32).reshape(90, 120, 3)
+    picture = ((ramp * ramp // 977) % 256).astype(np.uint8)
+    stem = "n02110958_"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    encodings = [
+        png(picture),
+        png(picture, exif=exif),
+        png(np.dstack([picture, picture[..., :1]])),
+        png(picture[..., 0].astype(np.uint16) * 257),
+        jpeg(90),
+    ]
+    dogs = {f"all-dogs/all-dogs/{stem}{i}.jpg": content for i, content in enumerate(encodings)}
+    dogs |= {
+        f"annotation/Annotation/{PUG}/{stem}{i}": annotation((10, 5, 60, 45), (50, 40, 90, 80), side=90)
+        for i in range(len(encodings))
+    }
+    digits = np.arange(3 * 28 * 28, dtype=np.uint32).reshape(3, 28, 28) ** 2 % 251
+    names = {"train-images-idx3-ubyte": digits.astype(np.uint8), "train-labels-idx1-ubyte": np.arange(3)}
+    sources = {
+        "dogs": dogs,
+        "digits": {name: idx(values.astype(np.uint8)) for name, values in names.items()},
+        "classes": {f"n0211062{i}-a_class/{i}.png": encodings[i] for i in range(4)},
+    }
+    digest = hashlib.sha256()
+    for name, files in sources.items():
+        for policy in ("square", "context:1,squash:1", "whole", "center:1,center-40:1"):
+            report = prepare(lay_out(tmp_path / name, files), tmp_path / "set", size_px=40, policy=policy)
+            crop_set = report.crop_set
+            digest.update(crop_set.fingerprint.encode() + repr(crop_set.origins.tolist()).encode())
+            digest.update(json.dumps([item.reason for item in report.skipped]).encode())
+    assert GOLDEN[VERSION] == digest.hexdigest()
 
 
 def test_a_broken_set_is_made_anew(drawn: Path, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """MNIST and its kin: which idx files belong together, and their pictures as if each were a file."""
 
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,9 +75,6 @@ class DigitStorage:
         if len(content) > limit:
             raise DogsganError(f"{name} is larger than {limit} bytes: that is no digit")
         return content
-
-    def stamp(self, name: str) -> str:
-        return f"{zlib.crc32(self._pixels(name)):08x}"
 
     def _pixels(self, name: str) -> bytes:
         return self.digits.pictures[self._index[name]].tobytes()

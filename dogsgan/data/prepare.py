@@ -1,6 +1,7 @@
 """A source to a prepared set: every dog cropped and scaled in parallel, with the same bytes for any number of
 workers. The last step of the data room."""
 
+import dataclasses
 import hashlib
 import json
 from collections import Counter, deque
@@ -29,7 +30,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import read_json
 from dogsgan.progress import progress_bar
 
-VERSION = 2  # to be raised when the same arguments give other bytes
+VERSION = 3  # to be raised when the same pictures and arguments give other bytes; a test notices it
 _IMAGES_PER_TASK = 8
 SKIPPED_FILE = "skipped.json"
 CONTACT_SHEET = "contact-sheet.png"
@@ -103,8 +104,8 @@ def prepare(
     `workers` (by default the number of cores) and their timing have no influence on the result; nor does the
     place of the source.
 
-    A set at `out` that the same arguments made from the same source is reused, any other set there is
-    replaced.
+    A set at `out` that the same arguments made from the same contents is reused, any other set there is
+    replaced, and so is one that changed since.
 
     Raises:
         DogsganError: the source or an argument cannot be used, nothing is left to crop, or `out` cannot be
@@ -214,7 +215,8 @@ def _provenance(source: Source, settings: CropSettings) -> dict[str, Any]:
         "min_box_px": settings.min_box_px,
         "seed": settings.seed,
     }
-    decisive = [source.fingerprint(), repr(settings), VERSION, PIL.__version__]
+    left_out = [dataclasses.astuple(item) for item in source.skipped]
+    decisive = [source.fingerprint(), left_out, repr(settings), VERSION, PIL.__version__]
     return {**described, "key": hashlib.sha256(json.dumps(decisive).encode()).hexdigest()}
 
 
@@ -225,6 +227,7 @@ def _reusable(out: Path, key: str) -> PrepareReport | None:
         crop_set = CropSet.open(out)
         if crop_set.provenance.get("key") != key or not (out / CONTACT_SHEET).is_file():
             return None
+        crop_set.verify()
         skipped = tuple(Skipped(**item) for item in read_json(out / SKIPPED_FILE))
         return PrepareReport(crop_set, crop_set.provenance["images"], skipped, reused=True)
     except (DogsganError, KeyError, TypeError):

@@ -28,9 +28,6 @@ class Storage(Protocol):
     def read(self, name: str, *, limit: int) -> bytes:
         """Return a file's bytes; a DogsganError names one that is unreadable or larger than `limit` bytes."""
 
-    def stamp(self, name: str) -> str:
-        """Return a text that changes when the file does, without reading it."""
-
 
 def open_storage(path: Path) -> Storage:
     """Open a folder or a zip file.
@@ -98,13 +95,6 @@ class FolderStorage:
             ) from error
         return _within(content, name, limit)
 
-    def stamp(self, name: str) -> str:
-        try:
-            status = (self.root / name).stat()
-        except OSError:
-            return "unreadable"
-        return f"{status.st_size}:{status.st_mtime_ns}"
-
 
 @dataclass
 class ZipStorage:
@@ -151,10 +141,6 @@ class ZipStorage:
                 f"cannot read {name} in {self.path} ({error}): download the zip again"
             ) from error
         return _within(content, name, limit)
-
-    def stamp(self, name: str) -> str:
-        entry = self._entries[name]
-        return f"{entry.file_size}:{entry.CRC:08x}"
 
 
 def is_hidden(name: str) -> bool:

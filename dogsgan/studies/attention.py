@@ -120,7 +120,8 @@ def _crops(source: Path, out: Path, base: Recipe, *, images: int) -> tuple[CropS
     opened = open_source(source)
     fixed = {}
     if opened.crop_set is None:
-        fixed["source"] = opened.fingerprint()
+        # Under `source` earlier versions kept names, sizes and times of change.
+        fixed["contents_of_source"] = opened.fingerprint()
     # Before another source's crops replace those that are there, and again when the crops are known.
     check_settings(out, study=NAME, recipe=base, fixed=fixed, growing={"images": images})
     crop_set, _ = crops_of(opened, out / "crops", base.data)

@@ -13,6 +13,7 @@ from typing import Any
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
+from dogsgan.data.sources import Source
 from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
 from dogsgan.models import outline_networks
@@ -170,8 +171,8 @@ def _prepared_splits(
     train_source, test_source = open_splits(source, test)
     fixed: dict[str, str | int] = {
         **effort,
-        "train_source": train_source.fingerprint(),
-        "test_source": test_source.fingerprint(),
+        _contents_of("train_source", train_source): train_source.fingerprint(),
+        _contents_of("test_source", test_source): test_source.fingerprint(),
     }
     check_settings(out, study=NAME, recipe=base, fixed=fixed)  # before crops replace those that are there
     splits = Splits(
@@ -179,6 +180,11 @@ def _prepared_splits(
         test=crops_of(test_source, out / "test", base.data)[0],
     )
     return splits, fixed
+
+
+def _contents_of(name: str, source: Source) -> str:
+    """Return the name of the setting: `name` alone once held names, sizes and times of change of files."""
+    return f"contents_of_{name}" if source.crop_set is None else name
 
 
 def _bench(

@@ -101,8 +101,8 @@ def subset_crops(train: CropSet, chosen: np.ndarray, folder: Path) -> CropSet:
     """Return the chosen training pictures as a prepared set for a GAN: written to `folder` unless all are."""
     if len(chosen) == len(train):
         return train
-    if is_crop_set(folder):
-        return CropSet.open(folder)
+    if is_crop_set(folder) and _holds(kept := CropSet.open(folder), train, chosen):
+        return kept
     return write_crop_set(
         folder,
         (train.pictures[index] for index in chosen),
@@ -110,4 +110,14 @@ def subset_crops(train: CropSet, chosen: np.ndarray, folder: Path) -> CropSet:
         class_names=train.class_names,
         origins=[train.origin(index) for index in chosen.tolist()],
         provenance=train.provenance,
+    )
+
+
+def _holds(kept: CropSet, train: CropSet, chosen: np.ndarray) -> bool:
+    """Return whether a set that was written before has the chosen pictures, and not those of other crops."""
+    return (
+        kept.class_names == train.class_names
+        and np.array_equal(kept.labels, train.labels[chosen])
+        and kept.size_px == train.size_px
+        and all(np.array_equal(a, train.pictures[b]) for a, b in zip(kept.pictures, chosen, strict=True))
     )

@@ -2,15 +2,13 @@
 
 import argparse
 import json
-import signal
-import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 from dogsgan import __version__
 from dogsgan.commands import Outcome, add_device, add_network, add_settings, command, not_negative, positive
+from dogsgan.console import STDERR, close_streams, open_streams, print_result
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.commands_local import add_local_commands
 from dogsgan.kernel.commands_remote import add_remote_commands
@@ -54,17 +52,19 @@ def _train(args: argparse.Namespace) -> Outcome:
 
 
 def _generate(args: argparse.Namespace) -> Outcome:
-    from dogsgan.pipeline import generate
+    from dogsgan.stages import generate
+    from dogsgan.training.interrupts import outlast_notices
 
-    report = generate(
-        args.run_folder,
-        args.out,
-        count=args.count,
-        seed=args.seed,
-        truncation=args.truncation,
-        device=args.device,
-        labels=args.labels,
-    )
+    with outlast_notices():
+        report = generate(
+            args.run_folder,
+            args.out,
+            count=args.count,
+            seed=args.seed,
+            truncation=args.truncation,
+            device=args.device,
+            labels=args.labels,
+        )
     return Outcome(report.to_json(), report.summary())
 
 
@@ -204,8 +204,12 @@ class _Parser(argparse.ArgumentParser):
     """Refuses bad arguments in the one line that every mistake gets."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"error: {self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        STDERR.write(f"error: {self.prog}: {message}; see {self.prog} --help\n")
         raise SystemExit(2)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help and version as results; argparse itself says nothing where that fails."""
+        print_result(message.removesuffix("\n"))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -424,42 +428,43 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=positive, metavar="N", help="parallel decoders (as many as cores)")
 
 
-def _let_sigterm_clean_up() -> None:
-    """Have SIGTERM unwind as Ctrl-C does, so that half-written files are removed."""
-
-    def interrupt(number: int, frame: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, interrupt)
-
-
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit status: 0 done, 1 the answer is no, 2 something to mend."""
-    args = build_parser().parse_args(argv)
-    _let_sigterm_clean_up()
+    """Run one command and return its exit status: 0 done, 1 the check failed, 2 a user error."""
+    open_streams()
+    try:
+        args = build_parser().parse_args(argv)
+    except SystemExit as ended:  # --help, --version, or a refusal
+        raise SystemExit(close_streams(int(ended.code or 0))) from None
+    return close_streams(_run_command(args))
+
+
+def _run_command(args: argparse.Namespace) -> int:
+    from dogsgan.training.interrupts import unwind_on_signals  # only here: `--help` is fast
+
+    unwind_on_signals()
     try:
         outcome: Outcome = args.function(args)
     except DogsganError as error:
         if args.debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        STDERR.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:
         if args.debug:
             raise
-        print("error: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        STDERR.write("error: interrupted; the same command goes on where it stopped\n")
         return 130
     except Exception as error:
         if args.debug:
             raise
         kind = type(error).__name__
-        print(
-            f"error: a bug of dogsgan: {kind}: {' '.join(str(error).split())}; --debug shows where",
-            file=sys.stderr,
+        STDERR.write(
+            f"error: a bug of dogsgan: {kind}: {' '.join(str(error).split())}; --debug shows where\n"
         )
         return 2
-    print(outcome.text, file=sys.stderr)
     if args.json:
-        print(json.dumps(outcome.json))
+        STDERR.write(f"{outcome.text}\n")
+        print_result(json.dumps(outcome.json))
+    else:
+        print_result(outcome.text)
     return 0 if outcome.yes else 1

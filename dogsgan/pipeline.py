@@ -22,7 +22,7 @@ from dogsgan.scoring.weights import find_weights
 from dogsgan.stages import COUNT, crops_of, generate, save_labels, save_sample_grid, train_within
 from dogsgan.submission import CheckReport, check_submission
 from dogsgan.training.checkpoint import GENERATOR_FILE
-from dogsgan.training.interrupts import listen_for_stop
+from dogsgan.training.interrupts import ENDING, listen_for_stop
 from dogsgan.training.loop import TrainReport
 
 
@@ -100,7 +100,8 @@ def run_pipeline(
     notes = [network_note] if network_note else []
 
     crop_set, prepared = crops_of(open_source(source), out / "crops", recipe.data, workers=workers)
-    with listen_for_stop() as wish:  # whatever stops training, the zip still comes
+    answer = "training ends after this step, and images.zip comes from what it has learned"
+    with listen_for_stop(answer) as wish:  # whatever stops training, the zip still comes
         trained = train_within(
             recipe,
             crop_set,
@@ -111,6 +112,7 @@ def run_pipeline(
             device=device,
             count=count,
         )
+        wish.answer = "images.zip is finished first"
         generated = _generated(out, count=count, seed=seed, truncation=truncation, device=device)
     zip_path = out / "images.zip"
     if recipe.model.conditional:
@@ -121,7 +123,7 @@ def run_pipeline(
     save_sample_grid(zip_path, out / "samples.png")
     found = scored = None
     stopped_by = wish.signal_name or trained.stopped_by
-    if stopped_by in ("SIGTERM", "SIGINT"):
+    if stopped_by in ENDING:
         notes.append(
             f"stopped by {stopped_by}: not scored; `dogsgan score {zip_path} --real {source}` does that, "
             "`dogsgan audit` looks for copies"

@@ -1,10 +1,11 @@
-"""What people see while something runs: bars and lines, always on stderr, so that stdout stays data."""
+"""Progress for people: bars and lines, always on stderr, so that stdout stays data. They never fail."""
 
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 from tqdm import tqdm
+
+from dogsgan.console import STDERR
 
 
 def progress_bar(
@@ -16,14 +17,14 @@ def progress_bar(
     unit: str = "images",
 ) -> Any:
     """Return a `tqdm` bar on stderr; where that is no terminal it prints every ten seconds at most."""
-    interactive = sys.stderr.isatty()
+    interactive = STDERR.isatty()
     return tqdm(
         iterable,
         desc=description,
         total=total,
         initial=initial,
         unit=f" {unit}",
-        file=sys.stderr,
+        file=STDERR,
         dynamic_ncols=interactive,
         mininterval=0.2 if interactive else 10.0,
         maxinterval=10.0,
@@ -32,4 +33,4 @@ def progress_bar(
 
 def say(text: str) -> None:
     """Print a line for people to stderr without breaking a bar that is being drawn."""
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(text, file=STDERR)

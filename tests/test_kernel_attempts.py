@@ -104,7 +104,10 @@ def test_only_a_stop_that_somebody_else_asked_for_is_worth_a_last_line(
     play, monkeypatch, asked_by, events, capsys
 ):
     monkeypatch.setattr(
-        Script, "stop_signal", property(lambda self: asked_by, lambda self, value: None), raising=False
+        Script,
+        "stop_signal",
+        property(lambda self: asked_by if self.trained else None, lambda self, value: None),
+        raising=False,
     )
     session, _ = play((100, "SIGTERM"))
     assert len(session.trained) == 1
@@ -134,3 +137,10 @@ def test_the_newest_generator_comes_first_and_a_folder_of_another_name_never(pla
     (tmp_path / "run-1" / "checkpoints" / "000000900.damaged").mkdir(parents=True)
     _, training = play((100, "crash"), (200, "budget"))
     assert [path.parent.name for path in training.generators()] == ["000000200", "000000100"]
+
+
+def test_a_signal_before_there_is_a_trainer_leaves_none_to_start(play, monkeypatch):
+    heard = property(lambda self: "SIGHUP", lambda self, value: None)
+    monkeypatch.setattr(Script, "stop_signal", heard, raising=False)
+    session, _ = play((100, "budget"))
+    assert session.trained == []

@@ -1,12 +1,17 @@
 """A child may crash, hang, overrun or babble: its parent hears, waits no longer than it said, and goes on."""
 
 import os
+import signal
 import sys
 import time
 
 import pytest
+from tiny import RECIPE
 
+from dogsgan.kernel.inside import session as session_module
 from dogsgan.kernel.inside.children import Children
+from dogsgan.kernel.inside.session import Session
+from dogsgan.kernel.inside.settings import Settings
 
 PRELUDE = "import sys, time, os, signal\nfrom dogsgan.kernel.inside.children import answer, ready\n"
 
@@ -91,3 +96,23 @@ def test_nothing_that_a_child_started_outlives_it(heard, tmp_path):
 def test_output_without_an_end_of_line_or_in_no_encoding_is_heard(heard):
     assert run("os.write(1, b'\\xff half a line')", heard).how == "done"
     assert heard == [("� half a line", False)]
+
+
+def test_a_session_s_child_is_asked_to_stop_once_by_any_signal(tmp_path, monkeypatch, capsys):
+    installed = {}
+    monkeypatch.setattr(
+        session_module, "handle_signals", lambda names, handler: installed.update({handler: names})
+    )
+    session = Session(
+        Settings(recipe=RECIPE, cpu_recipe=RECIPE, root=tmp_path), package=tmp_path, started=0.0
+    )
+    asked = []
+    monkeypatch.setattr(session._children, "ask_to_stop", lambda: asked.append(session.stop_signal))
+    session.may_stop = True
+    session.listen()
+    ((stop, names),) = installed.items()
+    assert set(names) >= {"SIGHUP", "SIGTERM", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGXCPU"}
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        stop(number, None)
+    assert asked == ["SIGHUP"]
+    assert capsys.readouterr().out.count("SIGHUP: training ends") == 1

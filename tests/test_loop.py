@@ -173,7 +173,7 @@ def test_kill_9_loses_an_interval_at_most_and_no_bit(data, tmp_path):
     assert_same_run(tmp_path / "straight", tmp_path / "killed")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_stops(data, tmp_path, number):
     running = start(data, tmp_path / "run", 10**9)
     wait_for_checkpoint(tmp_path / "run", images=16)

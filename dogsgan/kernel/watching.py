@@ -4,12 +4,13 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+
+from dogsgan.progress import say
 
 INTERVAL_S = 1.0
 
@@ -59,7 +60,7 @@ def _read(process: "subprocess.Popen[bytes]", lines: "deque[str]", quiet: bool) 
         line = raw.decode(errors="replace").rstrip()
         lines.append(line)
         if not quiet:
-            print(line, file=sys.stderr, flush=True)
+            say(line)
 
 
 def _kill(process: "subprocess.Popen[bytes]", known: dict[int, int]) -> None:

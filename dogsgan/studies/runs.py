@@ -16,11 +16,11 @@ from dogsgan.sampling import load_sampler
 from dogsgan.stages import train_within
 from dogsgan.studies.judge import Figures, Judge
 from dogsgan.training.checkpoint import GENERATOR_FILE
+from dogsgan.training.interrupts import STOP_SIGNALS
 from dogsgan.training.log import read_log
 from dogsgan.training.loop import DIVERGED
 
 RESULT_FILE = "result.json"
-_SIGNALS = ("SIGINT", "SIGTERM")
 SAMPLES_SEED = 0
 """Of the noise that every generator is given: the same pictures' worth for all."""
 _GRID_PICTURES, _GRID_COLUMNS = 80, 10
@@ -133,7 +133,7 @@ def finish_training(run: Path, recipe: Recipe, crop_set: CropSet, *, images: int
     if kept := kept_training(run, images=images):
         return kept
     report = train_within(recipe, crop_set, run, images=images, budget_s=None, device=device)
-    if report.stopped_by in _SIGNALS:
+    if report.stopped_by in STOP_SIGNALS:
         raise KeyboardInterrupt
     trained = Trained(
         images=images,

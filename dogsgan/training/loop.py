@@ -21,7 +21,7 @@ from dogsgan.training import checkpoint
 from dogsgan.training.compiling import compile_networks
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.distributed import Team, is_lost, open_team, processes
-from dogsgan.training.interrupts import listen_for_stop
+from dogsgan.training.interrupts import STOP_SIGNALS, listen_for_stop
 from dogsgan.training.keeper import Keeper, restore_latest
 from dogsgan.training.log import cut_log, plot_losses
 from dogsgan.training.losses import build_loss
@@ -34,7 +34,7 @@ Finishing: TypeAlias = Callable[[nn.Module], float]
 
 DIVERGED, OUT_OF_MEMORY = "diverged", "out-of-memory"
 READ_INTERVAL_S = 1.0  # how often the host waits for the device to read losses
-REASONS = ("SIGINT", "SIGTERM", "budget", "images")  # a later one outranks those before it
+REASONS = (*STOP_SIGNALS, "budget", "images")  # a later one outranks those before it
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TrainReport:
     images_seen: int
     steps: int
     stopped_by: str
-    """`images`, `budget`, `SIGTERM`, `SIGINT`, `diverged` or `out-of-memory`."""
+    """`images`, `budget`, `diverged`, `out-of-memory` or the name of a signal, as `SIGTERM`."""
     seconds: float
     rollbacks: int
 
@@ -101,7 +101,8 @@ def train(
         raise DogsganError("training needs a length: add --images N or --budget 9h")
     deadline = Deadline(budget_s, started=started)
     begun = time.monotonic()
-    with listen_for_stop(repeated_ends=processes() == 1) as wish, open_team(device) as team:
+    answer = "training ends after this step, and the run is saved"
+    with listen_for_stop(answer, repeated_ends=processes() == 1) as wish, open_team(device) as team:
         state = _open_run(recipe, crop_set, run, resume=resume, team=team)
         if recipe.training.compile:
             compile_networks(state.generator, state.discriminator, device=state.device)

@@ -30,6 +30,8 @@ class Training:
     def go_on_until_the_end(self) -> None:
         """Train until the time or the images are up, or nothing is left to try."""
         for _ in range(MOST_ATTEMPTS):
+            if self.session.stop_signal:  # it came before there was a trainer to tell
+                return
             before = self.reached()
             ended = self._attempt()
             if ended.answer is None:

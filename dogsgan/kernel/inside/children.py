@@ -95,7 +95,8 @@ class _Listener:
 
 def answer(value: dict[str, Any]) -> None:
     """Report `value` to the parent; what a child calls."""
-    os.write(1, f"\n{ANSWER}{json.dumps(value)}\n".encode())
+    with contextlib.suppress(OSError):  # a parent that is gone: the work is worth finishing all the same
+        os.write(1, f"\n{ANSWER}{json.dumps(value)}\n".encode())
 
 
 def ready() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan import __version__
+from dogsgan.console import close_streams, open_streams
 from dogsgan.errors import DogsganError
 from dogsgan.files import write_json
 from dogsgan.kernel.inside.attempts import Training
@@ -132,6 +133,7 @@ class Kernel:
         for event in session.events or ["nothing unforeseen"]:
             session.log.say(f"  {event}")
         session.log.say(self._conclusion())
+        close_streams(0)  # a page that nobody reads changes nothing
         return 0 if self.sampled.get("valid") else 1
 
     def pictures(self, step: str) -> list[Path]:
@@ -248,6 +250,7 @@ def open_kernel(values: dict[str, Any], *, package: Path, started: float) -> Ker
     Raises:
         SystemExit: a value cannot be used; one line says which.
     """
+    open_streams()
     try:
         return Kernel(Settings.from_values(values), package=package, started=started)
     except DogsganError as error:

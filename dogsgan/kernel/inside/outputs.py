@@ -3,10 +3,10 @@
 import contextlib
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
 
+from dogsgan.console import STDOUT
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path
 
@@ -33,9 +33,8 @@ class KernelLog:
         elapsed = int(time.monotonic() - self.started)
         stamp = f"[{elapsed // 3600}:{elapsed // 60 % 60:02}:{elapsed % 60:02}]"
         lines = "".join(f"{stamp} {line}\n" for line in text.splitlines())
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.write(lines)
-            sys.stdout.flush()
+        STDOUT.write(lines)
+        STDOUT.flush()
         with contextlib.suppress(OSError), self.path.open("a", encoding="utf-8", errors="replace") as file:
             file.write(lines)
 

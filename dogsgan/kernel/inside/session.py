@@ -1,6 +1,5 @@
 """What the steps of a kernel share: settings, clock, log, scratch folder, and a way to start children."""
 
-import contextlib
 import os
 import signal
 import tempfile
@@ -15,6 +14,7 @@ from dogsgan.kernel.inside.children import Children, Ended
 from dogsgan.kernel.inside.clock import Clock
 from dogsgan.kernel.inside.outputs import LOG_FILE, KernelLog, roomiest
 from dogsgan.kernel.inside.settings import Settings
+from dogsgan.training.interrupts import STOP_SIGNALS, handle_signals
 
 SCRATCHES = (Path("/kaggle/temp"), Path("/var/tmp"))
 """Where room for crops and checkpoints is looked for beside the temporary folder."""
@@ -69,16 +69,17 @@ class Session:
         self.log.say(text)
 
     def listen(self) -> None:
-        """From now on take SIGTERM and SIGINT as the wish to stop training, and to sample all the same."""
+        """From now on take every signal as the wish to stop training, and to sample all the same."""
 
         def stop(number: int, frame: FrameType | None) -> None:
+            if self.stop_signal is not None:  # a trainer that is asked twice ends without saving
+                return
             self.stop_signal = signal.Signals(number).name
             if self.may_stop:
                 self._children.ask_to_stop()
+            self.log.say(f"{self.stop_signal}: training ends, and images.zip comes from what it has learned")
 
-        with contextlib.suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGTERM, stop)
-            signal.signal(signal.SIGINT, stop)
+        handle_signals(STOP_SIGNALS, stop)
 
     def within(self, seconds: float) -> float:
         """Return when something that should take less than `seconds` is given up."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan.config import Recipe
+from dogsgan.console import STDERR
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.inside.children import answer, ready
 
@@ -180,7 +181,8 @@ def main(arguments: list[str]) -> int:
         if is_first_of_several():
             answer(report)
     except DogsganError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        STDERR.write(f"error: {error}\n")
+        STDERR.flush()
         return 2
     return 0
 

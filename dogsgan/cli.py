@@ -297,7 +297,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SOURCE",
         help="training pictures in any known layout, or .npz statistics",
     )
-    add_network(score, default="public")
+    add_network(score, default="auto")
     score.add_argument("--save-stats", type=Path, metavar="NPZ", help="write the real side's statistics")
     score.add_argument("--per-class", action="store_true", help="how each class fares, too")
     score.add_argument(
@@ -325,7 +325,7 @@ def build_parser() -> argparse.ArgumentParser:
     audit.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder for the page and tables"
     )
-    add_network(audit, default="public")
+    add_network(audit, default="auto")
     audit.add_argument(
         "--allow",
         type=Path,

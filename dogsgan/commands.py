@@ -43,9 +43,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def add_network(parser: argparse.ArgumentParser, *, default: str) -> None:
-    """Add `--network` and `--weights`, for `open_network`."""
+    """Add `--network` and `--weights`, for `chosen_network` and `open_network`."""
     parser.add_argument(
-        "--network", default=default, help=f"public, private, timm:NAME or stand-in ({default})"
+        "--network",
+        default=default,
+        help="public, private, efficientnet-lite0, timm:NAME or stand-in; auto: public where its weights are "
+        f"at hand, else efficientnet-lite0, whose figures are not Kaggle's ({default})",
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="the network's weights")
 

@@ -60,7 +60,6 @@ def demo(
         images=images,
         budget_s=budget_s,
         started=started,
-        network="stand-in",
         count=count,
         device=device,
         audit_sample=AUDITED,

@@ -16,9 +16,9 @@ from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, sha256_of, write_json
 from dogsgan.progress import say
-from dogsgan.scoring.networks import COMPETITION_PX, open_network
+from dogsgan.scoring.choice import chosen_network
+from dogsgan.scoring.networks import open_network
 from dogsgan.scoring.scorer import Score, score
-from dogsgan.scoring.weights import find_weights
 from dogsgan.stages import COUNT, crops_of, generate, save_labels, save_sample_grid, train_within
 from dogsgan.submission import CheckReport, check_submission
 from dogsgan.training.checkpoint import GENERATOR_FILE
@@ -87,8 +87,7 @@ def run_pipeline(
 
     Args:
         audited: whether to audit; `audit_sample` pictures chosen by chance, or all.
-        network: as for `score`; `auto` is the competition's public network where its weights are found, else
-        `stand-in`.
+        network: as for `score`.
 
     Raises:
         DogsganError: something a person can mend; what was finished stays for the next call.
@@ -96,8 +95,10 @@ def run_pipeline(
     began = time.monotonic()
     started = began if started is None else started
     recipe.model.check_truncation(truncation)
-    network, network_note = _chosen_network(network, weights, size_px=recipe.data.size_px)
-    notes = [network_note] if network_note else []
+    chosen = chosen_network(network, size_px=recipe.data.size_px, weights=weights)
+    network = chosen.name
+    open_network(network, weights=weights, device="cpu")  # refused before hours are spent
+    notes = [chosen.note] if chosen.note else []
 
     crop_set, prepared = crops_of(open_source(source), out / "crops", recipe.data, workers=workers)
     answer = "training ends after this step, and images.zip comes from what it has learned"
@@ -182,23 +183,3 @@ def _generated(out: Path, *, count: int, seed: int, truncation: float, device: s
     say(report.summary())
     write_json(record_path, {"key": key, "zip": sha256_of(zip_path), "report": report.to_json()})
     return {**report.to_json(), "reused": False}
-
-
-def _chosen_network(network: str, weights: Path | None, *, size_px: int) -> tuple[str, str | None]:
-    """Return the network to score with, opened once before hours are spent, and a note on the choice."""
-    if network == "auto" and weights is None:
-        if size_px != COMPETITION_PX:
-            return "stand-in", (
-                f"the competition's network takes {COMPETITION_PX} px, not {size_px}: scored by the "
-                "stand-in, whose figure is not Kaggle's"
-            )
-        try:
-            find_weights("public")
-        except DogsganError:
-            return "stand-in", (
-                "no weights of the competition's network here: scored by the stand-in, whose figure is not "
-                "Kaggle's; `dogsgan weights public` fetches them"
-            )
-    name = "public" if network == "auto" else network
-    open_network(name, weights=weights, device="cpu")
-    return name, None

@@ -106,10 +106,11 @@ def test_an_interrupt_still_gives_a_valid_zip_unscored(source, tmp_path, monkeyp
     assert "not scored" in report.summary()
 
 
-def test_without_the_competition_s_weights_the_stand_in_says_so(source, tmp_path, monkeypatch):
+def test_without_the_competition_s_weights_another_network_says_so(source, tmp_path, monkeypatch):
     monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "empty"))
     report = run(source, tmp_path / "out", network="auto")
-    assert report.score.network == "stand-in"
+    assert report.score.network == "efficientnet-lite0"
+    assert "NOT the competition's score" in report.summary()
     assert any("not Kaggle's" in note for note in report.notes)
 
 

@@ -28,12 +28,13 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import write_text
 from dogsgan.progress import say
 from dogsgan.scoring.features import Side, features_of
-from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork, open_network
+from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork
 from dogsgan.scoring.pictures import PictureStream
 from dogsgan.scoring.scorer import (
     Score,
     generated_side_of,
     generated_size,
+    opened_for,
     real_side_of,
     score,
     score_sides,
@@ -54,7 +55,7 @@ def audit(
     real: Path,
     *,
     out: Path | None = None,
-    network: str = "public",
+    network: str = "auto",
     weights: Path | None = None,
     held_out: Path | None = None,
     allow: Path | None = None,
@@ -67,7 +68,7 @@ def audit(
 ) -> Audit:
     """Find which generated pictures (zip, folder or prepared set) copy training pictures (any source).
 
-    `network` and `weights` are as for `open_network`: its features decide the neighbours and the whole-set
+    `network` and `weights` are as for `score`: the network's features decide the neighbours and the whole-set
     statistics; the search in pixels needs none. `held_out` is a source of real pictures that were not trained
     on, for the data-copying test. `allow` is a file with the names of accepted pictures, one a line. Of the
     pictures flagged, a share of at most `false_discovery_rate` is honest, on average. `neighbours` of each
@@ -85,7 +86,6 @@ def audit(
         raise DogsganError(f"a false discovery rate of {false_discovery_rate:g} is not between 0 and 1")
     allowed = read_allowed(allow) if allow is not None else frozenset()
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-    opened = open_network(network, weights=weights, device=device, cache_dir=cache_dir)
     inputs = _Inputs(
         Path(generated),
         Path(real),
@@ -93,6 +93,7 @@ def audit(
         open_source(Path(real)),
         open_source(Path(held_out)) if held_out is not None else None,
     )
+    opened, notes = opened_for(inputs.generated, network, weights=weights, device=device, cache_dir=cache_dir)
     size_px = _checked_size(inputs, opened)
     if out is not None:
         write_text(Path(out) / _WORK / "README.txt", _WORK_NOTE)
@@ -135,7 +136,7 @@ def audit(
         findings, unknown = apply_allowed(
             case.findings(), allowed, names=[image.name for image in inputs.generated.images]
         )
-        own_score = score_sides(generated_side, real_side, opened, warnings=warnings)
+        own_score = score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings])
         scores = (own_score, *_other_scores(opened, inputs, device, cache_dir, size_px))
         result = Audit(
             generated_path=inputs.generated_path,

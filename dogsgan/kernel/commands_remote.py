@@ -44,7 +44,7 @@ def add_remote_commands(commands: Any) -> None:
         metavar="SOURCE",
         help="score against these training pictures, or .npz statistics",
     )
-    add_network(output, default="public")
+    add_network(output, default="auto")
     add_device(output)
     output.add_argument("--count", type=positive, default=10_000, help="pictures the zip has to hold (10000)")
     _add_dry_run(output)

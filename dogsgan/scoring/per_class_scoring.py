@@ -7,7 +7,6 @@ import numpy as np
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.scoring.features import Side
-from dogsgan.scoring.networks import open_network
 from dogsgan.scoring.per_class_figures import class_figures
 from dogsgan.scoring.per_class_files import write_per_class
 from dogsgan.scoring.per_class_labels import (
@@ -19,7 +18,7 @@ from dogsgan.scoring.per_class_labels import (
 )
 from dogsgan.scoring.per_class_result import PerClassScore, correlations_with_real
 from dogsgan.scoring.precision_recall import NEIGHBOURS
-from dogsgan.scoring.scorer import check_statistics_name, score_sides, sides_of
+from dogsgan.scoring.scorer import check_statistics_name, opened_for, score_sides, sides_of
 from dogsgan.scoring.stored import is_statistics_file, save_statistics
 
 
@@ -29,7 +28,7 @@ def per_class(
     *,
     labels: Path | None = None,
     out: Path | None = None,
-    network: str = "public",
+    network: str = "auto",
     weights: Path | None = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -56,7 +55,7 @@ def per_class(
     check_statistics_name(save_stats)
     sources = open_source(Path(generated)), open_source(Path(real))
     classes = matched_classes(generated_classes(sources[0], labels), real_classes(sources[1]))
-    opened = open_network(network, weights=weights, device=device, cache_dir=cache_dir)
+    opened, notes = opened_for(sources[0], network, weights=weights, device=device, cache_dir=cache_dir)
     generated_side, real_side, warnings = sides_of(
         *sources, opened, batch_size=batch_size, cache_dir=cache_dir
     )
@@ -68,7 +67,7 @@ def per_class(
         _features(generated_side), classes[0], _features(real_side), real_kept, neighbours=neighbours
     )
     result = PerClassScore(
-        score=score_sides(generated_side, real_side, opened, warnings=warnings),
+        score=score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings]),
         classes=figures,
         correlations=correlations_with_real(figures),
         equal_counts=equal_counts,

@@ -10,12 +10,13 @@ import torch
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.progress import say
+from dogsgan.scoring.choice import AUTO, chosen_network
 from dogsgan.scoring.features import Side, features_of_batches
 from dogsgan.scoring.formula import mifid
 from dogsgan.scoring.frechet import frechet_distance_between, small_sample_bias
 from dogsgan.scoring.leaderboard import SUBMISSIONS, percentile_2019
 from dogsgan.scoring.memorization import memorization_distance
-from dogsgan.scoring.networks import FeatureNetwork, open_network
+from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork, open_network
 from dogsgan.scoring.pictures import PictureStream, size_of_first
 from dogsgan.scoring.statistics import statistics_of
 from dogsgan.scoring.stored import (
@@ -110,7 +111,7 @@ def score(
     generated: Path,
     real: Path,
     *,
-    network: str = "public",
+    network: str = "auto",
     weights: Path | None = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -119,17 +120,19 @@ def score(
 ) -> Score:
     """Score generated pictures (zip, folder or prepared set) against real ones (or a statistics file).
 
-    `network` and `weights` are as for `open_network`. Features of the real side are kept in `cache_dir`, by
-    default the user's cache folder. `save_stats` names an `.npz` to write the real side's statistics to.
+    `network` and `weights` are as for `open_network`, or `auto`: see `chosen_network`. Features of the real
+    side are kept in `cache_dir`, by default the user's cache folder. `save_stats` names an `.npz` for the
+    real side's statistics.
 
     Raises:
         DogsganError: something is missing, unreadable, of the wrong size, or gives NaN.
     """
     check_statistics_name(save_stats)
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-    opened = open_network(network, weights=weights, device=device, cache_dir=cache_dir)
+    generated_source = open_source(Path(generated))
+    opened, notes = opened_for(generated_source, network, weights=weights, device=device, cache_dir=cache_dir)
     generated_side, real_side, warnings = sides_of(
-        open_source(Path(generated)),
+        generated_source,
         load_statistics(Path(real), dimension=opened.dimension, network=opened.name)
         if is_statistics_file(Path(real))
         else open_source(Path(real)),
@@ -139,7 +142,26 @@ def score(
     )
     if save_stats is not None:
         save_statistics(Path(save_stats), real_side)
-    return score_sides(generated_side, real_side, opened, warnings=warnings)
+    return score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings])
+
+
+def opened_for(
+    generated: Source,
+    network: str,
+    *,
+    weights: Path | None = None,
+    device: str = "auto",
+    cache_dir: Path | None = None,
+) -> tuple[FeatureNetwork, list[str]]:
+    """Return the network for generated pictures, opened, and notes on the choice; see `chosen_network`.
+
+    Raises:
+        DogsganError: as `size_of_first` and `open_network`.
+    """
+    size_px = COMPETITION_PX if network != AUTO or not generated.images else size_of_first(generated)
+    chosen = chosen_network(network, size_px=size_px, weights=weights, cache_dir=cache_dir)
+    opened = open_network(chosen.name, weights=weights, device=device, cache_dir=cache_dir)
+    return opened, [chosen.note] if chosen.note else []
 
 
 def check_statistics_name(path: Path | None) -> None:

@@ -26,7 +26,7 @@ class TimmRecipe:
     std: tuple[float, ...]
     """Divides what is left, per channel."""
     resize: str
-    """`bilinear` (centres aligned, antialiased when shrinking) or `tf1` (TensorFlow 1's)."""
+    """`bilinear` or `bicubic` (centres aligned, antialiased when shrinking), or `tf1` (TensorFlow 1's)."""
     pad_type: str | None = None
     """`same` for networks trained in TensorFlow; None: the library's default."""
 
@@ -35,6 +35,8 @@ class TimmRecipe:
         padding = f", pad_type={self.pad_type}" if self.pad_type is not None else ""
         return f"timm's {self.model} at {self.input_px} px{padding}"
 
+
+IMAGENET_CLASSES = 1000
 
 PRIVATE_RECIPE = TimmRecipe(model="nasnetalarge", input_px=331, mean=(0.5,) * 3, std=(0.5,) * 3, resize="tf1")
 """NASNet-A Large as the competition's private side fed it: x/255 − 0.5, times 2, at 331 px.
@@ -80,14 +82,26 @@ def _with_option(recipe: TimmRecipe, option: str) -> TimmRecipe:
     key, _, value = option.partition("=")
     if key == "px" and value.isdecimal() and 16 <= int(value) <= 2048:
         return dataclasses.replace(recipe, input_px=int(value))
-    if key == "resize" and value in ("bilinear", "tf1"):
+    if key == "resize" and value in ("bilinear", "bicubic", "tf1"):
         return dataclasses.replace(recipe, resize=value)
     if key == "pad_type" and value in ("", "same"):
         return dataclasses.replace(recipe, pad_type=value)
     raise DogsganError(
         f"timm:{recipe.model}: cannot use the option {option!r}; "
-        "options are px=16..2048, resize=bilinear or tf1, pad_type=same or empty"
+        "options are px=16..2048, resize=bilinear, bicubic or tf1, pad_type=same or empty"
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A network's last layer, from its features to a value per class of ImageNet (logits)."""
+
+    weight: torch.Tensor  # C×D
+    bias: torch.Tensor  # C
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the logits, N×C, of features N×D."""
+        return functional.linear(features, self.weight, self.bias)
 
 
 class TimmFeatures(nn.Module):
@@ -103,6 +117,7 @@ class TimmFeatures(nn.Module):
         _load(self.model, state, f"timm:{recipe.model}", origin)
         self.model.eval().requires_grad_(False)
         self.dimension = _feature_count(self.model)
+        self.classifier = _classifier(self.model, state, dimension=self.dimension)
         self.register_buffer("mean", torch.tensor(recipe.mean).view(1, -1, 1, 1) * 255.0)
         self.register_buffer("std", torch.tensor(recipe.std).view(1, -1, 1, 1) * 255.0)
 
@@ -112,10 +127,21 @@ class TimmFeatures(nn.Module):
         if self.recipe.resize == "tf1":
             x = tf1_resize_batch(pictures, size)
         else:
-            x = functional.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
+            x = functional.interpolate(pictures, (size, size), mode=self.recipe.resize, antialias=True)
         x = ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         features: torch.Tensor = self.model(x)
         return features
+
+
+def _classifier(model: Any, state: Mapping[str, torch.Tensor], *, dimension: int) -> Classifier | None:
+    """Return the linear layer for ImageNet's 1,000 classes that `state` holds, or None without one."""
+    name = model.pretrained_cfg.get("classifier")
+    if not isinstance(name, str):  # a pair of heads, or none
+        return None
+    weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
+    if weight is None or bias is None or tuple(weight.shape) != (IMAGENET_CLASSES, dimension):
+        return None
+    return Classifier(weight.detach().float(), bias.detach().float())
 
 
 def _feature_count(model: Any) -> int:

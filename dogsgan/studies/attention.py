@@ -11,6 +11,7 @@ from dogsgan.data.cropset import CropSet
 from dogsgan.data.sources import open_source
 from dogsgan.models import outline_networks, parameter_count
 from dogsgan.progress import say
+from dogsgan.scoring.choice import chosen_network
 from dogsgan.scoring.networks import open_network
 from dogsgan.stages import crops_of, recipe_of_set
 from dogsgan.studies.attention_table import NAME, Plan, write_study
@@ -84,7 +85,8 @@ def study_attention(
     variants, left_out = choose_variants(base, attention, spectral_norm)
     for line in left_out:
         say(line)
-    opened = open_network(network, weights=weights, device=device)
+    chosen = chosen_network(network, size_px=base.data.size_px, weights=weights)
+    opened = open_network(chosen.name, weights=weights, device=device)
     crop_set, fixed = _crops(source, out, base, images=images)
     asked, base = base, recipe_of_set(base, crop_set)
     judge = Judge(

@@ -66,7 +66,7 @@ def fetch_output(
     out: Path,
     *,
     real: Path | None = None,
-    network: str = "public",
+    network: str = "auto",
     weights: Path | None = None,
     device: str = "auto",
     count: int = 10_000,

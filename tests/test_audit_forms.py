@@ -34,10 +34,11 @@ def test_every_form_of_the_competitions_pictures(shared_data: Path, tmp_path: Pa
     assert counts[1] >= counts[2] > 300, "context squares that are no other rectangle again"
     assert (np.diff(views.picture_index) >= 0).all()
     square = prepare(source, tmp_path / "set", size_px=32, policy="square").crop_set
-    ours = {bytes(view) for view in views.pictures[views.form == 1]}
-    whole = {bytes(view) for view in views.pictures[views.form == 0]}
-    same = [bytes(np.asarray(crop)) in ours | whole for crop in square.pictures]
-    assert np.mean(same) > 0.6, "the same crops as prepare, but where a JPEG was decoded at another scale"
+    ours = views.pictures[views.form <= 1].astype(np.float32).reshape(-1, 32 * 32 * 3)  # whole ones too
+    crops = np.asarray(square.pictures[::10]).reshape(-1, 32 * 32 * 3)
+    apart = [np.abs(ours - crop).mean(axis=1).min() for crop in crops]
+    assert np.mean(apart) < 2.5, "the same crops as prepare, but for how JPEGs are decoded: whole, fast DCT"
+    assert np.max(apart) < 8
 
 
 def test_pictures_without_boxes_are_whole_or_cut_in_the_middle(tmp_path: Path) -> None:

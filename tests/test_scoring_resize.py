@@ -58,3 +58,12 @@ def test_shrinking_averages_nothing() -> None:
     """A checkerboard halved keeps one of its two colours: the resize is not antialiased."""
     board = (np.indices((8, 8)).sum(axis=0) % 2 * 255).astype(np.uint8)[:, :, None].repeat(3, axis=2)
     assert set(np.unique(tf1_resize(board, 4))) == {0.0}
+
+
+@pytest.mark.parametrize(("height", "width", "size"), SIZES)
+def test_a_batch_is_bit_for_bit_what_each_picture_is(height: int, width: int, size: int) -> None:
+    """TensorFlow rounds after the difference, the product and the sum; `torch.lerp` does not."""
+    pictures = np.random.RandomState(2).randint(0, 256, (2, height, width, 3)).astype(np.uint8)
+    batch = tf1_resize_batch(torch.from_numpy(pictures).permute(0, 3, 1, 2).float(), size)
+    expected = np.stack([tf1_resize(picture, size) for picture in pictures])
+    np.testing.assert_array_equal(batch.permute(0, 2, 3, 1).numpy(), expected)

@@ -226,11 +226,20 @@ def _sides(
     def extracted() -> dict[str, np.ndarray]:
         side, noted = generated_side_of(inputs.generated, network, size_px=size_px)
         assert side.features is not None
-        return {"features": side.features, "warnings": np.array(noted, dtype=str)}
+        return {
+            "features": side.features,
+            "warnings": np.array(noted, dtype=str),
+            "jpegs_by_pillow": np.array(side.jpegs_by_pillow),
+        }
 
     kept = workspace.stage("generated-features", extracted)
     features, warnings = kept["features"], kept["warnings"].tolist()
-    generated = Side(statistics_of(features), features, inputs.generated.description)
+    generated = Side(
+        statistics_of(features),
+        features,
+        inputs.generated.description,
+        jpegs_by_pillow=int(kept["jpegs_by_pillow"]),
+    )
     real, noted = real_side_of(inputs.real, network, size_px=size_px, cache_dir=cache_dir)
     return generated, real, warnings + noted
 

@@ -19,11 +19,12 @@ from dogsgan.data.sources import Source, SourceImage
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, write_json
 from dogsgan.progress import progress_bar
+from dogsgan.scoring.decoding import DECODERS, open_decoded_here
 
 FORMS = ("whole", "square", "context", "center")
 CROP = "crop"
 """The one form of a prepared set's pictures."""
-VERSION = 1  # to be raised when the same source gives other views
+VERSION = 2  # to be raised when the same decoded pictures give other views
 _PICTURES_AT_ONCE = 512
 _ARRAY, _TABLE = "views.u8", "views.json"
 
@@ -73,7 +74,8 @@ def training_views(source: Source, *, size_px: int, folder: Path) -> TrainingVie
 
 
 def _identity(source: Source, size_px: int) -> str:
-    return hashlib.sha256(f"{VERSION}\n{FORMS}\n{size_px}\n{source.fingerprint()}".encode()).hexdigest()
+    decisive = (VERSION, DECODERS, FORMS, size_px, source.fingerprint())
+    return hashlib.sha256("\n".join(map(str, decisive)).encode()).hexdigest()
 
 
 def _write(source: Source, size_px: int, folder: Path) -> None:
@@ -131,7 +133,8 @@ def _views_of(source: Source, image: SourceImage, size_px: int) -> list[tuple[np
     if source.crop_set is not None:
         [(view, _)] = cut_policies(source, image, ("whole",), size_px=size_px)
         return [(view, CROP)]
-    return [(view, origin.policy) for view, origin in cut_policies(source, image, FORMS, size_px=size_px)]
+    cut = cut_policies(source, image, FORMS, size_px=size_px, opener=open_decoded_here)
+    return [(view, origin.policy) for view, origin in cut]
 
 
 def _read(source: Source, folder: Path, size_px: int, identity: str) -> TrainingViews:

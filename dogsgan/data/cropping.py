@@ -1,6 +1,7 @@
 """One picture to its crops: which boxes count, what is cut out, and the one resampling step."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,16 +54,22 @@ def crop_image(source: Source, image: SourceImage, settings: CropSettings) -> Cr
 
 
 def cut_policies(
-    source: Source, image: SourceImage, policies: tuple[str, ...], *, size_px: int
+    source: Source,
+    image: SourceImage,
+    policies: tuple[str, ...],
+    *,
+    size_px: int,
+    opener: Callable[[bytes, str], OpenPicture] = open_picture,
 ) -> list[tuple[np.ndarray, Origin]]:
     """Cut one picture by several policies at once, decoded once: every crop, H×W×3 uint8, that differs.
 
     A policy that needs a box gives nothing where the picture has none; of equal rectangles the first is kept.
+    `opener` reads a picture's header from its bytes and name.
 
     Raises:
         DogsganError: the picture cannot be read.
     """
-    picture = open_picture(source.read(image), image.name)
+    picture = opener(source.read(image), image.name)
     plan: dict[Rectangle, Origin] = {}
     for name in policies:
         if needs_box(name) and not image.boxes:

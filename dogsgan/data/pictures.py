@@ -76,10 +76,7 @@ class OpenPicture:
                 drafted = self._image.draft(None, min_size)
                 if drafted is not None:
                     reduction = round(self.size[0] / drafted[1][2])
-            rgb = _as_rgb(self._image)
-            if self.orientation != _UPRIGHT:
-                rgb = rgb.transpose(_TURNS[self.orientation])
-            return rgb, reduction
+            return turned_upright(_as_rgb(self._image), self.orientation), reduction
         except Exception as error:  # decoders of hostile content raise anything
             raise _undecodable(self.name, error) from error
 
@@ -104,6 +101,11 @@ def open_picture(content: bytes, name: str) -> OpenPicture:
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(name)
     return OpenPicture(name=name, stored_size=image.size, orientation=orientation, _image=image)
+
+
+def turned_upright(picture: Image.Image, orientation: int) -> Image.Image:
+    """Return a picture as EXIF's `orientation`, 1..8, says that it is to be seen."""
+    return picture if orientation == _UPRIGHT else picture.transpose(_TURNS[orientation])
 
 
 def decode_picture(content: bytes, name: str, *, min_size: tuple[int, int] | None = None) -> Image.Image:

@@ -22,6 +22,10 @@ class Side:
     features: np.ndarray | None
     """N×D float32; None where only statistics are known."""
     description: str
+    rows: np.ndarray | None = None
+    """N int64: which pictures of the source have features, by their place in it; None where not known."""
+    jpegs_by_pillow: int = 0
+    """How many JPEGs among them were decoded by Pillow; see `scoring.decoding`."""
 
     @property
     def count(self) -> int | None:

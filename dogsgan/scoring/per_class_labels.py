@@ -6,8 +6,6 @@ from pathlib import Path
 
 from dogsgan.data.sources import Source, breed_name
 from dogsgan.errors import DogsganError
-from dogsgan.scoring.networks import COMPETITION_PX
-from dogsgan.scoring.pictures import PictureStream
 from dogsgan.submission.labels import read_labels
 
 _NAMES_SHOWN = 3
@@ -94,28 +92,6 @@ def _known_as(name: str, known: dict[str, str]) -> str:
         if candidate in known:
             return known[candidate]
     return name
-
-
-def readable_images(source: Source, count: int | None) -> list[int]:
-    """Return which pictures of a real side its `count` rows of features stand for, as indices.
-
-    Unreadable pictures were left out, and cached features do not say which: where some are missing, all are
-    opened again.
-
-    Raises:
-        DogsganError: not as many can be read as there are rows.
-    """
-    if count == len(source.images):
-        return list(range(count))
-    stream = PictureStream(source, COMPETITION_PX, resize=True, skip_unreadable=True)  # any size would do
-    readable = {name for _, names in stream.batches(256) for name in names}
-    kept = [index for index, image in enumerate(source.images) if image.name in readable]
-    if len(kept) != count:
-        raise DogsganError(
-            f"{len(kept):,} pictures in {source.path} can be read and {count or 0:,} have features: they "
-            "changed while they were looked at, run the command again"
-        )
-    return kept
 
 
 def listed(names: Iterable[str | None]) -> str:

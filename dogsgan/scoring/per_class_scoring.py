@@ -13,7 +13,6 @@ from dogsgan.scoring.per_class_labels import (
     generated_classes,
     listed,
     matched_classes,
-    readable_images,
     real_classes,
 )
 from dogsgan.scoring.per_class_result import PerClassScore, correlations_with_real
@@ -61,8 +60,8 @@ def per_class(
     )
     if save_stats is not None:
         save_statistics(Path(save_stats), real_side)
-    kept = readable_images(sources[1], real_side.count)
-    real_kept = [classes[1][index] for index in kept]
+    assert real_side.rows is not None  # of pictures, not of a statistics file
+    real_kept = [classes[1][row] for row in real_side.rows]
     figures, equal_counts = class_figures(
         _features(generated_side), classes[0], _features(real_side), real_kept, neighbours=neighbours
     )

@@ -5,16 +5,22 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from dogsgan.cores import usable_cores
 from dogsgan.data.borders import add_border
-from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import Source, SourceImage
 from dogsgan.errors import DogsganError
+from dogsgan.scoring.decoding import DECODERS, decode
 from dogsgan.scoring.resize import tf1_resize
+
+VERSION = 2
+"""To be raised when the same decoded picture reaches a network as other pixels: border, resize."""
+
+PIXELS = f"{DECODERS}, pixels {VERSION}"
+"""What decides the pixels that a network is given, beside the pictures' bytes and the size asked for."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -33,6 +39,10 @@ class PictureStream:
     """One line for each picture left out so far."""
     not_png: int = 0
     """How many pictures so far were in another format than PNG."""
+    jpegs_by_pillow: int = 0
+    """How many JPEGs so far were decoded by Pillow, as the competition's decoder cannot read them."""
+    rows: list[int] = field(default_factory=list)
+    """Which pictures of the source were yielded so far, by their place in it."""
 
     def __len__(self) -> int:
         """Return how many pictures there are, readable or not."""
@@ -46,38 +56,41 @@ class PictureStream:
         """
         pictures: list[np.ndarray] = []
         names: list[str] = []
-        for name, picture in self._pictures():
+        for row, picture in self._pictures():
+            self.rows.append(row)
             pictures.append(picture)
-            names.append(name)
+            names.append(self.source.images[row].name)
             if len(pictures) == batch_size:
                 yield np.stack(pictures), names
                 pictures, names = [], []
         if pictures:
             yield np.stack(pictures), names
 
-    def _pictures(self) -> Iterator[tuple[str, np.ndarray]]:
+    def _pictures(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield each picture after its place in the source."""
         if self.source.crop_set is not None:
             crops = self.source.crop_set.pictures
-            for image in self.source.images:
-                yield image.name, self._fitted(np.asarray(crops[int(image.member)]), image.name)
+            for row, image in enumerate(self.source.images):
+                yield row, self._fitted(np.asarray(crops[int(image.member)]), image.name)
             return
-        for image, result in _in_threads(self._load, self.source.images):
+        for row, result in enumerate(_in_threads(self._load, self.source.images)):
             if isinstance(result, DogsganError):
                 if not self.skip_unreadable:
                     raise result
                 self.unreadable.append(str(result))
                 continue
-            picture, is_png = result
-            self.not_png += not is_png
-            yield image.name, picture
+            self.not_png += not result.is_png
+            self.jpegs_by_pillow += result.by_pillow
+            yield row, result.picture
 
-    def _load(self, image: SourceImage) -> tuple[np.ndarray, bool] | DogsganError:
+    def _load(self, image: SourceImage) -> "_Loaded":
         try:
             content = self.source.read(image)
-            picture = np.asarray(decode_picture(content, image.name))
+            decoded = decode(content, image.name)
         except DogsganError as error:
             return error
-        return self._fitted(picture, image.name), content.startswith(_PNG_SIGNATURE)
+        picture = self._fitted(decoded.pixels, image.name)
+        return _Picture(picture, content.startswith(_PNG_SIGNATURE), decoded.by_pillow)
 
     def _fitted(self, picture: np.ndarray, name: str) -> np.ndarray:
         height, width = picture.shape[:2]
@@ -102,7 +115,7 @@ def size_of_first(source: Source) -> int:
     if source.crop_set is not None:
         return source.crop_set.size_px
     image = source.images[0]
-    width, height = decode_picture(source.read(image), image.name).size
+    height, width = decode(source.read(image), image.name).pixels.shape[:2]
     if width != height:
         raise DogsganError(
             f"picture {image.name} in {source.path} is {width}×{height} px: generated pictures must be square"
@@ -110,24 +123,29 @@ def size_of_first(source: Source) -> int:
     return width
 
 
-_Loaded: TypeAlias = tuple[np.ndarray, bool] | DogsganError
+class _Picture(NamedTuple):
+    """A picture that was read, S×S×3, and what its file was."""
+
+    picture: np.ndarray
+    is_png: bool
+    by_pillow: bool
 
 
-def _in_threads(
-    load: Callable[[SourceImage], _Loaded], images: list[SourceImage]
-) -> Iterator[tuple[SourceImage, _Loaded]]:
-    """Yield each image with what `load` made of it, in order, while threads work a few dozen ahead."""
+_Loaded: TypeAlias = _Picture | DogsganError
+
+
+def _in_threads(load: Callable[[SourceImage], _Loaded], images: list[SourceImage]) -> Iterator[_Loaded]:
+    """Yield what `load` made of each image, in order, while threads work a few dozen ahead."""
     workers = min(8, usable_cores())
-    waiting: deque[tuple[SourceImage, Future[_Loaded]]] = deque()
+    waiting: deque[Future[_Loaded]] = deque()
     remaining = iter(images)
     with ThreadPoolExecutor(workers) as pool:
         try:
             for image in itertools.islice(remaining, 64 * workers):
-                waiting.append((image, pool.submit(load, image)))
+                waiting.append(pool.submit(load, image))
             while waiting:
-                image, future = waiting.popleft()
-                yield image, future.result()
+                yield waiting.popleft().result()
                 for following in itertools.islice(remaining, 1):
-                    waiting.append((following, pool.submit(load, following)))
+                    waiting.append(pool.submit(load, following))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

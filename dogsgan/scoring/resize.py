@@ -41,11 +41,19 @@ def _mix(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def tf1_resize_batch(pictures: torch.Tensor, size_px: int) -> torch.Tensor:
-    """Return float32 pictures, N×C×H×W, resized to N×C×size×size; same arithmetic as `tf1_resize`."""
+    """Return float32 pictures, N×C×H×W, resized to N×C×size×size: bit for bit `tf1_resize`."""
     height, width = pictures.shape[2:]
     if (height, width) == (size_px, size_px):
         return pictures
     top, bottom, down = (torch.from_numpy(value).to(pictures.device) for value in _taps(height, size_px))
     left, right, across = (torch.from_numpy(value).to(pictures.device) for value in _taps(width, size_px))
-    mixed = torch.lerp(pictures[:, :, :, left], pictures[:, :, :, right], across)  # N×C×H×size
-    return torch.lerp(mixed[:, :, top], mixed[:, :, bottom], down[:, None])
+    mixed = _mix_batch(pictures[:, :, :, left], pictures[:, :, :, right], across)  # N×C×H×size
+    return _mix_batch(mixed[:, :, top], mixed[:, :, bottom], down[:, None])
+
+
+def _mix_batch(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return `a + (b − a) · weight`, rounded after each step as TensorFlow does; `b` is overwritten.
+
+    `torch.lerp` takes another formula where the weight is large, and the last digit differs.
+    """
+    return b.sub_(a).mul_(weight).add_(a)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from dogsgan.data.sources import Source, open_source
@@ -24,6 +25,7 @@ from dogsgan.scoring.stored import (
     is_statistics_file,
     load_cached,
     load_statistics,
+    save_cached,
     save_statistics,
 )
 from dogsgan.scoring.weights import default_cache_dir
@@ -53,6 +55,8 @@ class Score:
     percentile_2019: float | None
     """The percentage of the submissions of 2019 that did not memorise with a worse score."""
     warnings: tuple[str, ...]
+    jpegs_by_pillow: int = 0
+    """How many JPEGs of both sides the competition's decoder could not read, so that Pillow decoded them."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the score as plain values."""
@@ -67,6 +71,7 @@ class Score:
             "generated": self.generated,
             "real": self.real,
             "percentile_2019": self.percentile_2019,
+            "jpegs_by_pillow": self.jpegs_by_pillow,
             "note": self.note(),
             "warnings": list(self.warnings),
         }
@@ -85,6 +90,11 @@ class Score:
             f"  {self.generated:,} generated against {real} real pictures, seen by {self.description}",
             f"  {self.note()}",
         ]
+        if self.jpegs_by_pillow:
+            lines.append(
+                f"  {self.jpegs_by_pillow:,} JPEG(s) that the competition's decoder cannot read (CMYK?) were "
+                "decoded by Pillow"
+            )
         if self.percentile_2019 is not None:
             lines.append(
                 f"  better than {self.percentile_2019:g}% of the {SUBMISSIONS} submissions of 2019 "
@@ -236,6 +246,7 @@ def score_sides(
         if comparable and score_value is not None
         else None,
         warnings=tuple(notes),
+        jpegs_by_pillow=generated.jpegs_by_pillow + real.jpegs_by_pillow,
     )
 
 
@@ -282,9 +293,18 @@ def generated_side_of(
         warnings.append(
             f"{stream.not_png:,} generated pictures are not PNG: the competition refuses such a file"
         )
+    return _side(features, stream), warnings
+
+
+def _side(features: np.ndarray, stream: PictureStream) -> Side:
+    """Return the side that a stream's features make."""
     return Side(
-        statistics=statistics_of(features), features=features, description=source.description
-    ), warnings
+        statistics=statistics_of(features),
+        features=features,
+        description=stream.source.description,
+        rows=np.array(stream.rows, dtype=np.int64),
+        jpegs_by_pillow=stream.jpegs_by_pillow,
+    )
 
 
 def real_side_of(
@@ -330,12 +350,12 @@ def _extracted_real_side(
         say(f"left out: {line}")
     if len(features) < 2:
         raise DogsganError(f"{source.path} has {len(features)} readable picture(s): a score needs at least 2")
-    return Side(statistics=statistics_of(features), features=features, description=source.description)
+    return _side(features, stream)
 
 
 def _keep(path: Path, side: Side) -> None:
     try:
-        save_statistics(path, side)
+        save_cached(path, side)
     except (DogsganError, OSError) as error:
         say(f"features of the real side are not cached: {error}")
 

@@ -12,6 +12,7 @@ from dogsgan.files import atomic_path
 from dogsgan.progress import say
 from dogsgan.scoring.features import Side
 from dogsgan.scoring.networks import FeatureNetwork
+from dogsgan.scoring.pictures import PIXELS
 from dogsgan.scoring.statistics import Statistics
 
 _MAX_FILE_BYTES = 4 * 2**30
@@ -28,16 +29,27 @@ def save_statistics(path: Path, side: Side) -> None:
         raise DogsganError(
             f"cannot write {path}: the real side has no features, so there is nothing new to save"
         )
-    statistics = side.statistics
+    mean, covariance = side.statistics.mean, side.statistics.covariance
+    _write(path, m=mean, s=covariance, features=side.features, mu=mean, sigma=covariance)
+
+
+def save_cached(path: Path, side: Side) -> None:
+    """Write a side to the cache, with all that `load_cached` gives back."""
+    assert side.features is not None
+    more = {} if side.rows is None else {"rows": side.rows}
+    _write(
+        path,
+        m=side.statistics.mean,
+        s=side.statistics.covariance,
+        features=side.features,
+        jpegs_by_pillow=np.int64(side.jpegs_by_pillow),
+        **more,
+    )
+
+
+def _write(path: Path, **arrays: np.ndarray | np.int64) -> None:
     with atomic_path(path) as partial, partial.open("wb") as file:
-        np.savez(
-            file,
-            m=statistics.mean,
-            s=statistics.covariance,
-            features=side.features,
-            mu=statistics.mean,
-            sigma=statistics.covariance,
-        )
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def load_statistics(path: Path, *, dimension: int, network: str) -> Side:
@@ -65,11 +77,13 @@ def load_statistics(path: Path, *, dimension: int, network: str) -> Side:
         ),
         features=features,
         description=f"a statistics file ({kind})",
+        rows=arrays.get("rows"),
+        jpegs_by_pillow=int(arrays.get("jpegs_by_pillow", 0)),
     )
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    wanted = ("m", "s", "mu", "sigma", "features")
+    wanted = ("m", "s", "mu", "sigma", "features", "rows", "jpegs_by_pillow")
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _MAX_FILE_BYTES:
@@ -113,9 +127,11 @@ def _check_shapes(
 def cache_path(cache_dir: Path, source: Source, network: FeatureNetwork, *, size_px: int) -> Path:
     """Return where the features of a real side are cached: the name is a hash over all that decides them.
 
-    That is the contents of every picture in order, the size they are resized to, the network and its weights.
+    That is the contents of every picture in order, how they are decoded, the size they are resized to and
+    how, the network and its weights.
     """
-    digest = hashlib.sha256(f"{network.identity} {size_px}{' bordered' * source.bordered}".encode())
+    bordered = " bordered" * source.bordered
+    digest = hashlib.sha256(f"{network.identity} {PIXELS} {size_px}{bordered}".encode())
     if source.crop_set is not None:
         digest.update(source.crop_set.fingerprint.encode())
     else:

@@ -9,6 +9,7 @@ from dogsgan.data.drawn_digits import draw_digits
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
+from dogsgan.files import holds
 from dogsgan.models import build_networks, on_device
 from dogsgan.pipeline import RunReport, run_pipeline
 from dogsgan.presets import preset
@@ -27,6 +28,7 @@ _LARGER_LR = 1e-3  # of generator and discriminator
 _EMA_HALFLIFE_IMAGES = 1_000
 
 
+@holds("out")
 def demo(
     out: Path,
     *,

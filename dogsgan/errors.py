@@ -1,5 +1,8 @@
 """The one exception that means "you can fix this": the command line shows it as one line and exits with 2."""
 
+import errno
+from pathlib import Path
+
 
 class DogsganError(Exception):
     """Say what is wrong, where, and what to do, in one line.
@@ -20,3 +23,54 @@ class DogsganError(Exception):
 def printable(text: str) -> str:
     """Return `text` with control characters, surrogates and the like escaped, as in `\\x1b`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+_TRY_AGAIN = "check the disk, then run the command again"
+_REMEDIES = {
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "its symbolic links go in a circle; remove them",
+    errno.EMFILE: "raise the limit with `ulimit -n`",
+    errno.ENFILE: "close other programs",
+    errno.EBUSY: "it is a mount point or in use; choose a folder inside it",
+    errno.EXDEV: "it is on another disk than the folder that holds it; choose a folder inside it",
+}
+
+
+def cannot_write(error: OSError, target: Path) -> DogsganError:
+    """Return what a file system's refusal to write `target` means, and what to do."""
+    if error.errno in _FULL:
+        return DogsganError(
+            f"the disk is full while writing {target}: free some space, then run the command again"
+        )
+    if error.errno in _FORBIDDEN:
+        return DogsganError(f"cannot write {target}: permission denied; choose a folder you may write to")
+    if error.errno in _IN_THE_WAY:
+        return DogsganError(
+            f"cannot write {target}: a file or folder of another kind is in the way; remove it"
+        )
+    if error.errno is None:  # NumPy's, after a write that the disk took only a part of
+        return DogsganError(
+            f"cannot write {target} ({error}): the disk is probably full; free some space, then run the "
+            "command again"
+        )
+    return DogsganError(f"cannot write {target} ({_reason(error)}): {_REMEDIES.get(error.errno, _TRY_AGAIN)}")
+
+
+def refused_by_system(error: OSError) -> str:
+    """Return the line for a file system's error of which only the error itself is known."""
+    names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    remedy = _REMEDIES.get(error.errno or 0, "")
+    if error.errno in _FULL or error.errno is None:
+        remedy = "free some space, then run the command again"
+    elif error.errno in _FORBIDDEN:
+        remedy = "check its permissions, or choose another place"
+    elif error.errno in (*_IN_THE_WAY, errno.ENOENT):
+        remedy = "check the path"
+    return f"cannot use {names or 'a file'} ({_reason(error)}): {remedy or _TRY_AGAIN}"
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__

@@ -1,17 +1,27 @@
 """The one place that writes files: each appears under its name only when it is complete."""
 
 import contextlib
-import errno
+import functools
 import hashlib
+import inspect
 import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from dogsgan.errors import DogsganError
+from dogsgan.errors import DogsganError, cannot_write, refused_by_system
+from dogsgan.locks import FileLock, NoLocksError, hold, try_lock
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_CUT = "~"  # ends a name that was cut
+_LONGEST_NAME_BYTES = 200  # of the 255 that file systems allow; the rest is for the ending
+_LEFTOVER = re.compile(r"(\.(.+)\.[0-9a-f]{8})\.(partial|old|lock)", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -19,65 +29,151 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write a file or a folder to; rename it to `target` on success.
 
     On any exception, a keyboard interrupt included, the partial file or folder is removed and `target` is as
-    it was.
-    A folder replaces an existing folder of that name.
+    it was. A folder replaces an existing folder of that name. Where `target` is a symbolic link, what it
+    points to is written, and the link stays. What killed processes left half-written beside it is removed.
 
     Raises:
-        DogsganError: the disk is full, or the folder cannot be written to.
+        DogsganError: the disk is full, the folder cannot be written to, or the file system has another error.
     """
     target = Path(target)
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    if "\0" in str(target):
+        raise DogsganError(f"cannot write {target}: a path holds no NUL; choose another")
+    place = _followed(target)
+    partial, lock = None, None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(error, target) from error
+        sweep(place.parent)
+        partial = place.with_name(f".{_short(place.name)}.{secrets.token_hex(4)}.partial")
+        lock = _marked(partial)
         yield partial
         if partial.is_dir():
-            _replace_folder(partial, target)
+            _replace_folder(partial, place)
         else:
-            with partial.open("rb") as file:
+            with partial.open("r+b") as file:  # Windows flushes no file that is open for reading
                 os.fsync(file.fileno())
-            partial.replace(target)
-    except OSError as error:
-        _remove(partial)
-        raise _explained(error, target) from error
-    except BaseException:
-        _remove(partial)
+            partial.replace(place)
+    except ConnectionError:  # a closed pipe, a lost server: none of the file system's
         raise
+    except OSError as error:
+        raise _explained(error, target, place.parent) from error
+    finally:
+        if partial is not None:
+            _remove(partial)
+        if lock is not None:
+            lock.release()
+
+
+@contextlib.contextmanager
+def working_folder(folder: Path, *, beside: bool = False) -> Iterator[None]:
+    """Let no other process write to a folder (see `locks.hold`), and remove what killed ones left in it."""
+    with hold(folder, beside=beside):
+        place = Path(os.path.realpath(folder))
+        sweep(place.parent if beside else place)
+        yield
+
+
+def holds(parameter: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator: a function works in the `working_folder` given to it as `parameter`, if any."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def holding(*args: P.args, **kwargs: P.kwargs) -> R:
+            folder = signature.bind(*args, **kwargs).arguments.get(parameter)
+            if folder is None:
+                return function(*args, **kwargs)
+            with working_folder(Path(folder)):
+                return function(*args, **kwargs)
+
+        return holding
+
+    return decorate
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder; what is being written stays.
+
+    A folder that was to be replaced comes back if the kill left nothing in its place.
+    """
+    with contextlib.suppress(OSError):
+        stems = {match[1]: match[2] for path in folder.iterdir() if (match := _LEFTOVER.fullmatch(path.name))}
+        for stem, name in stems.items():
+            with contextlib.suppress(OSError):
+                _sweep_one(folder / stem, folder / name)
+
+
+def _sweep_one(stem: Path, target: Path) -> None:
+    partial, old, mark = (stem.with_name(f"{stem.name}.{end}") for end in ("partial", "old", "lock"))
+    lock = try_lock(mark)
+    if lock is None:  # somebody writes it now
+        return
+    try:
+        if old.exists() and not target.exists():
+            if target.name.endswith(_CUT):
+                return  # its whole name is not known
+            old.rename(target)
+        _remove(old)
+        _remove(partial)
+    finally:
+        lock.release()
+
+
+def _followed(target: Path) -> Path:
+    """Return what a symbolic link points to in the end, there or not; any other path as it is."""
+    place = Path(os.path.realpath(target)) if target.is_symlink() else target
+    if place.is_symlink():
+        raise DogsganError(f"cannot write {target}: its symbolic links go in a circle; remove them")
+    return place
+
+
+def _marked(partial: Path) -> FileLock | None:
+    """Lock the file that tells other processes that `partial` is being written."""
+    try:
+        return try_lock(partial.with_suffix(".lock"))
+    except NoLocksError:
+        return None
+
+
+def _short(name: str) -> str:
+    """Return a file's name, cut where it would leave no room for an ending."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= _LONGEST_NAME_BYTES:
+        return name
+    return encoded[:_LONGEST_NAME_BYTES].decode(errors="ignore") + _CUT
 
 
 def _replace_folder(partial: Path, target: Path) -> None:
-    if target.is_dir():
-        old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
-        target.rename(old)
-        try:
-            partial.rename(target)
-        except BaseException:
-            old.rename(target)
-            raise
-        _remove(old)
-    else:
+    if not target.is_dir():
         partial.rename(target)
+        return
+    old = partial.with_suffix(".old")
+    target.rename(old)
+    try:
+        partial.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    _remove(old)
 
 
 def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
 
 
-def _explained(error: OSError, target: Path) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DogsganError(
-            f"the disk is full while writing {target}: free some space, then run the command again"
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return DogsganError(f"cannot write {target}: permission denied; choose a folder you may write to")
-    if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
-        return DogsganError(
-            f"cannot write {target}: a file or folder of another kind is in the way; remove it"
-        )
-    return error
+def _explained(error: OSError, target: Path, folder: Path) -> DogsganError:
+    """Return the line for an error while `target`, which lies in `folder`, is written."""
+    name = error.filename
+    inside = not isinstance(name, str) or Path(name) == folder or folder in Path(name).parents
+    # What is read meanwhile may fail, too.
+    return cannot_write(error, target) if inside else DogsganError(refused_by_system(error))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -87,8 +183,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` to `path` as UTF-8 in one step."""
-    write_bytes(path, content.encode())
+    """Write `content` to `path` as UTF-8 in one step; what is not Unicode, as in some names, as `\\udcff`."""
+    write_bytes(path, content.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -14,7 +14,7 @@ from dogsgan.config import Recipe
 from dogsgan.data.prepare import PrepareReport
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.files import read_json, sha256_of, write_json
+from dogsgan.files import holds, read_json, sha256_of, write_json
 from dogsgan.progress import say
 from dogsgan.scoring.choice import chosen_network
 from dogsgan.scoring.networks import open_network
@@ -61,6 +61,7 @@ class RunReport:
         return "\n".join([*parts, *self.notes, f"everything is in {self.out} ({self.seconds:.0f} s)"])
 
 
+@holds("out")
 def run_pipeline(
     source: Path,
     out: Path,

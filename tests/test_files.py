@@ -3,12 +3,14 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dogsgan.errors import DogsganError
-from dogsgan.files import atomic_path, read_json, sha256_of, write_bytes, write_json, write_text
+from dogsgan.files import atomic_path, read_json, sha256_of, sweep, write_bytes, write_json, write_text
 
 
 def fill(folder: Path, **files: str) -> Path:
@@ -114,9 +116,125 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     assert contents(tmp_path) == {}
 
 
-def test_other_errors_of_the_system_stay_what_they_are(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="Input/output"), atomic_path(tmp_path / "a"):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.EIO, "check the disk, then run the command again"),
+        (errno.ESTALE, "check the disk"),
+        (errno.EMFILE, "raise the limit with `ulimit -n`"),
+        (errno.EBUSY, "choose a folder inside it"),
+        (errno.ENAMETOOLONG, "choose a shorter name"),
+        (errno.ELOOP, "symbolic links go in a circle"),
+    ],
+)
+def test_every_error_of_the_system_has_its_line(code: int, remedy: str, tmp_path: Path) -> None:
+    line = rf"cannot write .*/a \({os.strerror(code)}\): .*{remedy}"
+    with pytest.raises(DogsganError, match=line), atomic_path(tmp_path / "a"):
+        raise OSError(code, os.strerror(code))
+
+
+def test_a_write_that_the_disk_took_a_part_of_is_explained(tmp_path: Path) -> None:
+    """NumPy's error has no number."""
+    line = r"cannot write .*/a \(1560 requested and 10 written\): the disk is probably full; free some space"
+    with pytest.raises(DogsganError, match=line), atomic_path(tmp_path / "a"):
+        raise OSError("1560 requested and 10 written")
+
+
+def test_what_cannot_be_read_meanwhile_is_not_said_to_be_unwritable(tmp_path: Path) -> None:
+    with pytest.raises(DogsganError, match=r"cannot use /elsewhere/b\.jpg"), atomic_path(tmp_path / "a"):
+        raise OSError(errno.EIO, "Input/output error", "/elsewhere/b.jpg")
+
+
+def test_a_lost_connection_is_no_error_of_the_file_system(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), atomic_path(tmp_path / "a"):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_link_stays_and_what_it_points_to_is_written(folder: bool, dangling: bool, tmp_path: Path) -> None:
+    disk, link = tmp_path / "disk", tmp_path / "out" / "link"
+    disk.mkdir()
+    link.parent.mkdir()
+    link.symlink_to("../disk/deeper/target")
+    if not dangling:
+        (disk / "deeper").mkdir()
+        if folder:
+            fill(disk / "deeper/target", old="old")
+        else:
+            (disk / "deeper/target").write_text("old")
+    with atomic_path(link) as partial:
+        assert partial.parent == disk / "deeper"
+        fill(partial, new="new") if folder else partial.write_text("new")
+    assert link.is_symlink()
+    assert contents(disk) == {f"deeper/target{'/new' if folder else ''}": "new"}
+    assert list(link.parent.iterdir()) == [link]
+
+
+def test_links_in_a_circle_are_explained(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(DogsganError, match=r"cannot write .*/a: its symbolic links go in a circle"):
+        write_text(tmp_path / "a", "x")
+
+
+def test_leftovers_of_killed_processes_are_swept_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    fill(tmp_path / ".set.0123abcd.partial", half="half")
+    fill(tmp_path / ".set.0123abce.old", old="old")
+    (tmp_path / ".a.zip.0123abcd.partial").write_text("half")
+    (tmp_path / ".a.zip.0123abcd.lock").write_text("")
+    (tmp_path / ".mine.partial").write_text("a person's")
+    fill(tmp_path / "set", there="there")
+    with atomic_path(tmp_path / "live") as partial:
+        partial.write_text("live")
+        write_text(tmp_path / "other", "other")
+    assert contents(tmp_path) == {
+        "live": "live",
+        "other": "other",
+        "set/there": "there",
+        ".mine.partial": "a person's",
+    }
+
+
+def test_a_folder_whose_replacement_was_killed_comes_back(tmp_path: Path) -> None:
+    fill(tmp_path / ".set.0123abcd.old", old="old")
+    fill(tmp_path / ".set.0123abcd.partial", new="new")
+    sweep(tmp_path)
+    assert contents(tmp_path) == {"set/old": "old"}
+
+
+def test_what_another_process_writes_is_not_swept(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from dogsgan.files import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as partial:\n"
+        "    partial.write_text('half'); print('ready', flush=True); sys.stdin.readline()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdin is not None
+        assert writer.stdout.readline() == "ready\n"
+        sweep(tmp_path)
+        assert [text for text in contents(tmp_path).values() if text] == ["half"]
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        writer.wait()
+    assert contents(tmp_path) != {}
+    sweep(tmp_path)
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("length", [244, 255])
+def test_a_name_may_be_as_long_as_the_file_system_allows(length: int, tmp_path: Path) -> None:
+    write_text(tmp_path / ("é" * (length // 2)), "x")
+    assert list(contents(tmp_path).values()) == ["x"]
+
+
+def test_text_with_names_that_are_not_utf8_is_written(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "caf\udce9, half \ud800")
+    assert (tmp_path / "a").read_bytes() == b"caf\\udce9, half \\ud800"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")

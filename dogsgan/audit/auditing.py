@@ -25,7 +25,7 @@ from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
 from dogsgan.audit.workspace import Workspace
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
-from dogsgan.files import write_text
+from dogsgan.files import holds, write_text
 from dogsgan.progress import say
 from dogsgan.scoring.features import Side, features_of
 from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork
@@ -50,6 +50,7 @@ _EXPLAINED = 0.9  # pixel similarity above which one training picture says it al
 _MOST_SEARCHED_TWICE = 3000
 
 
+@holds("out")
 def audit(
     generated: Path,
     real: Path,

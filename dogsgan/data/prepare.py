@@ -27,7 +27,7 @@ from dogsgan.data.cropset import (
 )
 from dogsgan.data.sources import Skipped, Source, SourceImage, breed_name, open_source
 from dogsgan.errors import DogsganError
-from dogsgan.files import read_json
+from dogsgan.files import read_json, working_folder
 from dogsgan.progress import progress_bar
 
 VERSION = 3  # to be raised when the same pictures and arguments give other bytes; a test notices it
@@ -118,16 +118,20 @@ def prepare(
         )
     out = Path(out)
     refuse_occupied(out)
-    opened = source if isinstance(source, Source) else open_source(source)
+    with working_folder(out, beside=True):
+        opened = source if isinstance(source, Source) else open_source(source)
+        return _prepared(opened, out, settings=settings, workers=workers or usable_cores())
+
+
+def _prepared(opened: Source, out: Path, *, settings: CropSettings, workers: int) -> PrepareReport:
+    """Return the set at `out` if it is the right one, else make it."""
     provenance = _provenance(opened, settings)
     previous = _reusable(out, provenance["key"])
     if previous is not None:
         return previous
     skipped = list(opened.skipped)
-    with crop_set_writer(out, size_px=size_px) as writer:
-        folders, images = _write_crops(
-            opened, writer, skipped, settings=settings, workers=workers or usable_cores()
-        )
+    with crop_set_writer(out, size_px=settings.size_px) as writer:
+        folders, images = _write_crops(opened, writer, skipped, settings=settings, workers=workers)
         if not folders:
             raise DogsganError(f"nothing to crop in {opened.path}: {_worst(skipped)}")
         classes = _class_order(opened, folders)

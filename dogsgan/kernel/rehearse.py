@@ -13,7 +13,7 @@ from dogsgan.config import Recipe
 from dogsgan.data.drawn_digits import draw_digits
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
-from dogsgan.files import read_json, write_bytes
+from dogsgan.files import holds, read_json, write_bytes
 from dogsgan.kernel.faults import fault_code
 from dogsgan.kernel.image import guard_code
 from dogsgan.kernel.inside.main import REPORT_FILE
@@ -103,6 +103,7 @@ class RehearsalReport:
         return "\n".join([*lines, "ready to push" if self.ok else "not ready"])
 
 
+@holds("out")
 def rehearse(
     kernel: Path,
     *,

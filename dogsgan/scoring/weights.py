@@ -127,11 +127,12 @@ def read_weights(path: Path) -> "dict[str, torch.Tensor]":
         DogsganError: it is neither, or holds anything but named tensors.
     """
     import torch
-    from safetensors.torch import load_file
+
+    from dogsgan.tensors import load_file
 
     try:
         if path.suffix == ".safetensors":
-            return dict(load_file(path))
+            return load_file(path)[0]
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises anything
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__

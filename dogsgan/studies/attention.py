@@ -9,6 +9,7 @@ from typing import Any
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.sources import open_source
+from dogsgan.files import holds
 from dogsgan.models import outline_networks, parameter_count
 from dogsgan.progress import say
 from dogsgan.scoring.choice import chosen_network
@@ -47,6 +48,7 @@ class AttentionReport:
         )
 
 
+@holds("out")
 def study_attention(
     source: Path,
     out: Path,

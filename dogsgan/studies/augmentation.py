@@ -16,6 +16,7 @@ from dogsgan.data.cropset import CropSet
 from dogsgan.data.sources import Source
 from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
+from dogsgan.files import holds
 from dogsgan.models import outline_networks
 from dogsgan.progress import say
 from dogsgan.stages import crops_of, recipe_of_set
@@ -66,6 +67,7 @@ def parse_sizes(text: str) -> tuple[int | None, ...]:
     return tuple(None if part == "all" else int(part) for part in parts)
 
 
+@holds("out")
 def study_augmentation(
     source: Path,
     out: Path,

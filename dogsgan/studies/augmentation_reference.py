@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, write_json
 from dogsgan.studies.classifier import Feed, Labelled, accuracy, build_classifier, train_classifier
+from dogsgan.tensors import load_file, save_file
 
 WEIGHTS_FILE = "reference.safetensors"
 RECORD_FILE = "reference.json"
@@ -40,7 +40,7 @@ def reference_classifier(
 def _opened(path: Path, train: Labelled, *, class_count: int) -> nn.Module:
     network = build_classifier(channels=train.pictures.shape[3], class_count=class_count, seed=0)
     try:
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(load_file(path)[0])
     except Exception as error:  # what a damaged file makes of it is anything
         raise DogsganError(f"{path} is damaged ({error}): remove it, it will be made again") from error
     return network.to(train.pictures.device).eval()

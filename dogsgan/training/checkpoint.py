@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, write_json
+from dogsgan.files import sweep as sweep_folder
+from dogsgan.tensors import load_file, save_file
 from dogsgan.training.state import TrainingState
 
 WEIGHTS, STATE = "weights.safetensors", "state.pt"
@@ -45,7 +46,7 @@ def save_checkpoint(state: TrainingState, run: Path) -> Path:
         torch.save(state.state_dict(), partial / STATE)
         _save_generator(partial / GENERATOR_FILE, state)
     for old in checkpoints(run)[: -state.recipe.training.keep_checkpoints]:
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)  # what stays is the oldest, and is tried again
     return folder
 
 
@@ -90,11 +91,7 @@ def publish_without_checkpoint(state: TrainingState, run: Path) -> None:
 def sweep(run: Path) -> None:
     """Remove what a killed process left half-written in a run."""
     for folder in (run, run / "checkpoints", run / "samples"):
-        for path in [*folder.glob(".*.partial"), *folder.glob(".*.old")]:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        sweep_folder(folder)
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -115,7 +112,7 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
     """
     remedy = "remove this checkpoint to go on from the one before"
     try:
-        weights = load_file(folder / WEIGHTS)
+        weights, _ = load_file(folder / WEIGHTS)
         for prefix, network in state.networks().items():
             own = {
                 name.removeprefix(f"{prefix}."): t
@@ -144,9 +141,7 @@ def read_generator_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DogsganError(f"no generator at {path}: train a run first, or name its folder")
     remedy = "name a run folder or the generator.safetensors of one"
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        weights, metadata = load_file(path)
         described = json.loads(metadata["dogsgan"])
         if not isinstance(described, dict) or not isinstance(described.get("class_names"), list):
             raise ValueError("its description is incomplete")

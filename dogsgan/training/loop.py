@@ -5,7 +5,7 @@ Under `torchrun` every process goes through it in step with the others (`distrib
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.device import fastest, is_out_of_memory
 from dogsgan.errors import DogsganError
+from dogsgan.locks import hold
 from dogsgan.progress import progress_bar, say
 from dogsgan.training import checkpoint
 from dogsgan.training.compiling import compile_networks
@@ -102,7 +103,11 @@ def train(
     deadline = Deadline(budget_s, started=started)
     begun = time.monotonic()
     answer = "training ends after this step, and the run is saved"
-    with listen_for_stop(answer, repeated_ends=processes() == 1) as wish, open_team(device) as team:
+    with (
+        listen_for_stop(answer, repeated_ends=processes() == 1) as wish,
+        open_team(device) as team,
+        _held(run, team),
+    ):
         state = _open_run(recipe, crop_set, run, resume=resume, team=team)
         if recipe.training.compile:
             compile_networks(state.generator, state.discriminator, device=state.device)
@@ -136,6 +141,25 @@ def train(
                 _plot(run)
     seconds = time.monotonic() - begun
     return TrainReport(run, state.images_seen, state.steps, stopped_by, seconds, state.rollbacks)
+
+
+@contextlib.contextmanager
+def _held(run: Path, team: Team) -> Iterator[None]:
+    """Have process 0 hold the run folder for all that train together.
+
+    Raises:
+        DogsganError: another training holds it; every process of this one is told.
+    """
+    with contextlib.ExitStack() as stack:
+        refusal = None
+        if team.leads:
+            try:
+                stack.enter_context(hold(run))
+            except DogsganError as error:
+                refusal = error
+        if team.from_leader(int(refusal is not None)):
+            raise refusal or DogsganError(f"{run} is in use or cannot be written: see what process 0 says")
+        yield
 
 
 def _train_until(

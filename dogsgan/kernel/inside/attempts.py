@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from dogsgan.config import Recipe
 from dogsgan.kernel.inside.children import Ended
 from dogsgan.kernel.inside.machine import time_rescue, working_gpus
 from dogsgan.kernel.inside.session import Session
+from dogsgan.tensors import read_metadata
 
 MOST_ATTEMPTS = 6
 SMALLEST_BATCH = 8
@@ -129,7 +130,6 @@ class Training:
 def _images_seen(generator: Path) -> int:
     """Return what a generator's file says of itself; −1 where it cannot be read."""
     try:
-        with safe_open(generator, framework="numpy") as file:
-            return int(json.loads(file.metadata()["dogsgan"])["images_seen"])
+        return int(json.loads(read_metadata(generator)["dogsgan"])["images_seen"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         return -1

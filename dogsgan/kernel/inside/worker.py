@@ -76,8 +76,10 @@ def crop(request: dict[str, Any]) -> dict[str, Any]:
 def train(request: dict[str, Any]) -> dict[str, Any]:
     """Train, or go on, until the time or the images run out."""
     from dogsgan.data.cropset import CropSet
+    from dogsgan.locks import be_alone
     from dogsgan.stages import train_within
 
+    be_alone()
     ready()
     report = train_within(
         Recipe.from_json(request["recipe"]),

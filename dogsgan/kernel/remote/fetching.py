@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogsgan.config import DataRecipe, Recipe
 from dogsgan.errors import DogsganError
-from dogsgan.files import atomic_path, read_json, write_text
+from dogsgan.files import atomic_path, holds, read_json, write_text
 from dogsgan.kernel.remote.answers import OutputFile
 from dogsgan.kernel.remote.client import Kaggle
 from dogsgan.kernel.remote.following import log_lines, state_of, state_requests
@@ -61,6 +61,7 @@ class Fetched:
         return "\n".join(lines)
 
 
+@holds("out")
 def fetch_output(
     kernel: str | Path,
     out: Path,

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from dogsgan import __version__
 from dogsgan.commands import Outcome, add_device, add_network, add_settings, command, not_negative, positive
 from dogsgan.console import STDERR, close_streams, open_streams, print_result
-from dogsgan.errors import DogsganError
+from dogsgan.errors import DogsganError, refused_by_system
 from dogsgan.kernel.commands_local import add_local_commands
 from dogsgan.kernel.commands_remote import add_remote_commands
 from dogsgan.studies.commands import add_study_commands
@@ -454,6 +454,11 @@ def _run_command(args: argparse.Namespace) -> int:
             raise
         STDERR.write("error: interrupted; the same command goes on where it stopped\n")
         return 130
+    except OSError as error:
+        if args.debug:
+            raise
+        STDERR.write(f"error: {DogsganError(refused_by_system(error))}\n")
+        return 2
     except Exception as error:
         if args.debug:
             raise

@@ -133,6 +133,32 @@ def test_a_bug_is_one_line_too_and_a_traceback_with_debug(capsys, monkeypatch, t
         main(["check", "x.zip", "--debug"])
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(5, "Input/output error", "a\x1b.zip"),
+            r"cannot use a\x1b.zip (Input/output error): check the disk",
+        ),
+        (
+            OSError("1560 requested and 10 written"),
+            "cannot use a file (1560 requested and 10 written): free some space",
+        ),
+        (
+            PermissionError(13, "Permission denied", "a", None, "b"),
+            "cannot use a and b (Permission denied): check its",
+        ),
+    ],
+)
+def test_what_the_file_system_refuses_is_no_bug(error, line, capsys, monkeypatch):
+    def broken(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("dogsgan.submission.check_submission", broken)
+    assert main(["check", "x.zip"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {line}")
+
+
 def test_presets_are_listed_with_their_size(capsys):
     assert main(["presets", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}

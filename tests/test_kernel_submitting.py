@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 
 import kaggle_server
 import pytest
@@ -106,7 +107,7 @@ def test_a_file_that_cannot_be_scored_is_a_no_with_the_reason(ready, run, capsys
     failed = {"ref": 70, "status": "ERROR", "errorDescription": "wrong number of images"}
     ready.replies["ListSubmissions"] = [Reply({"submissions": [failed]})]
     assert run("submit", KERNEL, "--message", "m") == 1
-    assert "could not score it: wrong number of images" in capsys.readouterr().err
+    assert "could not score it: wrong number of images" in capsys.readouterr().out
 
 
 def test_a_score_that_does_not_come_in_time_is_no_failure(ready):
@@ -138,3 +139,45 @@ def test_another_submission_is_not_taken_for_this_one(ready):
     mine = {"ref": 70, "status": "COMPLETE", "publicScore": "61.5"}
     ready.replies["ListSubmissions"] = [Reply({"submissions": [others, mine]})]
     assert submit(KERNEL, message="m").public_score == 61.5
+
+
+@pytest.fixture
+def without_number(ready):
+    """Kaggle takes the submission and does not say its number. The account has others."""
+    answer = Reply({"message": "Successfully submitted to Generative Dog Images"})
+    ready.replies["CreateCodeSubmission"] = [answer]
+    return ready
+
+
+def listed(
+    message: str, score: str, *, minutes_ago: float | None = 0.0, **fields: object
+) -> dict[str, object]:
+    date = {}
+    if minutes_ago is not None:
+        then = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+        date = {"date": then.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+    return {"ref": 99, "status": "COMPLETE", "publicScore": score, "description": message, **date, **fields}
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [],
+        [listed("m", "12.0", minutes_ago=5)],
+        [listed("m", "12.0", minutes_ago=None)],
+        [listed("other", "12.0")],
+        [listed("m", "12.0"), listed("m", "13.0", ref=98)],
+    ],
+    ids=["none", "an earlier one", "one without date", "a colleague's", "two at once"],
+)
+def test_without_a_number_no_others_score_is_taken_for_this_one(others, without_number, capsys):
+    without_number.replies["ListSubmissions"] = [Reply({"submissions": others})] * 1000
+    submitted = submit(KERNEL, message="m", wait_s=0.05)
+    assert (submitted.status, submitted.public_score) == ("pending", None)
+    assert "Kaggle gave this submission no number" in capsys.readouterr().err
+
+
+def test_without_a_number_the_submission_is_known_by_message_and_time(without_number):
+    others = [listed("other", "12.0"), listed("m", "61.5"), listed("m", "13.0", minutes_ago=60)]
+    without_number.replies["ListSubmissions"] = [Reply({"submissions": others})]
+    assert submit(KERNEL, message="m", wait_s=0.05).public_score == 61.5

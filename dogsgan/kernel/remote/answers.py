@@ -1,6 +1,7 @@
 """What Kaggle answers, as values of this package."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 STATUSES = {
@@ -58,3 +59,7 @@ class Submission:
     public_score: str
     private_score: str
     error: str
+    message: str = ""
+    """What it was submitted with."""
+    date: datetime | None = None
+    """When it was submitted; None where Kaggle does not say."""

@@ -195,6 +195,8 @@ class Kaggle:
                 public_score=item.public_score or "",
                 private_score=item.private_score or "",
                 error=self._line(item.error_description),
+                message=item.description or "",
+                date=item.date,
             )
             for item in answer or []
         ]

@@ -1,6 +1,7 @@
 """The output of a run on Kaggle ─▶ a folder here, its zip checked and, with the real pictures, scored."""
 
 import contextlib
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogsgan.config import DataRecipe, Recipe
 from dogsgan.errors import DogsganError
-from dogsgan.files import atomic_path, holds, read_json, write_text
+from dogsgan.files import atomic_path, read_json, working_folder, write_text
 from dogsgan.kernel.remote.answers import OutputFile
 from dogsgan.kernel.remote.client import Kaggle
 from dogsgan.kernel.remote.following import log_lines, state_of, state_requests
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 ZIP = "images.zip"
 RECIPE = "recipe.json"
+
+_ARRIVING = ".fetching-"  # begins the name of a folder for a file that is not complete
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,6 @@ class Fetched:
         return "\n".join(lines)
 
 
-@holds("out")
 def fetch_output(
     kernel: str | Path,
     out: Path,
@@ -130,13 +132,20 @@ def _fetch_all(kaggle: Kaggle, files: list[OutputFile], out: Path) -> list[str]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DogsganError(f"cannot make the folder {out} ({error.strerror}): choose another") from error
-    with tempfile.TemporaryDirectory(dir=out, prefix=".fetching-") as folder:
+    with working_folder(out):
+        for left in out.glob(f"{_ARRIVING}*"):  # by a call that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        _fetch_each(kaggle, files, out)
+    return [file.name for file in files]
+
+
+def _fetch_each(kaggle: Kaggle, files: list[OutputFile], out: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=out, prefix=_ARRIVING) as folder:
         for file in progress_bar(files, description="fetching", unit="files"):
             arrived = Path(folder) / "file"
             kaggle.download(file, arrived)
             with atomic_path(out / file.name) as partial:
                 arrived.replace(partial)
-    return [file.name for file in files]
 
 
 def _checked(out: Path, *, count: int, has_recipe: bool) -> "CheckReport":

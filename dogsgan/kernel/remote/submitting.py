@@ -2,7 +2,9 @@
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from dogsgan.scoring.leaderboard import SUBMISSIONS, percentile_2019
 
 POLL_S = 15.0
 WAIT_S = 900.0
+CLOCKS_DIFFER = timedelta(seconds=30)  # Kaggle's and this machine's
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,11 @@ def submit(
     competition = competition or of_folder
     kaggle = Kaggle.connect()
     chosen = _checked_version(kaggle, ref, version, file)
+    began = datetime.now(UTC)
     number = kaggle.submit(ref, chosen, file=file, competition=competition, message=message)
-    found = _wait_for_score(kaggle, competition, number, wait_s=wait_s)
+    found = _wait_for_score(kaggle, competition, _Own(number, message, began), wait_s=wait_s)
+    if found is None and not number:
+        say("Kaggle gave this submission no number, and the list does not tell it from others")
     return Submitted(
         str(ref),
         chosen,
@@ -161,15 +167,37 @@ def _checked_version(kaggle: Kaggle, ref: KernelRef, version: int | None, file: 
     return chosen
 
 
-def _wait_for_score(kaggle: Kaggle, competition: str, number: int, *, wait_s: float) -> Submission | None:
+@dataclass(frozen=True)
+class _Own:
+    """What the submission of this call is known by."""
+
+    number: int
+    """0 where Kaggle gave none."""
+    message: str
+    began: datetime
+
+    def among(self, listed: Iterable[Submission]) -> Submission | None:
+        """Return the submission, or None where it is not listed or cannot be told from others."""
+        if self.number:
+            return next((item for item in listed if item.ref == self.number), None)
+        fitting = [item for item in listed if item.message == self.message and self._is_new(item)]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _is_new(self, item: Submission) -> bool:
+        if item.date is None:
+            return False
+        date = item.date if item.date.tzinfo else item.date.replace(tzinfo=UTC)
+        return date >= self.began - CLOCKS_DIFFER
+
+
+def _wait_for_score(kaggle: Kaggle, competition: str, own: _Own, *, wait_s: float) -> Submission | None:
     """Return the submission as it stands when it is scored or the time is up; None if it is not listed."""
     end = time.monotonic() + wait_s
     found = None
     try:
         while True:
             try:
-                listed = kaggle.submissions(competition)
-                found = next((item for item in listed if not number or item.ref == number), None)
+                found = own.among(kaggle.submissions(competition)) or found
             except PassingTroubleError as error:
                 say(f"still waiting for the score: {error}")
             if (found and found.status != "pending") or time.monotonic() + POLL_S > end:

@@ -1,19 +1,25 @@
 """The whole audit, on clouds and on real dogs."""
 
 import csv
+import dataclasses
 import json
+import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from copied import training_clouds, unseen_clouds
+from copied import training_clouds, unseen_clouds, views_of
 from drawn_pictures import saved_as_jpeg
 from test_audit_forms import png
 
-from dogsgan.audit import Audit, audit
+from dogsgan.audit import Audit, audit, auditing, forms
 from dogsgan.cli import main
+from dogsgan.data.source_image import SourceImage
+from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
+from dogsgan.scoring.features import Side
+from dogsgan.scoring.statistics import statistics_of
 
 TRAINING = training_clouds(80)
 UNSEEN = unseen_clouds(15)
@@ -252,3 +258,77 @@ def test_real_dogs(shared_data: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert {finding.name for finding in result.flagged} >= set(flipped)
     assert sum(finding.name in clouds for finding in result.flagged) == 0
     assert {finding.kind for finding in result.flagged} == {"flip"}
+
+
+def test_other_pictures_under_the_same_names_sizes_and_times_are_audited_anew(tmp_path: Path) -> None:
+    """An archive or a container layer gives different files the same names, sizes and times of change."""
+    generated = write_zip(
+        tmp_path / "g.zip", {f"g-{i}.png": picture for i, picture in enumerate(TRAINING[:5])}
+    )
+    other = unseen_clouds(40)[-25:]
+    folders = {}
+    for name, pictures in (("a", other), ("b", TRAINING[:25])):
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        for index, picture in enumerate(pictures):
+            path = folders[name] / f"{index:02d}.png"
+            path.write_bytes(png(picture).ljust(20_000, b"\0"))
+            os.utime(path, ns=(10**18, 10**18))
+    options = {"network": "stand-in", "cache_dir": tmp_path / "cache", "out": tmp_path / "out"}
+    assert audit(generated, folders["a"], **options).flagged == ()  # type: ignore[arg-type]
+    flagged = audit(generated, folders["b"], **options).flagged  # type: ignore[arg-type]
+    assert {finding.kind for finding in flagged} == {"exact"}
+    assert len(flagged) == 5
+
+
+def test_a_mirrored_twin_does_not_make_an_exact_copy_a_flip(real: Path, tmp_path: Path) -> None:
+    copies = {"exact.png": TRAINING[7], "flipped.png": TRAINING[7][:, ::-1]}
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as file:
+        for name, picture in {**copies, "honest.png": UNSEEN[0]}.items():
+            file.writestr(name, png(picture) + b"\0")  # the same pixels, not the same bytes
+    flagged = audit(tmp_path / "images.zip", real, network="stand-in").flagged
+    assert {finding.name: (finding.kind, finding.flipped, finding.nearest) for finding in flagged} == {
+        "exact.png": ("exact", False, "real-07.png"),
+        "flipped.png": ("flip", True, "real-07.png"),
+    }
+    assert all(finding.distance < 1e-4 for finding in flagged)
+
+
+def test_twins_are_left_out_of_the_whole_set_where_views_and_features_are_of_different_pictures(
+    tmp_path: Path,
+) -> None:
+    source = open_source(write_zip(tmp_path / "r.zip", {f"{name}.png": TRAINING[0] for name in "abcdef"}))
+    views = dataclasses.replace(views_of(TRAINING[:4]), names=("a.png", "c.png", "d.png", "f.png"))
+    features = np.arange(10, dtype=np.float32).reshape(5, 2)
+    side = Side(statistics_of(features), features, "", rows=np.array([0, 1, 3, 4, 5]))  # a, b, d, e, f
+    groups = np.array([0, 1, 0, 1])  # of a, c, d, f
+    found = auditing._stand_twice(side, source, views, groups)
+    assert found.tolist() == [False, False, True, False, False]
+
+
+def test_a_picture_that_only_the_score_can_read_hides_no_twins(
+    real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counts of views and of features differ then; duplicates stay out of C_T, AuthPct and the others."""
+    passed: list[np.ndarray] = []
+    original = auditing.whole_set_statistics
+
+    def watched(*args: object, excluded_real: np.ndarray, **options: object) -> object:
+        passed.append(excluded_real)
+        return original(*args, excluded_real=excluded_real, **options)  # type: ignore[arg-type]
+
+    def unreadable(source: object, image: SourceImage, size_px: int) -> list[tuple[np.ndarray, str]]:
+        if image.name == "real-10.png":
+            raise DogsganError("cannot be cut")
+        return cut(source, image, size_px)  # type: ignore[arg-type]
+
+    cut = forms._views_of
+    monkeypatch.setattr(auditing, "whole_set_statistics", watched)
+    monkeypatch.setattr(forms, "_views_of", unreadable)
+    twins = {f"real-{i:02d}.png": picture for i, picture in enumerate(TRAINING[:30])}
+    twins |= {"twin.png": TRAINING[20]}
+    path = write_zip(tmp_path / "real.zip", twins)
+    generated = write_zip(tmp_path / "g.zip", {"0.png": UNSEEN[0], "1.png": UNSEEN[1]})
+    audit(generated, path, network="stand-in")
+    assert passed[0].sum() == 1
+    assert passed[0][30]

@@ -247,3 +247,37 @@ def test_copies_of_real_dogs_are_found_and_other_dogs_are_not(shared_data: Path)
         group("perceptual hash", "g2", names[200], flipped=True),
         group("perceptual hash", "g3", names[300]),
     )
+
+
+def test_each_picture_is_told_by_itself_whether_it_is_a_mirror_image() -> None:
+    """A mirrored twin in the submission, or in the training set, says nothing of the others in the group."""
+    pictures = drawn_pictures(6, seed=20)
+    training = np.stack([pictures[0], pictures[1], pictures[1][:, ::-1], pictures[2]])
+    generated = np.stack(
+        [
+            pictures[0][:, ::-1],
+            pictures[0],
+            pictures[1][:, ::-1],
+            pictures[1],
+            pictures[2][:, ::-1],
+            pictures[3],
+        ]
+    )
+    found = find_duplicates(side(generated, "g"), side(training, "t"))
+    told = {index: (same.picture, same.view, same.mirrored) for index, same in found.same_pixels.items()}
+    assert told == {
+        0: (0, 0, True),
+        1: (0, 0, False),
+        2: (2, 2, False),
+        3: (1, 1, False),
+        4: (3, 3, True),
+    }
+
+
+def test_the_picture_with_the_same_file_goes_before_one_with_the_same_pixels() -> None:
+    picture = drawn_pictures(1, seed=21)
+    twice = np.concatenate([picture, picture])
+    training = Collection(("a", "b"), (b"a", b"b"), twice, np.arange(2))
+    generated = Collection(("x", "y"), (b"b", b"y"), twice, np.arange(2))
+    same = find_duplicates(generated, training).same_pixels
+    assert (same[0].picture, same[1].picture) == (1, 0)

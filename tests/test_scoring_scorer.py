@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import crop_set
 
 from dogsgan.errors import DogsganError
 from dogsgan.scoring import (
@@ -275,3 +277,29 @@ def test_sums_in_float64_are_left_to_the_cpu_where_there_is_no_cuda(device: str)
     side = Side(statistics=statistics_of(features), features=features, description="")
     network = dataclasses.replace(open_network("stand-in", device="cpu"), device=torch.device(device))
     assert scorer._on(side, network).device.type == "cpu"
+
+
+def test_a_prepared_set_that_changed_is_not_scored_by_what_is_cached(generated: Path, tmp_path: Path) -> None:
+    crops = crop_set(tmp_path / "set", count=12, size_px=64)
+    first = stand_in(generated, crops.path, tmp_path)
+    assert stand_in(generated, crops.path, tmp_path).fid == first.fid
+    content = bytearray((crops.path / "pictures.npy").read_bytes())
+    content[-5000:] = bytes(5000)
+    (crops.path / "pictures.npy").write_bytes(content)
+    with pytest.raises(DogsganError, match="changed since it was written: prepare it again"):
+        stand_in(generated, crops.path, tmp_path)
+
+
+def test_other_pictures_under_the_same_names_sizes_and_times_are_scored_anew(
+    generated: Path, real: Path, tmp_path: Path
+) -> None:
+    for file in real.iterdir():
+        file.write_bytes(file.read_bytes().ljust(60_000, b"\0"))
+        os.utime(file, ns=(10**18, 10**18))
+    first = stand_in(generated, real, tmp_path)
+    for file in real.iterdir():
+        with Image.open(file) as picture:
+            Image.fromarray(255 - np.asarray(picture)).save(file, "PNG")
+        file.write_bytes(file.read_bytes().ljust(60_000, b"\0"))
+        os.utime(file, ns=(10**18, 10**18))
+    assert stand_in(generated, real, tmp_path).fid != first.fid

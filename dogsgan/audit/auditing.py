@@ -13,13 +13,13 @@ import numpy as np
 
 from dogsgan.audit.blends import with_partners
 from dogsgan.audit.calibration import refuse_few
-from dogsgan.audit.duplicates import Collection, file_digests, find_duplicates
+from dogsgan.audit.duplicates import Collection, Duplicates, file_digests, find_duplicates
 from dogsgan.audit.evidence import NULL_SAMPLE, Evidence, Pictures, features_of_views, gather, real_sample
 from dogsgan.audit.findings import Case
-from dogsgan.audit.forms import TrainingViews, training_views
+from dogsgan.audit.forms import TrainingViews, identity_of_views, training_views
 from dogsgan.audit.judgement import Judgement, judge
 from dogsgan.audit.report import write_report
-from dogsgan.audit.result import Audit, DuplicateGroup
+from dogsgan.audit.result import Audit
 from dogsgan.audit.tables import apply_allowed, read_allowed
 from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
 from dogsgan.audit.workspace import Workspace
@@ -29,7 +29,7 @@ from dogsgan.files import holds, write_text
 from dogsgan.progress import say
 from dogsgan.scoring.features import Side, features_of
 from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork
-from dogsgan.scoring.pictures import PictureStream
+from dogsgan.scoring.pictures import PIXELS, PictureStream
 from dogsgan.scoring.scorer import (
     Score,
     generated_side_of,
@@ -42,7 +42,7 @@ from dogsgan.scoring.scorer import (
 from dogsgan.scoring.statistics import statistics_of
 from dogsgan.scoring.weights import RELEASED, default_cache_dir, find_weights
 
-VERSION = 2  # to be raised when the same pictures give other evidence
+VERSION = 3  # to be raised when the same pixels give other evidence
 DEFAULT_RATE = 0.01
 _WORK = ".work"
 _WORK_NOTE = "What an audit has found so far. It goes on from here, and removes this when it is done.\n"
@@ -98,16 +98,18 @@ def audit(
     size_px = _checked_size(inputs, opened)
     if out is not None:
         write_text(Path(out) / _WORK / "README.txt", _WORK_NOTE)
-    with _workspace(out, inputs, opened, sample=sample, neighbours=neighbours, seed=seed) as workspace:
+    with _workspace(
+        out, inputs, opened, size_px=size_px, sample=sample, neighbours=neighbours, seed=seed
+    ) as workspace:
         generated_side, real_side, warnings = _sides(inputs, opened, workspace, size_px, cache_dir)
         views = training_views(inputs.real, size_px=size_px, folder=cache_dir / "audit")
         rows = _looked_at(inputs.generated, sample, seed)
         pixels, names = _load(inputs.generated, rows, size_px, workspace)
-        groups, duplicates = _duplicates(inputs, pixels, names, views)
+        duplicates = _duplicates(inputs, pixels, names, views)
         whole = _whole_set(
             generated_side,
             real_side,
-            groups,
+            _stand_twice(real_side, inputs.real, views, duplicates.training_groups),
             inputs.held_out,
             opened,
             size_px=size_px,
@@ -116,14 +118,14 @@ def audit(
         )
         view_features = features_of_views(views, opened, cache_dir / "audit")
         pictures = _with_features(pixels, generated_side, rows, opened, workspace)
-        honest = real_sample(views, view_features, groups, opened, workspace, seed)
+        honest = real_sample(views, view_features, duplicates.training_groups, opened, workspace, seed)
 
         def evidence_on(some: Pictures, name: str) -> Evidence:
             return gather(
                 some,
                 views,
                 view_features,
-                group_of_picture=groups,
+                group_of_picture=duplicates.training_groups,
                 neighbours=neighbours,
                 workspace=workspace,
                 name=name,
@@ -133,7 +135,7 @@ def audit(
         evidence = evidence_on(pictures, "generated")
         judgement = judge(evidence, evidence_on(honest, "real"), rate=false_discovery_rate)
         evidence = _with_partners(pictures, views, evidence, judgement, opened)
-        case = Case(names, pictures, views, view_features, evidence, judgement, _same_pixels(duplicates))
+        case = Case(names, pictures, views, view_features, evidence, judgement, duplicates.same_pixels)
         findings, unknown = apply_allowed(
             case.findings(), allowed, names=[image.name for image in inputs.generated.images]
         )
@@ -150,7 +152,7 @@ def audit(
             competition=opened.competition,
             false_discovery_rate=false_discovery_rate,
             findings=findings,
-            duplicates=duplicates,
+            duplicates=duplicates.groups,
             statistics=whole.statistics,
             scores=scores,
             distance=_distance(scores[0]),
@@ -200,6 +202,7 @@ def _workspace(
     inputs: _Inputs,
     network: FeatureNetwork,
     *,
+    size_px: int,
     sample: int | None,
     neighbours: int,
     seed: int,
@@ -209,8 +212,8 @@ def _workspace(
         with tempfile.TemporaryDirectory() as passing:
             yield Workspace(Path(passing))
         return
-    decisive = (VERSION, NULL_SAMPLE, sample, neighbours, seed, network.identity)
-    fingerprints = (inputs.generated.fingerprint(), inputs.real.fingerprint())
+    decisive = (VERSION, PIXELS, NULL_SAMPLE, sample, neighbours, seed, network.identity)
+    fingerprints = (inputs.generated.fingerprint(), identity_of_views(inputs.real, size_px=size_px))
     key = hashlib.sha256("\n".join(map(str, (*decisive, *fingerprints))).encode()).hexdigest()[:16]
     folder = Path(out) / _WORK / key
     if folder.is_dir():
@@ -269,24 +272,13 @@ def _load(
 
 def _duplicates(
     inputs: _Inputs, pixels: np.ndarray, names: tuple[str, ...], views: TrainingViews
-) -> tuple[np.ndarray, tuple[DuplicateGroup, ...]]:
-    """Return the group of each training picture, P, and the groups with a generated picture."""
-    found = find_duplicates(
+) -> Duplicates:
+    """Return what is the same picture as what, in the submission and in the training set."""
+    return find_duplicates(
         Collection(names, file_digests(inputs.generated, names), pixels, np.arange(len(names))),
         Collection(views.names, file_digests(inputs.real, views.names), views.pictures, views.picture_index),
         show_progress=True,
     )
-    return found.training_groups, found.groups
-
-
-def _same_pixels(duplicates: tuple[DuplicateGroup, ...]) -> dict[str, tuple[str, bool]]:
-    """Return which generated pictures are a training picture, by bytes or pixels: its name, if mirrored."""
-    same: dict[str, tuple[str, bool]] = {}
-    for group in duplicates:
-        if group.how in ("bytes", "pixels") and group.training:
-            for name in group.generated:
-                same.setdefault(name, (group.training[0], group.flipped))
-    return same
 
 
 def _with_features(
@@ -323,10 +315,25 @@ def _with_partners(
     return dataclasses.replace(evidence, verified=verified)
 
 
+def _stand_twice(side: Side, source: Source, views: TrainingViews, groups: np.ndarray) -> np.ndarray:
+    """Return which rows of the real side's features, M bool, duplicate an earlier one.
+
+    `groups`, P, are those of the pictures that have views. Another picture may be missing there than among
+    the features, so the two are joined by name; a picture without views duplicates none.
+    """
+    assert side.rows is not None
+    group_of = dict(zip(views.names, groups.tolist(), strict=True))
+    names = [source.images[row].name for row in side.rows]
+    of_rows = [group_of.get(name, -1 - row) for row, name in enumerate(names)]
+    excluded = np.ones(len(of_rows), dtype=bool)
+    excluded[np.unique(of_rows, return_index=True)[1]] = False
+    return excluded
+
+
 def _whole_set(
     generated: Side,
     real: Side,
-    groups: np.ndarray,
+    excluded: np.ndarray,
     held_out: Source | None,
     network: FeatureNetwork,
     *,
@@ -337,10 +344,6 @@ def _whole_set(
     """Return the statistics of the whole set, by the features that the score looks at."""
     assert generated.features is not None
     assert real.features is not None
-    excluded = None
-    if len(real.features) == len(groups):
-        excluded = np.ones(len(groups), dtype=bool)
-        excluded[np.unique(groups, return_index=True)[1]] = False
     unseen = None
     if held_out is not None:
         unseen, _ = real_side_of(held_out, network, size_px=size_px, cache_dir=cache_dir)

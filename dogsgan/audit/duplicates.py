@@ -7,7 +7,7 @@ Against the training set every form counts in which it could have been copied.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,6 +55,8 @@ class Duplicates:
     A looser group is listed only where it adds a picture to the stricter ones, and repeats theirs then. So a
     picture can be in several, and those of its bytes are always told.
     """
+    same_pixels: dict[int, "SamePicture"]
+    """The generated pictures, by index, that are a training picture by their bytes or their pixels."""
     training_groups: np.ndarray
     """P int64: equal numbers for training pictures that are the same picture in any of the three senses."""
     training_scenes: np.ndarray
@@ -64,11 +66,22 @@ class Duplicates:
     """
 
 
+class SamePicture(NamedTuple):
+    """The training picture that a generated picture is; if there are several, one that is no mirror image."""
+
+    picture: int
+    view: int | None
+    """The view whose pixels are equal; None where only the files are."""
+    mirrored: bool
+    """Whether the generated picture is the view's mirror image."""
+
+
 class _Member(NamedTuple):
-    """Where something was found: a picture of one side, and which way round."""
+    """Where something was found: a picture of one side, which way round, and in which of its views."""
 
     picture: int
     mirrored: bool
+    view: int | None = None
 
 
 class _Found(NamedTuple):
@@ -142,6 +155,7 @@ def find_duplicates(
     found = (_with_same_key(*files), _with_same_key(*pixels), alike)
     return Duplicates(
         groups=tuple(_listed(found, generated.names, training.names)),
+        same_pixels=_same_pictures(files, pixels),
         training_groups=group_numbers(groups, count),
         training_scenes=group_numbers(scenes, count),
     )
@@ -182,7 +196,7 @@ def _by_pixels(side: Collection, description: str | None) -> _Keyed:
         for offset, (one, other) in enumerate(zip(plain, mirrored, strict=True)):
             digests = hashlib.sha256(one).digest(), hashlib.sha256(other).digest()
             picture = int(side.picture_of_view[start + offset])
-            keyed[min(digests)].append(_Member(picture, digests[0] > digests[1]))
+            keyed[min(digests)].append(_Member(picture, digests[0] > digests[1], start + offset))
     return keyed
 
 
@@ -196,6 +210,37 @@ def _with_same_key(generated: _Keyed, training: _Keyed) -> list[_Found]:
             ways = {member.mirrored for member in [*own, *theirs]}
             found.append(_Found(tuple(sorted(members)), tuple(others), len(ways) > 1))
     return found
+
+
+def _same_pictures(files: tuple[_Keyed, _Keyed], pixels: tuple[_Keyed, _Keyed]) -> dict[int, SamePicture]:
+    """Return which generated pictures are a training picture, by their files and by their pixels.
+
+    Each is looked at by itself: that its group holds a mirror image does not make it one.
+    """
+    same = {}
+    for member, theirs in _meeting(*files):
+        same[member.picture] = SamePicture(theirs[0].picture, None, mirrored=False)
+    for member, theirs in _meeting(*pixels):
+        by_file = same.get(member.picture)
+        mirrored, _, view, picture = min(
+            (
+                other.mirrored != member.mirrored,
+                by_file is not None and other.picture != by_file.picture,
+                other.view or 0,
+                other.picture,
+            )
+            for other in theirs
+        )
+        same[member.picture] = SamePicture(picture, view, mirrored)
+    return same
+
+
+def _meeting(generated: _Keyed, training: _Keyed) -> Iterator[tuple[_Member, list[_Member]]]:
+    """Yield each generated picture with what has its key among the training pictures."""
+    for key, own in generated.items():
+        if key in training:
+            for member in own:
+                yield member, training[key]
 
 
 def _sets_of_equals(pixels: _Keyed) -> list[list[int]]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dogsgan.audit.duplicates import SamePicture
 from dogsgan.audit.evidence import Evidence, Pictures
 from dogsgan.audit.forms import TrainingViews
 from dogsgan.audit.judgement import Judgement
@@ -27,8 +28,8 @@ class Case:
     view_features: np.ndarray
     evidence: Evidence
     judgement: Judgement
-    same: dict[str, tuple[str, bool]]
-    """Generated pictures that are a training picture, pixel by pixel: its name, and if it is mirrored."""
+    same: dict[int, SamePicture]
+    """Generated pictures, by index, that are a training picture by their bytes or pixels."""
 
     def findings(self) -> tuple[Finding, ...]:
         """Return one finding for each generated picture."""
@@ -37,6 +38,9 @@ class Case:
     def pair_of(self, finding: Finding) -> Pair:
         """Return the generated picture, the training picture, laid on it if it fits, and the difference."""
         index = finding.index
+        if index in self.same:
+            _, view, mirrored = self._same(self.same[index])
+            return self._as_they_are(index, view, mirrored)
         if self._matched(index):
             if finding.second is not None:
                 return self._blend(index)[0]
@@ -44,15 +48,19 @@ class Case:
         view = int(self.evidence.neighbours.view[index, 0])
         if view < 0:  # the network sees nothing in it
             return self._laid(index).pair()
+        return self._as_they_are(index, view, bool(self.evidence.neighbours.flipped[index, 0]))
+
+    def _as_they_are(self, index: int, view: int, mirrored: bool) -> Pair:
+        """Return a picture and a view, mirrored or not, without laying one on the other."""
         training = np.asarray(self.views.pictures[view])
-        if self.evidence.neighbours.flipped[index, 0]:
+        if mirrored:
             training = training[:, ::-1]
         picture = np.asarray(self.pictures.pixels[index])
         difference = np.clip(128.0 + picture.astype(np.float32) - training, 0, 255).astype(np.uint8)
         return Pair(picture, np.ascontiguousarray(training), difference)
 
     def _finding(self, index: int) -> Finding:
-        same = self.same.get(self.names[index])
+        same = self.same.get(index)
         flagged = bool(self.judgement.flagged[index]) or same is not None
         neighbours, verified = self.evidence.neighbours, self.evidence.verified
         view, flipped = int(neighbours.view[index, 0]), bool(neighbours.flipped[index, 0])
@@ -65,8 +73,8 @@ class Case:
         elif view < 0 or (flagged and self._matched(index)):
             view, flipped = int(verified.view[index]), bool(verified.mirrored[index])
         if same is not None:
-            kind, view, flipped = self._same(index, same, view)
-        if view != neighbours.view[index, 0]:
+            kind, view, flipped = self._same(same)
+        if (view, flipped) != (neighbours.view[index, 0], neighbours.flipped[index, 0]):
             distance = self._feature_distance(index, view, flipped)
         picture = int(self.views.picture_index[view])
         return Finding(
@@ -91,13 +99,12 @@ class Case:
             ),
         )
 
-    def _same(self, index: int, same: tuple[str, bool], view: int) -> tuple[str, int, bool]:
-        """Return kind, view and mirroring of a picture that is pixel by pixel a training picture."""
-        name, mirrored = same
-        picture = self.views.names.index(name)
-        if self.views.picture_index[view] != picture:
-            view = int(np.flatnonzero(self.views.picture_index == picture)[0])
-        return ("flip" if mirrored else "exact"), view, mirrored
+    def _same(self, same: SamePicture) -> tuple[str, int, bool]:
+        """Return kind, view and mirroring of a picture that is a training picture by bytes or pixels."""
+        view = same.view
+        if view is None:
+            view = int(np.flatnonzero(self.views.picture_index == same.picture)[0])
+        return ("flip" if same.mirrored else "exact"), view, same.mirrored
 
     def _matched(self, index: int) -> bool:
         """Whether a training view, or two, lie on the picture better than by chance."""

@@ -64,7 +64,7 @@ def training_views(source: Source, *, size_px: int, folder: Path) -> TrainingVie
     Raises:
         DogsganError: no picture can be read, or the folder cannot be written.
     """
-    identity = _identity(source, size_px)
+    identity = identity_of_views(source, size_px=size_px)
     made = Path(folder) / f"views-{identity[:16]}"
     if not (made / _TABLE).is_file():
         with atomic_path(made) as partial:
@@ -73,7 +73,12 @@ def training_views(source: Source, *, size_px: int, folder: Path) -> TrainingVie
     return _read(source, made, size_px, identity)
 
 
-def _identity(source: Source, size_px: int) -> str:
+def identity_of_views(source: Source, *, size_px: int) -> str:
+    """Return a hash over all that decides a source's views: its contents, and how they are decoded and cut.
+
+    Raises:
+        DogsganError: a prepared set changed since it was written.
+    """
     decisive = (VERSION, DECODERS, FORMS, size_px, source.fingerprint())
     return hashlib.sha256("\n".join(map(str, decisive)).encode()).hexdigest()
 

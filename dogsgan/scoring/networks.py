@@ -208,7 +208,7 @@ def _timm(name: str, device: torch.device, weights: Path | None, cache_dir: Path
         competition=False,
         real_px=None,
         required_px=None,
-        identity=_identity("timm 2", repr(recipe), digest),
+        identity=_identity("timm 2" if recipe.resize == "tf1" else "timm 1", repr(recipe), digest),
         device=device,
         batch_size=64,
         forward=model,

@@ -129,18 +129,13 @@ def cache_path(cache_dir: Path, source: Source, network: FeatureNetwork, *, size
 
     That is the contents of every picture in order, how they are decoded, the size they are resized to and
     how, the network and its weights.
+
+    Raises:
+        DogsganError: a prepared set changed since it was written.
     """
-    bordered = " bordered" * source.bordered
-    digest = hashlib.sha256(f"{network.identity} {PIXELS} {size_px}{bordered}".encode())
-    if source.crop_set is not None:
-        digest.update(source.crop_set.fingerprint.encode())
-    else:
-        for image in source.images:
-            try:
-                digest.update(hashlib.sha256(source.read(image)).digest())
-            except DogsganError as error:
-                digest.update(str(error).encode())
-    return cache_dir / "features" / f"{digest.hexdigest()}.npz"
+    decisive = (network.identity, PIXELS, size_px, source.bordered, source.fingerprint())
+    key = hashlib.sha256("\n".join(map(str, decisive)).encode()).hexdigest()
+    return cache_dir / "features" / f"{key}.npz"
 
 
 def load_cached(path: Path, network: FeatureNetwork) -> Side | None:

@@ -18,6 +18,9 @@ from dogsgan.scoring.statistics import statistics_of
 from dogsgan.scoring.stored import load_cached, save_statistics
 from dogsgan.training.batches import in_grey
 
+VERSION = 1
+"""To be raised when the same crops are shown to a network otherwise."""
+
 SEED = 0
 """Of the real pictures that are compared with."""
 
@@ -97,9 +100,9 @@ class Judge:
 
     @cached_property
     def _real(self) -> Side:
-        identity = (
-            f"{self.network.identity} {self.crop_set.fingerprint} {self.channels} {self.real_count} {SEED}"
-        )
+        self.crop_set.verify()
+        decisive = (VERSION, SEED, self.network.identity, self.crop_set.fingerprint, self.channels)
+        identity = "\n".join(map(str, (*decisive, self.real_count)))
         cached = self._cache_dir / f"{hashlib.sha256(identity.encode()).hexdigest()}.npz"
         side = load_cached(cached, self.network)
         if side is None:

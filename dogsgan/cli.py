@@ -78,9 +78,8 @@ def _check(args: argparse.Namespace) -> Outcome:
 def _score(args: argparse.Namespace) -> Outcome:
     if args.per_class:
         return _score_per_class(args)
-    for option in ("labels", "out"):
-        if getattr(args, option) is not None:
-            raise DogsganError(f"--{option} goes with --per-class: give both or neither")
+    if args.out is not None:
+        raise DogsganError("--out goes with --per-class: give both or neither")
     from dogsgan.scoring import score
 
     result = score(
@@ -90,6 +89,8 @@ def _score(args: argparse.Namespace) -> Outcome:
         weights=args.weights,
         device=args.device,
         save_stats=args.save_stats,
+        labels=args.labels,
+        classes=args.classes,
     )
     return Outcome(result.to_json(), result.summary())
 
@@ -106,6 +107,7 @@ def _score_per_class(args: argparse.Namespace) -> Outcome:
         weights=args.weights,
         device=args.device,
         save_stats=args.save_stats,
+        classes=args.classes,
     )
     where = f"\nlook at {args.out / 'per-class.png'}" if args.out else ""
     return Outcome(result.to_json(), result.summary() + where)
@@ -304,7 +306,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--labels",
         type=Path,
         metavar="CSV",
-        help="with --per-class: name,class of the generated pictures (else their folders are the classes)",
+        help="name,class of the generated pictures, for --per-class and for recognition (else their folders "
+        "are the classes)",
+    )
+    score.add_argument(
+        "--classes",
+        metavar="SET",
+        help="what a classifier should recognise: dogs, or a file with an ImageNet wnid or class name a line "
+        "(dogs)",
     )
     score.add_argument(
         "--out", type=Path, metavar="DIR", help="with --per-class: folder for its table, JSON and plot"

@@ -29,7 +29,9 @@ from dogsgan.files import holds, write_text
 from dogsgan.progress import say
 from dogsgan.scoring.features import Side, features_of
 from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork
+from dogsgan.scoring.per_class_labels import class_names_of
 from dogsgan.scoring.pictures import PIXELS, PictureStream
+from dogsgan.scoring.recognising import recognise
 from dogsgan.scoring.scorer import (
     Score,
     generated_side_of,
@@ -66,6 +68,7 @@ def audit(
     device: str = "auto",
     cache_dir: Path | None = None,
     seed: int = 0,
+    labels: Path | None = None,
 ) -> Audit:
     """Find which generated pictures (zip, folder or prepared set) copy training pictures (any source).
 
@@ -74,7 +77,7 @@ def audit(
     on, for the data-copying test. `allow` is a file with the names of accepted pictures, one a line. Of the
     pictures flagged, a share of at most `false_discovery_rate` is honest, on average. `neighbours` of each
     picture are listed. With `sample`, that many of the generated pictures are looked at, chosen by chance;
-    the score and the statistics of the whole are still of all.
+    the score and the statistics of the whole are still of all. `labels` is as for `score`.
 
     With `out`, the page, the tables and the contact sheet are written there (see `write_report`), and an
     interrupted audit goes on where it was. The training pictures' views and their features are kept in
@@ -139,7 +142,19 @@ def audit(
         findings, unknown = apply_allowed(
             case.findings(), allowed, names=[image.name for image in inputs.generated.images]
         )
-        own_score = score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings])
+        own_score = dataclasses.replace(
+            score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings]),
+            recognition=recognise(
+                inputs.generated,
+                generated_side,
+                inputs.real,
+                real_side,
+                opened,
+                generated_classes=class_names_of(inputs.generated, labels),
+                size_px=size_px,
+                cache_dir=cache_dir,
+            ),
+        )
         scores = (own_score, *_other_scores(opened, inputs, device, cache_dir, size_px))
         result = Audit(
             generated_path=inputs.generated_path,

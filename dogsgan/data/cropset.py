@@ -98,6 +98,14 @@ class CropSet:
         """Height and width of every crop."""
         return int(self.pictures.shape[1])
 
+    @property
+    def class_folders(self) -> tuple[str, ...]:
+        """The folder that each class had in the source, whose name may begin with a wnid; else its name."""
+        folders = self.provenance.get("class_folders")
+        if not isinstance(folders, list) or len(folders) != len(self.class_names):
+            return self.class_names
+        return tuple(map(str, folders))
+
     def __len__(self) -> int:
         return int(self.pictures.shape[0])
 

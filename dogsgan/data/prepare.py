@@ -139,7 +139,7 @@ def _prepared(opened: Source, out: Path, *, settings: CropSettings, workers: int
         writer.finish(
             [positions.get(folder, UNLABELLED) for folder in folders],
             class_names=[breed_name(name) for name in classes],
-            provenance={**provenance, "images": images, "class_folders": classes},
+            provenance={**provenance, "images": images, "class_folders": _folders_of(opened, classes)},
         )
         _write_skipped(writer.folder / SKIPPED_FILE, skipped)
         draw_contact_sheet(opened, CropSet.open(writer.folder), writer.folder / CONTACT_SHEET)
@@ -173,6 +173,14 @@ def _class_order(source: Source, folders: list[str | None]) -> list[str]:
     if source.crop_set is not None:
         return [name for name in source.crop_set.class_names if name in present]
     return sorted(present)
+
+
+def _folders_of(source: Source, classes: list[str]) -> list[str]:
+    """Return the classes' folders: a prepared set's classes keep those of the source it came from."""
+    if source.crop_set is None:
+        return classes
+    folders = dict(zip(source.crop_set.class_names, source.crop_set.class_folders, strict=True))
+    return [folders[name] for name in classes]
 
 
 def crops_in_order(source: Source, settings: CropSettings, *, workers: int) -> Iterator[Cropped]:

@@ -1,5 +1,6 @@
 """Features and classes of both sides in, the figures of each class out."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from dogsgan.progress import progress_bar
 from dogsgan.scoring.frechet import frechet_distance_of_features
 from dogsgan.scoring.kernel_distance import kernel_distance
 from dogsgan.scoring.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall
+from dogsgan.scoring.recognition import Recognition
 
 _DRAWS = 4
 """How often at most equally many pictures of a class are drawn by chance; their figures are averaged."""
@@ -39,6 +41,14 @@ class ClassFigures:
     """Precision over as many pictures as every other class has too."""
     equal_recall: float | None = None
     """Recall over as many pictures as every other class has too."""
+    first: float | None = None
+    """The share of generated pictures whose class is a classifier's first guess."""
+    among_five: float | None = None
+    """The share of generated pictures whose class is among its first five guesses."""
+    real_first: float | None = None
+    """`first` of real crops of the class."""
+    real_among_five: float | None = None
+    """`among_five` of real crops of the class."""
     reasons: dict[str, str] = field(default_factory=dict)
     """By the name of a figure that is None: why."""
 
@@ -90,6 +100,23 @@ def class_figures(
         for name, pair in progress_bar(pairs.items(), description="per class", unit="classes")
     ]
     return tuple(sorted(found, key=_worst_first)), equal
+
+
+def with_recognition(figures: ClassFigures, recognition: Recognition, index: int | None) -> ClassFigures:
+    """Return a class's figures with those of ImageNet's class `index`; None is a class that it lacks."""
+    if index is None:
+        return dataclasses.replace(
+            figures, reasons={**figures.reasons, "first": "ImageNet has no class of this name"}
+        )
+    generated = recognition.generated.by_index.get(index)
+    real = recognition.real.by_index.get(index) if recognition.real else None
+    return dataclasses.replace(
+        figures,
+        first=generated[1] if generated else None,
+        among_five=generated[2] if generated else None,
+        real_first=real[1] if real else None,
+        real_among_five=real[2] if real else None,
+    )
 
 
 def _worst_first(figures: ClassFigures) -> tuple[bool, float]:

@@ -18,6 +18,7 @@ _NUMBERS = (
     "equal_precision",
     "equal_recall",
 )
+_RECOGNITION = ("first", "among_five", "real_first", "real_among_five")
 
 
 def write_per_class(result: PerClassScore, out: Path) -> None:
@@ -33,9 +34,10 @@ def write_per_class(result: PerClassScore, out: Path) -> None:
 
 def _write_table(result: PerClassScore, path: Path) -> None:
     """Write one row a class, the worst first."""
-    rows: list[list[Value]] = [["class", *_NUMBERS, "reasons", "network"]]
+    rows: list[list[Value]] = [["class", *_NUMBERS, "reasons", "network", *_RECOGNITION]]
     for figures in result.classes:
         numbers = [getattr(figures, name) for name in _NUMBERS]
         reasons = "; ".join(f"{figure}: {reason}" for figure, reason in figures.reasons.items())
-        rows.append([figures.name, *numbers, reasons, result.score.network])
+        recognised = [getattr(figures, name) for name in _RECOGNITION]
+        rows.append([figures.name, *numbers, reasons, result.score.network, *recognised])
     write_rows(path, rows)

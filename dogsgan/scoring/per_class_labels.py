@@ -11,6 +11,13 @@ from dogsgan.submission.labels import read_labels
 _NAMES_SHOWN = 3
 
 
+def class_names_of(source: Source, labels: Path | None) -> list[str | None]:
+    """Return the class of each generated picture as `generated_classes` does; they may all be None."""
+    if labels is None:
+        return [image.class_name for image in source.images]
+    return generated_classes(source, labels)
+
+
 def generated_classes(source: Source, labels: Path | None) -> list[str | None]:
     """Return the class of each generated picture in the source's order, by the labels file if there is one.
 

@@ -34,7 +34,7 @@ def plot_per_class(result: PerClassScore, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # only here: its import takes a second
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 4.4), layout="constrained")
+    figure = Figure(figsize=(4 * len(result.correlations), 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(_plain(result.note()), fontsize=10)
     panels = figure.subplots(1, len(result.correlations))
@@ -53,6 +53,8 @@ def plot_per_class(result: PerClassScore, path: Path) -> None:
 def _label(figure: str, result: PerClassScore) -> str:
     if figure == "kernel_distance":
         return "kernel distance ± standard error"
+    if figure == "first":
+        return "share of generated pictures whose class is the first guess"
     counts = result.equal_counts
     over = f", {counts.real:,} real and {counts.generated:,} generated of each" if counts else ""
     return f"{CORRELATED[figure]}{over}"

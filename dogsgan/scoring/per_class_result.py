@@ -16,8 +16,11 @@ CORRELATED = {
     "kernel_distance": "kernel distance",
     "equal_precision": "precision",
     "equal_recall": "recall",
+    "first": "named first",
 }
-"""The figures that are set against the number of real pictures, and their names for people."""
+"""The figures that are set against the number of real pictures, and their names for people.
+
+The last needs a classifier: without one it is left out."""
 
 _CLASSES_AT_LEAST = 3
 _EXACT_UP_TO = 7
@@ -131,7 +134,8 @@ class PerClassScore:
 
 def correlations_with_real(classes: Sequence[ClassFigures]) -> tuple[Correlation, ...]:
     """Return the rank correlation of each figure in `CORRELATED` with the number of real pictures."""
-    return tuple(_correlation(figure, classes) for figure in CORRELATED)
+    named = any(each.first is not None for each in classes)
+    return tuple(_correlation(figure, classes) for figure in CORRELATED if named or figure != "first")
 
 
 def _correlation(figure: str, classes: Sequence[ClassFigures]) -> Correlation:
@@ -180,6 +184,10 @@ def _class_json(figures: ClassFigures) -> dict[str, Any]:
         "recall": figures.recall,
         "equal_precision": figures.equal_precision,
         "equal_recall": figures.equal_recall,
+        "first": figures.first,
+        "among_five": figures.among_five,
+        "real_first": figures.real_first,
+        "real_among_five": figures.real_among_five,
         "reasons": figures.reasons,
     }
 
@@ -189,16 +197,21 @@ def _table(classes: Sequence[ClassFigures]) -> list[str]:
     width = max(len("class"), *map(len, names))
     with_fid = any(figures.fid is not None for figures in classes)
     fid_title = f" {'Fréchet':>9}" if with_fid else ""
+    recognised = any(figures.first is not None for figures in classes)
+    named_title = f" {'named first':>11} {'of real':>7}" if recognised else ""
     lines = [
         f"  {'class':<{width}} {'real':>7} {'generated':>9} {'kernel distance':>19}{fid_title} "
-        f"{'precision':>9} {'recall':>7}"
+        f"{'precision':>9} {'recall':>7}{named_title}"
     ]
     for name, figures in zip(names, classes, strict=True):
         distance = _with_error(figures.kernel_distance, figures.standard_error)
         fid = f" {_digits(figures.fid, '.2f'):>9}" if with_fid else ""
+        named = ""
+        if recognised:
+            named = f" {_digits(figures.first, '.3f'):>11} {_digits(figures.real_first, '.3f'):>7}"
         lines.append(
             f"  {name:<{width}} {figures.real:>7,} {figures.generated:>9,} {distance:>19}{fid} "
-            f"{_digits(figures.precision, '.3f'):>9} {_digits(figures.recall, '.3f'):>7}"
+            f"{_digits(figures.precision, '.3f'):>9} {_digits(figures.recall, '.3f'):>7}{named}"
         )
     return lines
 

@@ -1,5 +1,7 @@
 """The score of labelled pictures for each class: what `dogsgan score --per-class` calls."""
 
+import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,8 @@ import numpy as np
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.scoring.features import Side
-from dogsgan.scoring.per_class_figures import class_figures
+from dogsgan.scoring.imagenet import class_set
+from dogsgan.scoring.per_class_figures import class_figures, with_recognition
 from dogsgan.scoring.per_class_files import write_per_class
 from dogsgan.scoring.per_class_labels import (
     generated_classes,
@@ -17,8 +20,18 @@ from dogsgan.scoring.per_class_labels import (
 )
 from dogsgan.scoring.per_class_result import PerClassScore, correlations_with_real
 from dogsgan.scoring.precision_recall import NEIGHBOURS
-from dogsgan.scoring.scorer import check_statistics_name, opened_for, score_sides, sides_of
+from dogsgan.scoring.recognising import recognise
+from dogsgan.scoring.recognition import Recognition
+from dogsgan.scoring.scorer import (
+    check_statistics_name,
+    generated_size,
+    opened_for,
+    refuse_without_classifier,
+    score_sides,
+    sides_of,
+)
 from dogsgan.scoring.stored import is_statistics_file, save_statistics
+from dogsgan.scoring.weights import default_cache_dir
 
 
 def per_class(
@@ -34,6 +47,7 @@ def per_class(
     cache_dir: Path | None = None,
     save_stats: Path | None = None,
     neighbours: int = NEIGHBOURS,
+    classes: str | None = None,
 ) -> PerClassScore:
     """Score generated pictures as `score` does, and each class of them against that class's real pictures.
 
@@ -42,6 +56,7 @@ def per_class(
             source knows: class folders, breeds, a prepared set's labels.
         out: a folder for `per-class.csv`, `per-class.json` and `per-class.png`.
         neighbours: k of precision and recall.
+        classes: as for `score`.
 
     Raises:
         DogsganError: as `score`; or a side has no classes, the labels do not fit the pictures, or the sides
@@ -53,29 +68,61 @@ def per_class(
         )
     check_statistics_name(save_stats)
     sources = open_source(Path(generated)), open_source(Path(real))
-    classes = matched_classes(generated_classes(sources[0], labels), real_classes(sources[1]))
+    chosen_classes = class_set(classes) if classes is not None else None  # before anything is computed
+    names = generated_classes(sources[0], labels)
+    matched = matched_classes(names, real_classes(sources[1]))
     opened, notes = opened_for(sources[0], network, weights=weights, device=device, cache_dir=cache_dir)
+    if classes is not None:
+        refuse_without_classifier(opened, "--classes")
     generated_side, real_side, warnings = sides_of(
         *sources, opened, batch_size=batch_size, cache_dir=cache_dir
     )
     if save_stats is not None:
         save_statistics(Path(save_stats), real_side)
     assert real_side.rows is not None  # of pictures, not of a statistics file
-    real_kept = [classes[1][row] for row in real_side.rows]
+    real_kept = [matched[1][row] for row in real_side.rows]
     figures, equal_counts = class_figures(
-        _features(generated_side), classes[0], _features(real_side), real_kept, neighbours=neighbours
+        _features(generated_side), matched[0], _features(real_side), real_kept, neighbours=neighbours
     )
+    recognition = recognise(
+        sources[0],
+        generated_side,
+        sources[1],
+        real_side,
+        opened,
+        generated_classes=names,
+        size_px=generated_size(sources[0], opened),
+        cache_dir=Path(cache_dir) if cache_dir is not None else default_cache_dir(),
+        classes=chosen_classes,
+    )
+    if recognition is not None:
+        indices = _indices_of(matched, (names, real_classes(sources[1])), recognition)
+        figures = tuple(with_recognition(each, recognition, indices.get(each.name)) for each in figures)
+    score = score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings])
     result = PerClassScore(
-        score=score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings]),
+        score=dataclasses.replace(score, recognition=recognition),
         classes=figures,
         correlations=correlations_with_real(figures),
         equal_counts=equal_counts,
         neighbours=neighbours,
-        warnings=tuple(_left_out(sources, classes)),
+        warnings=tuple(_left_out(sources, matched)),
     )
     if out is not None:
         write_per_class(result, Path(out))
     return result
+
+
+def _indices_of(
+    matched: tuple[list[str | None], list[str | None]],
+    names: tuple[list[str | None], list[str | None]],
+    recognition: Recognition,
+) -> dict[str, int]:
+    """Return ImageNet's class of each class by its common name, from the names that the sides have for it."""
+    found = {}
+    for common, own in zip(itertools.chain(*matched), itertools.chain(*names), strict=True):
+        if common and own and own in recognition.indices:
+            found[common] = recognition.indices[own]
+    return found
 
 
 def _features(side: Side) -> np.ndarray:

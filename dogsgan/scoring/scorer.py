@@ -1,5 +1,6 @@
 """The competition's score of generated pictures against the real ones: what `dogsgan score` calls."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,14 @@ from dogsgan.scoring.choice import AUTO, chosen_network
 from dogsgan.scoring.features import Side, features_of_batches
 from dogsgan.scoring.formula import mifid
 from dogsgan.scoring.frechet import frechet_distance_between, small_sample_bias
+from dogsgan.scoring.imagenet import class_set
 from dogsgan.scoring.leaderboard import SUBMISSIONS, percentile_2019
 from dogsgan.scoring.memorization import memorization_distance
-from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork, open_network
+from dogsgan.scoring.networks import COMPETITION_PX, LITE0, FeatureNetwork, open_network
+from dogsgan.scoring.per_class_labels import class_names_of
 from dogsgan.scoring.pictures import PictureStream, size_of_first
+from dogsgan.scoring.recognising import recognise
+from dogsgan.scoring.recognition import Recognition
 from dogsgan.scoring.statistics import statistics_of
 from dogsgan.scoring.stored import (
     cache_path,
@@ -57,6 +62,8 @@ class Score:
     warnings: tuple[str, ...]
     jpegs_by_pillow: int = 0
     """How many JPEGs of both sides the competition's decoder could not read, so that Pillow decoded them."""
+    recognition: Recognition | None = None
+    """None where the network names no classes."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the score as plain values."""
@@ -72,6 +79,7 @@ class Score:
             "real": self.real,
             "percentile_2019": self.percentile_2019,
             "jpegs_by_pillow": self.jpegs_by_pillow,
+            "recognition": self.recognition.to_json() if self.recognition else None,
             "note": self.note(),
             "warnings": list(self.warnings),
         }
@@ -100,6 +108,8 @@ class Score:
                 f"  better than {self.percentile_2019:g}% of the {SUBMISSIONS} submissions of 2019 "
                 "that did not memorise"
             )
+        if self.recognition is not None:
+            lines += [f"  {line}" for line in self.recognition.summary().splitlines()]
         return "\n".join([*lines, *(f"  warning: {warning}" for warning in self.warnings)])
 
     def _headline(self) -> str:
@@ -127,32 +137,56 @@ def score(
     batch_size: int | None = None,
     cache_dir: Path | None = None,
     save_stats: Path | None = None,
+    labels: Path | None = None,
+    classes: str | None = None,
 ) -> Score:
     """Score generated pictures (zip, folder or prepared set) against real ones (or a statistics file).
 
     `network` and `weights` are as for `open_network`, or `auto`: see `chosen_network`. Features of the real
     side are kept in `cache_dir`, by default the user's cache folder. `save_stats` names an `.npz` for the
-    real side's statistics.
+    real side's statistics. Where the network is a classifier, the score says how often it recognises one of
+    `classes` (see `class_set`; dogs), and the class that each picture is of: by the CSV `labels`, else by the
+    class folders.
 
     Raises:
         DogsganError: something is missing, unreadable, of the wrong size, or gives NaN.
     """
     check_statistics_name(save_stats)
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    chosen_classes = class_set(classes) if classes is not None else None
     generated_source = open_source(Path(generated))
     opened, notes = opened_for(generated_source, network, weights=weights, device=device, cache_dir=cache_dir)
-    generated_side, real_side, warnings = sides_of(
-        generated_source,
+    for option, given in (("--labels", labels), ("--classes", classes)):
+        if given is not None:
+            refuse_without_classifier(opened, option)
+    names = class_names_of(generated_source, labels)
+    real_source = (
         load_statistics(Path(real), dimension=opened.dimension, network=opened.name)
         if is_statistics_file(Path(real))
-        else open_source(Path(real)),
+        else open_source(Path(real))
+    )
+    generated_side, real_side, warnings = sides_of(
+        generated_source,
+        real_source,
         opened,
         batch_size=batch_size,
         cache_dir=cache_dir,
     )
     if save_stats is not None:
         save_statistics(Path(save_stats), real_side)
-    return score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings])
+    recognition = recognise(
+        generated_source,
+        generated_side,
+        None if isinstance(real_source, Side) else real_source,
+        real_side,
+        opened,
+        generated_classes=names,
+        size_px=generated_size(generated_source, opened),
+        cache_dir=cache_dir,
+        classes=chosen_classes,
+    )
+    found = score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings])
+    return dataclasses.replace(found, recognition=recognition)
 
 
 def opened_for(
@@ -172,6 +206,19 @@ def opened_for(
     chosen = chosen_network(network, size_px=size_px, weights=weights, cache_dir=cache_dir)
     opened = open_network(chosen.name, weights=weights, device=device, cache_dir=cache_dir)
     return opened, [chosen.note] if chosen.note else []
+
+
+def refuse_without_classifier(network: FeatureNetwork, option: str) -> None:
+    """Refuse an option of recognition for a network that names no classes.
+
+    Raises:
+        DogsganError: it is such a network.
+    """
+    if network.classifier is None:
+        raise DogsganError(
+            f"{option} goes with --per-class, or with a network that names classes, and {network.name} does "
+            f"not: leave it out, or choose --network {LITE0}"
+        )
 
 
 def check_statistics_name(path: Path | None) -> None:

@@ -1,0 +1,107 @@
+"""Judge generated pictures against a prepared set of real crops, in one call.
+
+What EfficientNet-Lite0 recognises in them, beside as many real crops; and by a second network, such as the
+MobileNet of the shared data, the Fréchet distance to the real crops, precision and recall. Example:
+
+    python scripts/judge_zip.py out/images.zip --real out/crops --labels out/labels.csv \\
+        --network timm:mobilenetv1_100 --weights mobilenetv1_100.safetensors
+"""
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from dogsgan.data.sources import Source, open_source
+from dogsgan.scoring import open_network
+from dogsgan.scoring.frechet import frechet_distance_between
+from dogsgan.scoring.per_class_labels import class_names_of
+from dogsgan.scoring.precision_recall import precision_recall
+from dogsgan.scoring.recognising import recognise
+from dogsgan.scoring.scorer import generated_side_of, generated_size, real_side_of
+from dogsgan.scoring.weights import default_cache_dir
+
+
+def main() -> None:
+    args = _parser().parse_args()
+    whole, real = open_source(args.generated), open_source(args.real)
+    names = class_names_of(whole, args.labels)
+    generated, names = _some(whole, names, args.sample)
+    print(json.dumps(_recognised(generated, names, real)), flush=True)
+    print(json.dumps(_distance(generated, real, args.network, args.weights)), flush=True)
+
+
+def _some(source: Source, names: list[str | None], sample: int | None) -> tuple[Source, list[str | None]]:
+    count = len(source.images)
+    chosen = np.sort(np.random.default_rng(0).permutation(count)[: sample or count])
+    return (
+        dataclasses.replace(source, images=[source.images[row] for row in chosen]),
+        [names[row] for row in chosen],
+    )
+
+
+def _recognised(generated: Source, names: list[str | None], real: Source) -> dict[str, object]:
+    began = time.monotonic()
+    network = open_network("efficientnet-lite0")
+    size_px = generated_size(generated, network)
+    side, _ = generated_side_of(generated, network, size_px=size_px)
+    real_side, _ = real_side_of(real, network, size_px=size_px)
+    found = recognise(
+        generated,
+        side,
+        real,
+        real_side,
+        network,
+        generated_classes=names,
+        size_px=size_px,
+        cache_dir=default_cache_dir(),
+    )
+    assert found is not None
+    recognition = found.to_json()
+    del recognition["class_indices"]
+    return {
+        "network": network.name,
+        "recognition": recognition,
+        "fid": frechet_distance_between(side.statistics, real_side.statistics),
+        "seconds": round(time.monotonic() - began),
+    }
+
+
+def _distance(generated: Source, real: Source, name: str, weights: Path | None) -> dict[str, object]:
+    began = time.monotonic()
+    network = open_network(name, weights=weights)
+    size_px = generated_size(generated, network)
+    side, _ = generated_side_of(generated, network, size_px=size_px)
+    real_side, _ = real_side_of(real, network, size_px=size_px)
+    assert side.features is not None
+    assert real_side.features is not None
+    overlap = precision_recall(side.features, real_side.features)
+    return {
+        "network": name,
+        "generated": side.count,
+        "real": real_side.count,
+        "fid": frechet_distance_between(side.statistics, real_side.statistics),
+        "precision": overlap.precision,
+        "recall": overlap.recall,
+        "seconds": round(time.monotonic() - began),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("generated", type=Path, help="zip or folder of generated pictures")
+    parser.add_argument("--real", type=Path, required=True, metavar="SET", help="prepared set, or any source")
+    parser.add_argument("--labels", type=Path, metavar="CSV", help="name,class of the generated pictures")
+    parser.add_argument("--sample", type=int, metavar="N", help="judge N of them chosen by chance (all)")
+    parser.add_argument("--network", default="timm:mobilenetv1_100", help="of the distance")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="its weights")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -97,6 +97,17 @@ def test_labels_of_two_digits_sort_as_numbers(tmp_path: Path) -> None:
     assert crop_set.labels.tolist() == [4, 2, 5, 0, 1, 3]
 
 
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_emnist_is_turned_upright_and_that_is_said(as_zip: bool, tmp_path: Path) -> None:
+    files = {f"emnist-letters-{k}": v for k, v in FILES.items() if k.startswith("train")}
+    path = zip_up(tmp_path / "x.zip", files) if as_zip else lay_out(tmp_path / "x", files)
+    source = open_source(path)
+    assert np.array_equal(pixels(source), TRAIN.swapaxes(1, 2))
+    assert "turned upright, for EMNIST stores each transposed" in source.description
+    lay_out(tmp_path / "mnist", FILES)
+    assert "upright" not in open_source(tmp_path / "mnist").description
+
+
 def test_a_name_without_end_is_not_repeated_for_every_digit(tmp_path: Path) -> None:
     path = zip_up(tmp_path / "x.zip", {"a" * 60_000 + "-train-images-idx3-ubyte": idx(TRAIN)})
     assert all(len(image.name) < 100 for image in open_source(path).images)

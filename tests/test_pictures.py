@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from dogsgan.data.pictures import MAX_PIXELS, decode_picture, has_picture_suffix, open_picture
 from dogsgan.errors import DogsganError
@@ -147,3 +147,38 @@ def test_every_real_picture_opens(shared_data: Path) -> None:
     assert len(files) == 510
     for file in files[::10]:
         assert decode_picture(file.read_bytes(), file.name, min_size=(64, 64)).mode == "RGB"
+
+
+def tiff(orientation: int, **options: object) -> bytes:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[0x0112] = orientation
+    return encoded(PHOTO, "TIFF", tiffinfo=tags, **options)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_tiff_is_as_large_as_its_header_says(orientation: int, compression: str | None) -> None:
+    """Pillow turns TIFF by itself; up to version 10 the header's size was that before the turn."""
+    picture = open_picture(tiff(orientation, compression=compression), "x.tif")
+    assert picture.size == (PHOTO.size if orientation < 5 else PHOTO.size[::-1])
+    assert picture.decode()[0].size == picture.size
+
+
+def test_pixels_of_another_size_than_the_header_says_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dogsgan.data.pictures._as_rgb", lambda image: image.resize((3, 3)))
+    with pytest.raises(DogsganError, match="3×3 px, not"):
+        decode_picture(JPEG, "x.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["pgm", "ppm", "pbm", "pnm", "PGM", "JPEG", "Tif", "apng", "WebP", "bmp"])
+def test_what_others_take_is_a_picture_here(suffix: str) -> None:
+    assert has_picture_suffix(f"a.{suffix}")
+
+
+@pytest.mark.parametrize(("mode", "header"), [("L", b"P5"), ("RGB", b"P6"), ("1", b"P4")])
+def test_portable_maps_are_read(mode: str, header: bytes) -> None:
+    content = encoded(PHOTO.convert(mode), "PPM")
+    assert content.startswith(header)
+    assert (pixels(content) == np.asarray(PHOTO.convert(mode).convert("RGB"))).all()
+    plain = b"P2 2 1 255 7 200"
+    assert pixels(plain)[0, :, 0].tolist() == [7, 200]

@@ -1,10 +1,12 @@
 """Preparing: the right crops and labels, everything left out listed, the same bytes for any workers."""
 
 import hashlib
+import importlib
 import io
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -384,6 +386,41 @@ def test_nothing_to_crop_is_an_error_that_says_why(tmp_path: Path) -> None:
     with pytest.raises(DogsganError, match="2 × picture cannot be read"):
         prepare(source, tmp_path / "set")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "raised", [MemoryError, RecursionError, struct.error, SyntaxError, ZeroDivisionError, UserWarning]
+)
+@pytest.mark.parametrize("where", ["cropping.open_picture", "cropping._scaled", "pictures._as_rgb"])
+def test_nothing_that_one_picture_does_ends_the_set(
+    where: str, raised: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = lay_out(tmp_path / "x", {f"{i}.png": jpeg(side=20 + i) for i in range(4)})
+    module, _, name = where.partition(".")
+    really = getattr(importlib.import_module(f"dogsgan.data.{module}"), name)
+
+    def failing(first: bytes | Image.Image, *others: object, **options: object) -> object:
+        picture = Image.open(io.BytesIO(first)) if isinstance(first, bytes) else first
+        if picture.size == (22, 22):
+            raise raised("one picture")
+        return really(first, *others, **options)
+
+    monkeypatch.setattr(f"dogsgan.data.{where}", failing)
+    report = prepare(source, tmp_path / "set", size_px=16)
+    assert len(report.crop_set) == 3
+    assert report.skipped_by_reason == {"picture cannot be read": 1}
+    assert "one picture" in report.skipped[0].detail
+
+
+def test_a_picture_that_is_gone_for_the_contact_sheet_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("dogsgan.data.contact_sheet.decode_picture", failing)
+    report = prepare(lay_out(tmp_path / "x", {"a.png": jpeg()}), tmp_path / "set")
+    assert (report.crop_set.path / "contact-sheet.png").is_file()
 
 
 def test_a_killed_prepare_leaves_nothing_under_the_final_name(drawn: Path, tmp_path: Path) -> None:

@@ -29,13 +29,17 @@ def draw_contact_sheet(source: Source, crop_set: CropSet, path: Path, *, count: 
     tiles = []
     for index in chosen.tolist():
         origin = crop_set.origin(index)
-        content = source.read(images[origin.image])
         breed = crop_set.class_names[crop_set.labels[index]] if crop_set.class_names else ""
-        tiles.append(_tile(content, origin, crop_set.pictures[index], breed))
+        try:
+            original = _original(source.read(images[origin.image]), origin)
+        except Exception:  # it could be read for its crop; no page is worth losing the set
+            original = Image.new("RGB", _ORIGINAL, (24, 24, 24))
+        tiles.append(_tile(original, origin, crop_set.pictures[index], breed))
     save_grid(np.stack(tiles), path, columns=min(_COLUMNS, len(tiles)))
 
 
-def _tile(content: bytes, origin: Origin, crop: np.ndarray, breed: str) -> np.ndarray:
+def _original(content: bytes, origin: Origin) -> Image.Image:
+    """Return the picture, small, with the box and what was cut out."""
     size = open_picture(content, origin.image).size
     original = decode_picture(content, origin.image, min_size=_fitted(size))
     original = original.resize(_fitted(size), Image.Resampling.LANCZOS)
@@ -45,6 +49,10 @@ def _tile(content: bytes, origin: Origin, crop: np.ndarray, breed: str) -> np.nd
     if origin.box is not None:
         corners = (origin.box.xmin, origin.box.ymin, origin.box.xmax, origin.box.ymax)
         draw.rectangle(_on_page(corners, scale), outline=_BOX_COLOUR, width=1)
+    return original
+
+
+def _tile(original: Image.Image, origin: Origin, crop: np.ndarray, breed: str) -> np.ndarray:
     tile = Image.new("RGB", (_ORIGINAL[0] + 4 + _CROP_PX, _ORIGINAL[1] + _CAPTION_PX), (24, 24, 24))
     tile.paste(original, ((_ORIGINAL[0] - original.width) // 2, (_ORIGINAL[1] - original.height) // 2))
     enlarged = Image.fromarray(crop).resize((_CROP_PX, _CROP_PX), Image.Resampling.NEAREST)

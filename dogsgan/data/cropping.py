@@ -49,8 +49,12 @@ def crop_image(source: Source, image: SourceImage, settings: CropSettings) -> Cr
         plan, skipped = plan_crops(image, picture, settings)
         crops = _cut(picture, plan, settings.size_px, bordered=source.bordered)
         return Cropped(image, crops, skipped)
-    except DogsganError as error:
-        return Cropped(image, [], [Skipped(image.name, "picture cannot be read", str(error))])
+    except Exception as error:  # of hostile content anything may come, and one picture must not end the set
+        return Cropped(image, [], [Skipped(image.name, "picture cannot be read", _in_a_line(error))])
+
+
+def _in_a_line(error: Exception) -> str:
+    return str(error) if isinstance(error, DogsganError) else f"{type(error).__name__}: {error}"[:200]
 
 
 def cut_policies(
@@ -69,7 +73,18 @@ def cut_policies(
     Raises:
         DogsganError: the picture cannot be read.
     """
-    picture = opener(source.read(image), image.name)
+    try:
+        picture = opener(source.read(image), image.name)
+        return _cut(picture, _plan_of(image, picture, policies, size_px), size_px, bordered=source.bordered)
+    except DogsganError:
+        raise
+    except Exception as error:  # of hostile content anything may come
+        raise DogsganError(f"picture {image.name} cannot be cropped ({_in_a_line(error)})") from error
+
+
+def _plan_of(
+    image: SourceImage, picture: OpenPicture, policies: tuple[str, ...], size_px: int
+) -> list[Origin]:
     plan: dict[Rectangle, Origin] = {}
     for name in policies:
         if needs_box(name) and not image.boxes:
@@ -77,7 +92,7 @@ def cut_policies(
         settings = CropSettings(size_px, parse_policy(name), boxes="all", min_box_px=0, seed=0)
         for origin in plan_crops(image, picture, settings)[0]:
             plan.setdefault(origin.rectangle, origin)
-    return _cut(picture, list(plan.values()), size_px, bordered=source.bordered)
+    return list(plan.values())
 
 
 def plan_crops(

@@ -24,6 +24,11 @@ class DigitFiles:
     images: str
     labels: str | None
 
+    @property
+    def transposed(self) -> bool:
+        """Whether rows and columns are exchanged in every picture, as in all of EMNIST's own files."""
+        return "emnist" in self.images.lower()
+
 
 @dataclass(frozen=True)
 class Digits:
@@ -51,7 +56,8 @@ class Digits:
         classes = "no labels, for no such file is beside"
         if self.labels is not None:
             classes = f"{len(np.unique(self.labels))} classes, from"
-        return f"{count:,} grey pictures of {width}×{height} px, {classes} {self.files.images}"
+        turned = "; turned upright, for EMNIST stores each transposed" if self.files.transposed else ""
+        return f"{count:,} grey pictures of {width}×{height} px, {classes} {self.files.images}{turned}"
 
 
 @dataclass
@@ -60,6 +66,7 @@ class DigitStorage:
 
     digits: Digits
     names: list[str] = field(init=False)
+    own: list[str] = field(init=False, default_factory=list)
     problems: list[tuple[str, str]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -75,6 +82,9 @@ class DigitStorage:
         if len(content) > limit:
             raise DogsganError(f"{name} is larger than {limit} bytes: that is no digit")
         return content
+
+    def head(self, name: str) -> bytes:
+        return self._header
 
     def _pixels(self, name: str) -> bytes:
         return self.digits.pictures[self._index[name]].tobytes()
@@ -142,6 +152,7 @@ def choose_digit_files(names: Iterable[str], *, split: str | None, where: str) -
         if (images := _shallowest(files["images"])) is not None
     ]
     chosen = [item for item in sets if _is_split(item, split or "train")]
+    _refuse_half_sets(members, chosen, split=split or "train", where=where)
     if not chosen and split is None:
         chosen = sets
     found = ", ".join(item.images for item in sets[:8])
@@ -152,8 +163,35 @@ def choose_digit_files(names: Iterable[str], *, split: str | None, where: str) -
     return chosen[0]
 
 
+def _refuse_half_sets(
+    members: dict[tuple[str, str], dict[str, list[str]]],
+    chosen: list[DigitFiles],
+    *,
+    split: str,
+    where: str,
+) -> None:
+    """Refuse to take a set without its labels, or another split, where just a file is missing."""
+    labels = sorted(name for files in members.values() for name in files["labels"])
+    lonely = [item for item in chosen if item.labels is None]
+    if lonely and labels:
+        raise DogsganError(
+            f"{where} has no labels to {lonely[0].images} (it holds {labels[0]}): put them beside it, called "
+            "as it is, or give the one file to take it without classes"
+        )
+    if not chosen:
+        half = [
+            name for name in labels if (said := parse_idx_name(name)) and _is_split_name(said.set_name, split)
+        ]
+        if half:
+            raise DogsganError(f"{where} holds {half[0]} and not its images: put their file beside it")
+
+
 def _is_split(files: DigitFiles, split: str) -> bool:
-    return any(word in files.set_name.lower() for word in _SPLIT_WORDS.get(split, ()))
+    return _is_split_name(files.set_name, split)
+
+
+def _is_split_name(set_name: str, split: str) -> bool:
+    return any(word in set_name.lower() for word in _SPLIT_WORDS.get(split, ()))
 
 
 def _shallowest(members: list[str]) -> str | None:
@@ -174,6 +212,8 @@ def read_digits(storage: Storage, files: DigitFiles) -> Digits:
             f"{files.images} holds {count:,} pictures of {width}×{height} px, beyond {MAX_PICTURES:,} "
             f"or {MAX_SIDE_PX} px: replace it"
         )
+    if files.transposed:
+        pictures = pictures.swapaxes(1, 2)
     if files.labels is None:
         return Digits(files, pictures, None)
     labels = parse_idx(storage.read(files.labels, limit=MAX_IDX_BYTES), files.labels, dimensions=1)

@@ -4,24 +4,25 @@ import re
 from pathlib import PurePosixPath
 
 from dogsgan.data.annotations import MAX_ANNOTATION_BYTES, Annotation, parse_annotation
-from dogsgan.data.layouts import Layout
+from dogsgan.data.layouts import STRAYS, Layout
 from dogsgan.data.source_image import UNREADABLE_ANNOTATION, Skipped, SourceImage
 from dogsgan.data.storage import Storage
-from dogsgan.errors import DogsganError
 
 _WNID = re.compile(r"n\d{8}(?=[-_])")
 
 
 def list_images(storage: Storage, layout: Layout, skipped: list[Skipped]) -> list[SourceImage]:
     """Return a layout's pictures; add to `skipped` each annotation that cannot be used."""
+    skipped += [Skipped(name, "outside the class folders") for name in layout.outside]
     if layout.annotations:
         return _annotated_images(storage, layout, skipped)
     if layout.kind == "classes":
         return [
-            SourceImage(member.removeprefix(layout.picture_root), class_name=_parent(member), member=member)
+            SourceImage(name, class_name=name.partition("/")[0], member=member)
             for member in layout.pictures
+            for name in (member.removeprefix(layout.picture_root),)
         ]
-    return _all_or_none_labelled([_bare_image(member, layout) for member in layout.pictures])
+    return _all_or_none_labelled([_bare_image(member, layout) for member in layout.pictures], skipped)
 
 
 def _annotated_images(storage: Storage, layout: Layout, skipped: list[Skipped]) -> list[SourceImage]:
@@ -30,7 +31,7 @@ def _annotated_images(storage: Storage, layout: Layout, skipped: list[Skipped]) 
     for member in layout.annotations:
         if by_key.setdefault(_join_key(member, layout), member) != member:
             skipped.append(Skipped(member, "second annotation of the same picture"))
-    breeds = {folder[:9]: folder for folder in map(_parent, layout.annotations)}
+    breeds = {folder[:9]: folder for folder in map(_breed_of, layout.annotations) if folder}
     images, used = [], set()
     for member in layout.pictures:
         bare = _bare_image(member, layout)
@@ -52,11 +53,11 @@ def _join_key(member: str, layout: Layout) -> str:
 
 
 def _annotated(storage: Storage, bare: SourceImage, member: str, skipped: list[Skipped]) -> SourceImage:
-    breed = _parent(member)
+    breed = _breed_of(member)
     try:
         annotation: Annotation = parse_annotation(storage.read(member, limit=MAX_ANNOTATION_BYTES), member)
-    except DogsganError as error:
-        skipped.append(Skipped(member, UNREADABLE_ANNOTATION, str(error)))
+    except Exception as error:  # of hostile content anything may come
+        skipped.append(Skipped(member, UNREADABLE_ANNOTATION, str(error) or type(error).__name__))
         return _without_boxes(bare, breed, problem=UNREADABLE_ANNOTATION)
     return SourceImage(
         name=bare.name,
@@ -66,6 +67,15 @@ def _annotated(storage: Storage, bare: SourceImage, member: str, skipped: list[S
         problem=None if annotation.boxes else "annotation without a dog",
         member=bare.member,
     )
+
+
+def _breed_of(annotation: str) -> str | None:
+    """Return the breed's folder; where annotations lie in none, the breed's number in ImageNet, if any."""
+    folder = _parent(annotation)
+    if folder.lower() not in ("annotation", "annotations"):
+        return folder
+    wnid = _WNID.match(_stem(annotation))
+    return wnid.group() if wnid else None
 
 
 def _without_boxes(image: SourceImage, breed: str | None, *, problem: str) -> SourceImage:
@@ -78,10 +88,13 @@ def _bare_image(member: str, layout: Layout) -> SourceImage:
     return SourceImage(name=member.removeprefix(layout.picture_root), class_name=breed, member=member)
 
 
-def _all_or_none_labelled(images: list[SourceImage]) -> list[SourceImage]:
-    """Breeds count where every picture is in a breed's folder, not where some happen to be."""
-    if all(image.class_name for image in images):
-        return images
+def _all_or_none_labelled(images: list[SourceImage], skipped: list[Skipped]) -> list[SourceImage]:
+    """Breeds count where the pictures are in breeds' folders, but for a few; not where some happen to be."""
+    labelled = [image for image in images if image.class_name]
+    if STRAYS * (len(images) - len(labelled)) <= len(labelled):
+        others = [image for image in images if not image.class_name]
+        skipped += [Skipped(image.name, "outside the class folders") for image in others]
+        return labelled
     return [SourceImage(name=image.name, class_name=None, member=image.member) for image in images]
 
 

@@ -8,20 +8,27 @@ import io
 import math
 import warnings
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image
 
+from dogsgan.data.png_chunks import SIGNATURE as PNG_SIGNATURE
+from dogsgan.data.png_chunks import without_extras
 from dogsgan.errors import DogsganError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # never EPS, which would run Ghostscript
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+SUFFIXES = frozenset(  # all that torchvision's ImageFolder and pytorch-fid take, and others of these formats
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif"),
+        *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+    )
 )
+_STARTS = (PNG_SIGNATURE, b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+HEAD_BYTES = 12  # as many as `starts_like_picture` looks at
 MAX_PIXELS = 89_478_485  # Pillow's own default: 256 MiB of RGB
 MAX_PICTURE_BYTES = 64 * 1024 * 1024
 
+_ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT = 0x0112, 0x0100, 0x0101  # tags
 _UPRIGHT = 1
 _TURNS = {  # EXIF orientation to what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -39,7 +46,13 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 def has_picture_suffix(name: str) -> bool:
     """Return whether a file of that name claims to be a picture."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+    base, dot, suffix = name[name.rfind("/") + 1 :].rpartition(".")
+    return bool(base) and dot + suffix.lower() in SUFFIXES
+
+
+def starts_like_picture(head: bytes) -> bool:
+    """Return whether content that begins so is in a picture format, whatever its name says."""
+    return head.startswith(_STARTS) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,10 @@ class OpenPicture:
                 drafted = self._image.draft(None, min_size)
                 if drafted is not None:
                     reduction = round(self.size[0] / drafted[1][2])
-            return turned_upright(_as_rgb(self._image), self.orientation), reduction
+            rgb = _as_rgb(self._image)
+            if reduction == 1 and rgb.size != self.stored_size:
+                raise ValueError(f"{rgb.width}×{rgb.height} px, not {self.stored_size} as its header says")
+            return turned_upright(rgb, self.orientation), reduction
         except Exception as error:  # decoders of hostile content raise anything
             raise _undecodable(self.name, error) from error
 
@@ -90,8 +106,8 @@ def open_picture(content: bytes, name: str) -> OpenPicture:
     if not content:
         raise DogsganError(f"picture {name} is empty (0 bytes): replace or remove it")
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-        orientation = _orientation(image)
+        image = Image.open(io.BytesIO(without_extras(content)), formats=FORMATS)
+        size, orientation = _size(image), _orientation(image)
     except Image.DecompressionBombError as error:
         raise _too_large(name) from error
     except Image.UnidentifiedImageError as error:
@@ -100,7 +116,7 @@ def open_picture(content: bytes, name: str) -> OpenPicture:
         raise _undecodable(name, error) from error
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(name)
-    return OpenPicture(name=name, stored_size=image.size, orientation=orientation, _image=image)
+    return OpenPicture(name=name, stored_size=size, orientation=orientation, _image=image)
 
 
 def turned_upright(picture: Image.Image, orientation: int) -> Image.Image:
@@ -121,11 +137,20 @@ def decode_picture(content: bytes, name: str, *, min_size: tuple[int, int] | Non
     return picture
 
 
+def _size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height as decoding gives them: Pillow turns TIFF, old ones only the pixels."""
+    if image.format != "TIFF":
+        return image.size
+    tags = image.getexif()
+    size = tags[_TIFF_WIDTH], tags[_TIFF_HEIGHT]
+    return size[::-1] if tags.get(_ORIENTATION, _UPRIGHT) in (5, 6, 7, 8) else size
+
+
 def _orientation(image: Image.Image) -> int:
     if image.format == "TIFF" or "exif" not in image.info:  # Pillow turns TIFF by itself
         return _UPRIGHT
     try:
-        orientation = image.getexif().get(0x0112, _UPRIGHT)
+        orientation = image.getexif().get(_ORIENTATION, _UPRIGHT)
     except Exception:  # a broken EXIF block does not make the pixels unreadable
         return _UPRIGHT
     return orientation if orientation in _TURNS else _UPRIGHT

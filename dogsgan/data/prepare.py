@@ -125,6 +125,7 @@ def prepare(
 
 def _prepared(opened: Source, out: Path, *, settings: CropSettings, workers: int) -> PrepareReport:
     """Return the set at `out` if it is the right one, else make it."""
+    _refuse_loss(opened, settings)
     provenance = _provenance(opened, settings)
     previous = _reusable(out, provenance["key"])
     if previous is not None:
@@ -214,6 +215,17 @@ def _settings(size_px: int, policy: str, boxes: str, min_box_px: int, seed: int)
     if min_box_px < 0:
         raise DogsganError(f"the smallest box cannot be {min_box_px} px: use 0 or more")
     return CropSettings(size_px, parse_policy(policy), boxes, min_box_px, seed)
+
+
+def _refuse_loss(source: Source, settings: CropSettings) -> None:
+    """Refuse to crop without boxes or classes that the source all but has: nobody would notice the loss."""
+    if source.lost_boxes and settings.policy.needs_boxes:
+        raise DogsganError(
+            f"{source.path} would be cropped without its boxes ({source.lost_boxes}); or take the pictures "
+            "whole, with --policy whole or a recipe's data.policy=whole"
+        )
+    if source.lost_labels:
+        raise DogsganError(f"{source.path} would lose its classes ({source.lost_labels})")
 
 
 def _provenance(source: Source, settings: CropSettings) -> dict[str, Any]:

@@ -22,9 +22,10 @@ from dogsgan.data.digits import (
     open_digit_file,
     read_digits,
 )
-from dogsgan.data.layouts import LOOKED_FOR, Layout, detect_layout, split_folders
+from dogsgan.data.idx import parse_idx_name
+from dogsgan.data.layouts import LOOKED_FOR, Layout, detect_layout
 from dogsgan.data.listing import list_images
-from dogsgan.data.pictures import MAX_PICTURE_BYTES
+from dogsgan.data.pictures import MAX_PICTURE_BYTES, has_picture_suffix, starts_like_picture
 from dogsgan.data.source_image import Skipped, SourceImage
 from dogsgan.data.splits import SplitPath, parse_split
 from dogsgan.data.storage import Storage, open_storage
@@ -32,6 +33,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.progress import progress_bar
 
 MAX_NAME_LENGTH = 512
+_NAMES_SHOWN = 3
 
 
 @dataclass
@@ -45,6 +47,8 @@ class Source:
     skipped: list[Skipped] = field(repr=False)
     storage: Storage | None = field(default=None, repr=False)  # None for a prepared set
     crop_set: CropSet | None = field(default=None, repr=False)  # faster than `read` where it is there
+    lost_boxes: str = ""  # why there are no boxes where some are meant, and what to do
+    lost_labels: str = ""  # the same for classes
     _fingerprint: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -125,9 +129,10 @@ def open_source(path: Path) -> Source:
 def _listed_source(path: Path, at: SplitPath) -> Source:
     """Return the source of a folder or zip by the layout of its listing."""
     storage = open_storage(at.path)
-    layout = detect_layout(storage.names, top=at.path.absolute().name)
+    by_content = _pictures_by_content(storage)
+    layout = detect_layout(storage.names, top=at.path.absolute().name, by_content=by_content)
     if layout is None:
-        raise DogsganError(f"no pictures in {at.path}: {LOOKED_FOR}{_hint(storage.names)}")
+        raise DogsganError(f"no pictures in {at.path}: {LOOKED_FOR}{_hint(storage, at.path)}")
     skipped = [Skipped(name, reason) for name, reason in storage.problems]
     reason = "not an idx file by its name" if layout.kind == "mnist" else "not a picture by its name"
     skipped += [Skipped(name, reason) for name in layout.strangers]
@@ -144,10 +149,12 @@ def _listed_source(path: Path, at: SplitPath) -> Source:
     return Source(
         kind=layout.kind,
         path=path,
-        description=description or _describe(layout, images, path),
+        description=(description or _describe(layout, images, path)) + _own_left_out(storage),
         images=sorted(images, key=lambda image: image.name),
         skipped=skipped,
         storage=storage,
+        lost_boxes=layout.lost_boxes,
+        lost_labels=layout.lost_labels,
     )
 
 
@@ -200,26 +207,40 @@ def _crop_set_source(crop_set: CropSet) -> Source:
 def _describe(layout: Layout, images: list[SourceImage], path: Path) -> str:
     container = "zip" if path.is_file() else "folder"
     classes = len({image.class_name for image in images if image.class_name})
+    hint = layout.remark + (f"; no boxes, for {layout.lost_boxes}" if layout.lost_boxes else "")
     if layout.kind == "classes":
-        return f"a {container} of {len(images):,} pictures without boxes in {classes} class folders"
+        return f"a {container} of {len(images):,} pictures without boxes in {classes} class folders{hint}"
     if layout.kind == "pictures":
-        return f"a {container} of {len(images):,} pictures without boxes{_pictures_hint(layout, path)}"
+        return f"a {container} of {len(images):,} pictures without boxes{hint}"
     title = {"competition": "the competition's data", "stanford": "Stanford Dogs"}[layout.kind]
     boxes = sum(len(image.boxes) for image in images)
     return f"{title} as a {container}: {len(images):,} pictures, {boxes:,} boxes, {classes} breeds"
 
 
-def _pictures_hint(layout: Layout, path: Path) -> str:
-    if path.name == "all-dogs":
-        return "; for boxes give the folder above, with annotation/ in it"
-    if splits := split_folders(layout.pictures):
-        return f"; its folders are splits, so give one of {', '.join(splits)} where only that is meant"
-    return ""
+def _pictures_by_content(storage: Storage) -> frozenset[str]:
+    """Return the files of a flat listing that are pictures and not called so, as in a submission's zip."""
+    if any("/" in name for name in storage.names):
+        return frozenset()
+    others = [name for name in storage.names if name and not has_picture_suffix(name)]
+    return frozenset(name for name in others if starts_like_picture(storage.head(name)))
 
 
-def _hint(names: list[str]) -> str:
-    archives = [name for name in names if name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz"))]
+def _own_left_out(storage: Storage) -> str:
+    if not storage.own:
+        return ""
+    more = ", …" if len(storage.own) > _NAMES_SHOWN else ""
+    return f"; what dogsgan wrote there is left out: {', '.join(storage.own[:_NAMES_SHOWN])}{more}"
+
+
+def _hint(storage: Storage, path: Path) -> str:
+    archives = [name for name in storage.names if name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz"))]
+    if storage.own and not archives:
+        return _own_left_out(storage)
+    labels = [name for name in storage.names if (said := parse_idx_name(name)) and said.content == "labels"]
+    if labels and not archives:
+        return f"; it holds {labels[0]} without the images: put their file beside"
     if not archives:
         return ""
-    remedy = "give that file itself" if archives[0].lower().endswith(".zip") else "unpack it first"
-    return f"; it holds {archives[0]}: {remedy}"
+    if len(archives) == 1 and archives[0].lower().endswith(".zip") and path.is_dir():
+        return f"; it holds {archives[0]}: give that file itself"
+    return f"; it holds {' and '.join(archives[:_NAMES_SHOWN])}: unpack into one folder and give that"

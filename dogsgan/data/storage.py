@@ -4,13 +4,38 @@ import os
 import threading
 import zipfile
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
-from dogsgan.data.cropset import is_crop_set
+from dogsgan.data.own_files import own_files
+from dogsgan.data.pictures import HEAD_BYTES
 from dogsgan.errors import DogsganError
 
 MAX_FILES = 5_000_000
+_LEFT_BESIDE = frozenset(  # folders and files, in lower case, that systems and programs leave beside others
+    (
+        *(
+            "__macosx",
+            "network trash folder",
+            "temporary items",
+            "icon\r",
+            "desktop db",
+            "desktop df",
+        ),  # macOS
+        *(
+            "thumbs.db",
+            "ehthumbs.db",
+            "ehthumbs_vista.db",
+            "desktop.ini",
+            "$recycle.bin",
+            "recycler",
+        ),  # Windows
+        *("system volume information", "found.000"),
+        *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "#recycle", "#snapshot"),  # NAS
+        *("~snapshot", "lost+found", "lost.dir", "__pycache__", "_gsdata_"),
+    )
+)
+_LEFT_BESIDE_ENDS = ("@synoeastream", "@synoresource")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks others without any limit
 
 
@@ -19,11 +44,21 @@ class Storage(Protocol):
 
     @property
     def names(self) -> list[str]:
-        """Every file's name with `/` between folders, sorted; hidden files are not among them."""
+        """Every file's name with `/` between folders, sorted.
+
+        Neither what systems leave beside files nor what dogsgan wrote is among them.
+        """
+
+    @property
+    def own(self) -> list[str]:
+        """Folders and files that were left out because dogsgan wrote them."""
 
     @property
     def problems(self) -> list[tuple[str, str]]:
         """(name, reason) of the files that will not be read."""
+
+    def head(self, name: str) -> bytes:
+        """Return a file's first bytes, none where it is unreadable."""
 
     def read(self, name: str, *, limit: int) -> bytes:
         """Return a file's bytes; a DogsganError names one that is unreadable or larger than `limit` bytes."""
@@ -54,7 +89,28 @@ class FolderStorage:
     def __init__(self, root: Path, *, names: list[str] | None = None) -> None:
         self.root = root
         self.problems: list[tuple[str, str]] = []
-        self.names = sorted(self._walk() if names is None else names)
+        self.own: list[str] = []
+        self._on_disk: dict[str, str] = {}  # where a name is another than here
+        self.names = sorted(names or [])
+        if names is None:
+            self.names, self.own = own_files(sorted(self._with_slashes(self._walk())))
+
+    def _with_slashes(self, found: list[str]) -> set[str]:
+        """Read `all-dogs\\1.jpg`, as some programs unpack a zip from Windows, as a file in a folder."""
+        if os.sep == "\\" or not any("\\" in name for name in found):
+            return set(found)
+        names = {name for name in found if "\\" not in name}
+        for name in set(found) - names:
+            mended = with_slashes(name)
+            if mended in names:
+                self.problems.append((mended, "same name twice in the folder"))
+            elif not is_left_beside(mended):
+                names.add(mended)
+                self._on_disk[mended] = name
+        return names
+
+    def _path(self, name: str) -> Path:
+        return self.root / self._on_disk.get(name, name)
 
     def _walk(self) -> list[str]:
         names: list[str] = []
@@ -65,13 +121,10 @@ class FolderStorage:
                 subfolders.clear()
                 continue
             visited.add((status.st_dev, status.st_ino))
-            if folder != str(self.root) and is_crop_set(Path(folder)):  # its contact sheet is no picture
-                subfolders.clear()
-                continue
-            subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
+            subfolders[:] = sorted(name for name in subfolders if not is_left_beside(name))
             prefix = Path(folder).relative_to(self.root).as_posix()
             start = "" if prefix == "." else prefix + "/"
-            names.extend(start + name for name in files if not is_hidden(name))
+            names.extend(start + name for name in files if not is_left_beside(name))
             if len(names) > MAX_FILES:
                 raise DogsganError(
                     f"{self.root} holds more than {MAX_FILES} files: give the folder with the pictures"
@@ -84,16 +137,23 @@ class FolderStorage:
         self.problems.append((str(error.filename), "folder cannot be read"))
 
     def read(self, name: str, *, limit: int) -> bytes:
+        return _within(self._start(name, limit + 1), name, limit)
+
+    def head(self, name: str) -> bytes:
         try:
-            if not (self.root / name).is_file():  # a pipe would block
-                raise DogsganError(f"{self.root / name} is gone or no regular file: restore or remove it")
-            with (self.root / name).open("rb") as file:
-                content = file.read(limit + 1)
+            return self._start(name, HEAD_BYTES)
+        except DogsganError:
+            return b""
+
+    def _start(self, name: str, most: int) -> bytes:
+        path = self._path(name)
+        try:
+            if not path.is_file():  # a pipe would block
+                raise DogsganError(f"{path} is gone or no regular file: restore or remove it")
+            with path.open("rb") as file:
+                return file.read(most)
         except OSError as error:
-            raise DogsganError(
-                f"cannot read {self.root / name} ({error.strerror}): check the file"
-            ) from error
-        return _within(content, name, limit)
+            raise DogsganError(f"cannot read {path} ({error.strerror}): check the file") from error
 
 
 @dataclass
@@ -102,6 +162,7 @@ class ZipStorage:
 
     path: Path
     names: list[str] = field(init=False)
+    own: list[str] = field(init=False)
     problems: list[tuple[str, str]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -114,18 +175,25 @@ class ZipStorage:
         self._lock = threading.Lock()
         self._entries: dict[str, zipfile.ZipInfo] = {}
         for entry in self._zip.infolist():
-            folder = entry.filename.endswith("/")  # `is_dir` falls over an empty name
-            if folder or any(is_hidden(part) for part in PurePosixPath(entry.filename).parts):
+            name = with_slashes(entry.filename)
+            if name.endswith("/") or is_left_beside(name):  # `is_dir` falls over an empty name
                 continue
-            if entry.filename in self._entries:
-                self.problems.append((entry.filename, "same name twice in the zip"))
+            if name in self._entries:
+                self.problems.append((name, "same name twice in the zip"))
             elif entry.flag_bits & 0x1:
-                self.problems.append((entry.filename, "encrypted in the zip"))
+                self.problems.append((name, "encrypted in the zip"))
             elif entry.compress_type not in _METHODS:
-                self.problems.append((entry.filename, "neither stored nor deflated in the zip"))
+                self.problems.append((name, "neither stored nor deflated in the zip"))
             else:
-                self._entries[entry.filename] = entry
-        self.names = sorted(self._entries)
+                self._entries[name] = entry
+        self.names, self.own = own_files(sorted(self._entries))
+
+    def head(self, name: str) -> bytes:
+        try:
+            with self._lock, self._zip.open(self._entries[name]) as file:
+                return file.read(HEAD_BYTES)
+        except Exception:  # archives of hostile content raise anything
+            return b""
 
     def read(self, name: str, *, limit: int) -> bytes:
         entry = self._entries.get(name)
@@ -143,12 +211,18 @@ class ZipStorage:
         return _within(content, name, limit)
 
 
-def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is nobody's content: dotfiles and what desktops leave behind."""
-    return (name.startswith(".") and name not in ("..", ".")) or name in (
-        "__MACOSX",
-        "Thumbs.db",
-        "desktop.ini",
+def with_slashes(name: str) -> str:
+    """Return a name as the zip format and every system but Windows have it; some of its programs do not."""
+    return name.replace("\\", "/")
+
+
+def is_left_beside(name: str) -> bool:
+    """Return whether a file, or a folder it is in, is nobody's content: dotfiles and what systems leave."""
+    return any(
+        (part.startswith(".") and part not in ("..", "."))
+        or part.lower() in _LEFT_BESIDE
+        or part.lower().endswith(_LEFT_BESIDE_ENDS)
+        for part in name.split("/")
     )
 
 

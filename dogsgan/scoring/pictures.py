@@ -89,6 +89,8 @@ class PictureStream:
             decoded = decode(content, image.name)
         except DogsganError as error:
             return error
+        except Exception as error:  # of hostile content anything may come
+            return DogsganError(f"picture {image.name} cannot be read ({type(error).__name__}): remove it")
         picture = self._fitted(decoded.pixels, image.name)
         return _Picture(picture, content.startswith(_PNG_SIGNATURE), decoded.by_pillow)
 

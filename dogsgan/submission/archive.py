@@ -11,6 +11,7 @@ from pathlib import Path, PureWindowsPath
 MiB = 1 << 20
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # ends with the lengths of the name and of the extra field
 _ENCRYPTED, _STRONGLY_ENCRYPTED, _MASKED = 0x1, 0x40, 0x2000
+_PATCH, _UTF8_NAME = 0x20, 0x800
 _DAMAGE = (  # what `zipfile` raises on bytes that are no sound zip
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
@@ -115,7 +116,11 @@ class Archive:
         if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
             raise DamagedZip("its header is missing")
         *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-        self._file.seek(name_length + extra_length, io.SEEK_CUR)
+        utf8 = int.from_bytes(header[6:8], "little") & _UTF8_NAME
+        name = self._file.read(name_length).decode("utf-8" if utf8 else "cp437", errors="replace")
+        if name != entry.orig_filename:
+            raise DamagedZip(f"it is named {name[:80]!r} in one place and otherwise in another")
+        self._file.seek(extra_length, io.SEEK_CUR)
         return self._file.read(entry.compress_size)  # fewer if the file ends: the sizes tell
 
     def _inflated(self, packed: bytes) -> bytes:
@@ -145,6 +150,11 @@ def _why_not_a_zip(file: io.BufferedReader) -> str:
 def is_encrypted(entry: zipfile.ZipInfo) -> bool:
     """Return whether the entry needs a password."""
     return bool(entry.flag_bits & (_ENCRYPTED | _STRONGLY_ENCRYPTED | _MASKED))
+
+
+def is_patch(entry: zipfile.ZipInfo) -> bool:
+    """Return whether the entry holds the difference to another file, which `zipfile` does not read."""
+    return bool(entry.flag_bits & _PATCH)
 
 
 def is_link(entry: zipfile.ZipInfo) -> bool:

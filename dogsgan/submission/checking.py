@@ -11,9 +11,12 @@ import hashlib
 import zipfile
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from dogsgan.data.pictures import has_picture_suffix
+from dogsgan.data.sources import MAX_NAME_LENGTH
+from dogsgan.data.storage import is_left_beside
 from dogsgan.errors import DogsganError, printable
 from dogsgan.progress import progress_bar
 from dogsgan.submission.archive import (
@@ -23,11 +26,11 @@ from dogsgan.submission.archive import (
     TooLarge,
     is_encrypted,
     is_link,
+    is_patch,
     is_unsafe_name,
 )
 from dogsgan.submission.png import DamagedPng, Png, parse_png, picture_format
 
-PICTURE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
 EXAMINED = 30_000  # entries looked at, or twice the wanted number: more would only take longer
 READABLE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 COMPETITION = (10_000, 64, 3)  # count, size in px and channels that the competition takes
@@ -225,6 +228,8 @@ class _Examination:
         try:
             if is_encrypted(entry):
                 self.add("encrypted", name)
+            elif is_patch(entry):
+                self.add("packing", name, "a patch of another file")
             elif entry.compress_type not in READABLE_METHODS:
                 self.add("packing", name, f"method {entry.compress_type}")
             else:
@@ -232,15 +237,18 @@ class _Examination:
         except DamagedZip as problem:
             self.add("damaged-entry", name, str(problem))
         except TooLarge:
-            self.pictures += _has_picture_name(name)
+            self.pictures += has_picture_suffix(name)
             raise
-        self.pictures += _has_picture_name(name)
+        self.pictures += has_picture_suffix(name)
         return None
 
     def examine_contents(self, name: str, contents: bytes) -> None:
         format_name = picture_format(contents)
-        if format_name is None and not _has_picture_name(name):
+        if format_name is None and not has_picture_suffix(name):
             self.add("stray", name)
+            return
+        if not is_unsafe_name(name) and (is_left_beside(name) or len(name) > MAX_NAME_LENGTH):
+            self.add("stray", name, "hidden or endless, such a name is passed over")
             return
         self.pictures += 1
         first = self.files.setdefault(hashlib.sha256(contents).digest(), name)
@@ -266,15 +274,11 @@ class _Examination:
             self.add("size", name, f"{png.width}×{png.height} instead of {self.size_px}×{self.size_px}")
             return  # its pixels stay packed: they may be a bomb
         pixels = png.pixels()
-        if pixels == pixels[:3] * (self.size_px * self.size_px):
+        if png.depth == 8 and pixels == pixels[:3] * (self.size_px * self.size_px):
             self.add("one-colour", name)
         first = self.pixels.setdefault(hashlib.sha256(pixels).digest(), name)
         if first is not name and not repeated:
             self.add("same-pixels", name, f"as {_printable(first)}")
-
-
-def _has_picture_name(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 def _printable(name: str) -> str:

@@ -1,0 +1,66 @@
+"""What dogsgan itself wrote into a source: prepared sets, runs, and what stands beside them, told by name.
+
+A run into a folder inside its source is usual. Its grids and contact sheets are pictures, but not training
+data, and a second call must find the same source as the first.
+"""
+
+import itertools
+
+_WHOLE = (  # a folder that holds the first and any of the others is left out as a whole
+    ("set.json", ("pictures.npy", "labels.npy", "origins.npy")),
+    ("recipe.json", ("log.jsonl", "generator.safetensors")),
+    ("settings.json", ("attention.json", "augmentation.json", "attention.csv", "augmentation.csv")),
+)
+_RUN_OUTPUT = ("samples.png", "images.zip", "labels.csv", "report.json", "generate.json", "drawn-dogs.zip")
+_BESIDE = (  # where one of the first stands in a folder, the others there are left out
+    (("run/recipe.json",), (*_RUN_OUTPUT, "run/", "crops/", "drawn-digits/")),
+    (("audit.json", "neighbours.csv"), ("audit.json", "neighbours.csv", "report.html", "flagged.png")),
+    (("per-class.csv",), ("per-class.csv", "per-class.json", "per-class.png")),
+    (("attention.csv", "augmentation.csv"), ("attention.png", "augmentation.png", "samples/")),
+)
+_MARKS = tuple(mark for mark, _ in _WHOLE) + tuple(mark for marks, _ in _BESIDE for mark in marks)
+
+
+def own_files(names: list[str]) -> tuple[list[str], list[str]]:
+    """Return the sorted names without those that dogsgan wrote, and what was left out: folders/ and files.
+
+    A set or run that is the source itself is not left out as a whole: somebody asked for it.
+    """
+    known = set(names)
+    marked = [name for name in names if name.endswith(_MARKS)]
+    if not marked:
+        return names, []
+    folders = {
+        name.removesuffix(mark)
+        for name in marked
+        for mark in _MARKS
+        if name == mark or name.endswith("/" + mark)
+    }
+    own: set[str] = set()
+    for folder in folders:
+        if folder and _is_whole(folder, known):
+            own.add(folder)
+        for marks, written in _BESIDE:
+            if any(folder + mark in known for mark in marks):
+                own |= {folder + name for name in written}
+    kept, found = [], set()
+    for name in names:
+        at = next((place for place in _places(name) if place in own), None)
+        if at is None:
+            kept.append(name)
+        else:
+            found.add(at)
+    return kept, sorted(found)
+
+
+def _is_whole(folder: str, known: set[str]) -> bool:
+    return any(
+        folder + first in known and any(folder + other in known for other in others)
+        for first, others in _WHOLE
+    )
+
+
+def _places(name: str) -> list[str]:
+    """Return the folders a file is in, from the top down, each with its `/`, and the file."""
+    parts = name.split("/")
+    return [*(f"{folder}/" for folder in itertools.accumulate(parts[:-1], "{}/{}".format)), name]

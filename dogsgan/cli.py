@@ -3,6 +3,7 @@
 import argparse
 import json
 import time
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -452,7 +453,10 @@ def _run_command(args: argparse.Namespace) -> int:
 
     unwind_on_signals()
     try:
-        outcome: Outcome = args.function(args)
+        with warnings.catch_warnings():
+            # Pillow warns at a size that is refused anyway, by a line of our own.
+            warnings.filterwarnings("ignore", r"Image size \(\d+ pixels\) exceeds limit")
+            outcome: Outcome = args.function(args)
     except DogsganError as error:
         if args.debug:
             raise

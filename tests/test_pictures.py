@@ -3,6 +3,8 @@
 import contextlib
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -120,7 +122,8 @@ def test_what_cannot_be_read_is_one_line_that_names_the_picture(content: bytes, 
 
 
 @pytest.mark.parametrize("side", [10_000, 60_000])
-def test_a_bomb_is_refused_before_it_is_decoded(side: int, recwarn: pytest.WarningsRecorder) -> None:
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_bomb_is_refused_before_it_is_decoded(side: int) -> None:
     assert side * side > MAX_PIXELS
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     chunk = b"IHDR" + header
@@ -182,3 +185,18 @@ def test_portable_maps_are_read(mode: str, header: bytes) -> None:
     assert (pixels(content) == np.asarray(PHOTO.convert(mode).convert("RGB"))).all()
     plain = b"P2 2 1 255 7 200"
     assert pixels(plain)[0, :, 0].tolist() == [7, 200]
+
+
+def test_what_pillow_warns_of_is_nobody_elses_business() -> None:
+    """Importing the package changes no filter of the process; a warning turned into an error is a refusal."""
+    program = (
+        "import warnings, PIL.Image, dogsgan.data.pictures; "
+        "print(any(f[2] is PIL.Image.DecompressionBombWarning for f in warnings.filters))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_bomb_is_called_too_large_where_warnings_are_errors() -> None:
+    test_a_bomb_is_refused_before_it_is_decoded(10_000)

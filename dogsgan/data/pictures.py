@@ -6,7 +6,6 @@ so where the caller needs no more pixels than that.
 
 import io
 import math
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,9 +38,6 @@ _TURNS = {  # EXIF orientation to what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-# Pillow warns at a size that is refused here anyway, with a message of our own.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def has_picture_suffix(name: str) -> bool:
@@ -108,7 +104,7 @@ def open_picture(content: bytes, name: str) -> OpenPicture:
     try:
         image = Image.open(io.BytesIO(without_extras(content)), formats=FORMATS)
         size, orientation = _size(image), _orientation(image)
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error
     except Image.UnidentifiedImageError as error:
         raise DogsganError(f"picture {name} is in no format known here: replace or remove it") from error

@@ -5,6 +5,7 @@ else too it is slower than on one alone. With a block of its own none waits.
 """
 
 import itertools
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,16 +30,17 @@ def blockwise(
 ) -> Iterator[tuple[Item, Result]]:
     """Yield each item with what `work` returns for it, in order, working on up to `most` at once.
 
-    `description` heads a progress bar; None shows none. While this lasts, torch's own number of threads is
-    lowered.
+    `description` heads a progress bar; None shows none. The workers share torch's number of threads among
+    them; for everybody else it stays what it is, however long this lasts.
     """
     threads = torch.get_num_threads()
     workers = min(threads, most)
     remaining = iter(progress_bar(items, description=description, unit="blocks") if description else items)
     waiting: deque[tuple[Item, Future[Result]]] = deque()
-    share = (threads // workers,)
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=share) as pool:
+    with ThreadPoolExecutor(workers, initializer=_take_share, initargs=(threads // workers,)) as pool:
         try:
+            _start_all(pool, workers)
+            torch.set_num_threads(threads)  # what the workers took, threads that start from now on would too
             for item in itertools.islice(remaining, workers + 1):
                 waiting.append((item, pool.submit(work, item)))
             while waiting:
@@ -48,4 +50,17 @@ def blockwise(
                     waiting.append((following, pool.submit(work, following)))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-            torch.set_num_threads(threads)
+
+
+def _take_share(share: int) -> None:
+    """Have torch use `share` threads for what this thread calls."""
+    torch.get_num_threads()  # a thread's first look takes over the process's number, so it comes before
+    torch.set_num_threads(share)
+
+
+def _start_all(pool: ThreadPoolExecutor, workers: int) -> None:
+    """Return when every worker of a fresh pool has started: none is free before all of them have."""
+    everybody = threading.Barrier(workers + 1)
+    for _ in range(workers):
+        pool.submit(everybody.wait)
+    everybody.wait()

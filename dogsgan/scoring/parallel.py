@@ -20,8 +20,7 @@ def in_parallel(
 ) -> Iterator[tuple[torch.Tensor, list[str]]]:
     """Yield the features, N×D, of each batch (N×H×W×3, names) with its names, in order.
 
-    On the CPU several batches are worked on at once; while that lasts, torch's own number of threads is
-    lowered.
+    On the CPU several batches are worked on at once.
     """
     if network.device.type != "cpu" or torch.get_num_threads() == 1:
         for pictures, names in batches:

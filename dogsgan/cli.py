@@ -34,17 +34,27 @@ def _prepare(args: argparse.Namespace) -> Outcome:
 
 
 def _train(args: argparse.Namespace) -> Outcome:
+    from dogsgan.choosing import choose_recipe, refuse_too_slow, unconditional_without_labels
     from dogsgan.data.cropset import CropSet
-    from dogsgan.stages import refuse_other_crops, train_within
+    from dogsgan.data.sources import crop_set_source
+    from dogsgan.stages import COUNT, refuse_other_crops, train_within
 
-    recipe, crop_set = _recipe(args), CropSet.open(args.data)
+    recipe, budget_s, crop_set = _named_recipe(args), _budget_s(args), CropSet.open(args.data)
+    source = crop_set_source(crop_set)
+    left_s = None if budget_s is None else STARTED + budget_s - time.monotonic()
+    if recipe is None:
+        recipe = choose_recipe(
+            source, args.run, settings=args.set, device=args.device, left_s=left_s, count=COUNT
+        )
+    recipe = unconditional_without_labels(recipe, source)
     refuse_other_crops(args.set, recipe, crop_set)
+    refuse_too_slow(recipe, source, args.run, left_s=left_s, count=COUNT, device=args.device)
     report = train_within(
         recipe,
         crop_set,
         args.run,
         images=args.images,
-        budget_s=_budget_s(args),
+        budget_s=budget_s,
         started=STARTED,
         resume=args.resume,
         device=args.device,
@@ -66,7 +76,7 @@ def _generate(args: argparse.Namespace) -> Outcome:
             device=args.device,
             labels=args.labels,
         )
-    return Outcome(report.to_json(), report.summary())
+    return Outcome(report.to_json(), report.summary(), not report.untrained)
 
 
 def _check(args: argparse.Namespace) -> Outcome:
@@ -140,7 +150,8 @@ def _run(args: argparse.Namespace) -> Outcome:
     report = run_pipeline(
         args.source,
         args.out,
-        recipe=_recipe(args),
+        recipe=_named_recipe(args),
+        settings=args.set,
         images=args.images,
         budget_s=_budget_s(args),
         started=STARTED,
@@ -152,8 +163,9 @@ def _run(args: argparse.Namespace) -> Outcome:
         workers=args.workers,
         device=args.device,
         audited=args.audit,
+        tell=_tell(args),
     )
-    return Outcome(report.to_json(), report.summary(), report.check.ok and report.train.trained_something)
+    return Outcome(report.to_json(), report.closing(), report.ok)
 
 
 def _demo(args: argparse.Namespace) -> Outcome:
@@ -167,8 +179,9 @@ def _demo(args: argparse.Namespace) -> Outcome:
         images=args.images,
         count=args.count,
         device=args.device,
+        tell=_tell(args),
     )
-    return Outcome(report.to_json(), report.summary(), report.check.ok)
+    return Outcome(report.to_json(), report.closing(), report.ok)
 
 
 def _presets(args: argparse.Namespace) -> Outcome:
@@ -191,10 +204,18 @@ def _weights(args: argparse.Namespace) -> Outcome:
     return Outcome({"network": args.network, "path": str(path)}, f"{args.network}: {path}")
 
 
-def _recipe(args: argparse.Namespace) -> Any:
+def _named_recipe(args: argparse.Namespace) -> Any:
+    """Return the recipe that was asked for; None where that is left to the data and the machine."""
     from dogsgan.presets import preset
 
-    return preset(args.preset).with_overrides(args.set)
+    return preset(args.preset).with_overrides(args.set) if args.preset else None
+
+
+def _tell(args: argparse.Namespace) -> Any:
+    """Return what prints the result of a stage as it ends: a remark beside a JSON object."""
+    from dogsgan.progress import say
+
+    return say if args.json else print_result
 
 
 def _budget_s(args: argparse.Namespace) -> float | None:
@@ -263,7 +284,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--data", type=Path, required=True, metavar="SET", help="prepared set")
     train.add_argument("--run", type=Path, required=True, help="folder of the run")
-    _add_training(train, preset="dogs-sagan")
+    _add_training(train)
     train.add_argument(
         "--resume",
         choices=("auto", "never"),
@@ -371,7 +392,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument("source", type=Path, help="folder or zip in any known layout, or a prepared set")
     run.add_argument("--out", type=Path, required=True, help="folder for everything that comes out")
-    _add_training(run, preset="dogs-sagan")
+    _add_training(run)
     _add_sampling(run)
     add_network(run, default="auto")
     run.add_argument("--no-audit", dest="audit", action="store_false", help="leave out the last step")
@@ -412,8 +433,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_training(parser: argparse.ArgumentParser, *, preset: str) -> None:
-    parser.add_argument("--preset", default=preset, help=f"named recipe, see `dogsgan presets` ({preset})")
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--preset", help="named recipe, see `dogsgan presets` (chosen by device, data and budget)"
+    )
     add_settings(parser)
     parser.add_argument(
         "--budget", metavar="TIME", help="9h, 45m, 30s: time of this call until the zip is there"

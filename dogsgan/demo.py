@@ -11,7 +11,7 @@ from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds
 from dogsgan.models import build_networks, on_device
-from dogsgan.pipeline import RunReport, run_pipeline
+from dogsgan.pipeline import RunReport, Tell, run_pipeline
 from dogsgan.presets import preset
 from dogsgan.progress import say
 from dogsgan.stages import COUNT, finishing_seconds
@@ -37,6 +37,7 @@ def demo(
     images: int | None = None,
     count: int = COUNT,
     device: str = "auto",
+    tell: Tell = say,
 ) -> RunReport:
     """Run everything on pictures drawn here: digits in MNIST's files for a grey preset, dogs for any other.
 
@@ -65,6 +66,7 @@ def demo(
         count=count,
         device=device,
         audit_sample=AUDITED,
+        tell=tell,
     )
 
 

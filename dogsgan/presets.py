@@ -202,6 +202,22 @@ def preset(name: str) -> Recipe:
     return PRESETS[name].recipe
 
 
+def choose_presets(device: str, *, digits: bool = False, labelled: bool = True) -> tuple[str, ...]:
+    """Return the presets that suit data and device where nobody names one: the best first, the fastest last.
+
+    Args:
+        device: its type, `cpu` or `cuda`.
+        digits: grey pictures of 28 or 32 px.
+        labelled: whether the pictures have classes.
+    """
+    if digits:
+        by_labels = ("mnist-cgan", "mnist-dcgan") if labelled else ("mnist-dcgan", "mnist-cgan")
+        return (*by_labels, "mnist-gan")
+    if device == "cpu":
+        return ("dogs-sagan-cpu", "demo")
+    return ("dogs-sagan", "dogs-sagan-cpu", "demo")
+
+
 def describe_presets() -> list[dict[str, Any]]:
     """Return name, source and parameter counts of every preset, conditional ones with their classes."""
     from dogsgan.models import outline_networks, parameter_count  # only here: torch takes seconds

@@ -56,7 +56,7 @@ def generate(
     report = write_samples(sampler, out, count=count, seed=seed, truncation=truncation)
     if labels is not None:
         save_labels(out, labels, class_names=sampler.class_names)
-    return SubmissionReport(report.path, report.count, time.monotonic() - began, report.bytes)
+    return dataclasses.replace(report, seconds=time.monotonic() - began)
 
 
 def write_samples(
@@ -69,7 +69,8 @@ def write_samples(
     """
     with progress_bar(description="generate", total=count) as bar:
         pictures = _counted(sampler, bar, count=count, seed=seed, truncation=truncation)
-        return write_submission(pictures, out, count=count)
+        report = write_submission(pictures, out, count=count)
+    return dataclasses.replace(report, images_seen=sampler.images_seen)
 
 
 def save_labels(zip_path: Path, labels: Path, *, class_names: Sequence[str]) -> None:
@@ -143,9 +144,18 @@ def train_within(
 
 
 def crops_of(
-    source: Source, folder: Path, data: DataRecipe, *, workers: int | None = None
+    source: Source,
+    folder: Path,
+    data: DataRecipe,
+    *,
+    workers: int | None = None,
+    same_as: str | None = None,
+    quiet: bool = False,
 ) -> tuple[CropSet, PrepareReport | None]:
     """Return the crops of a source as a recipe wants them: a prepared set as it is, else cut into `folder`.
+
+    What was cropped is said, unless `quiet`. `same_as` is the fingerprint of the set that a run there is
+    trained on: other crops do not replace it.
 
     Raises:
         DogsganError: a prepared set has another size than the recipe, nothing can be cropped, or `folder`
@@ -162,8 +172,10 @@ def crops_of(
         boxes=data.boxes,
         min_box_px=data.min_box_px,
         workers=workers,
+        same_as=same_as,
     )
-    say(report.summary())
+    if not quiet:
+        say(report.summary())
     return report.crop_set, report
 
 

@@ -1,6 +1,7 @@
 """From a source to a scored zip, and on again from wherever it stopped."""
 
 import json
+import signal
 import zipfile
 
 import numpy as np
@@ -20,6 +21,7 @@ from dogsgan.scoring import score
 from dogsgan.stages import finishing_seconds, generate, refuse_other_crops, train_within
 from dogsgan.submission import check_submission, write_submission
 from dogsgan.submission.labels import read_labels
+from dogsgan.training import interrupts, loop
 
 
 @pytest.fixture(autouse=True)
@@ -85,25 +87,131 @@ def test_a_zip_that_was_tampered_with_is_made_anew(source, tmp_path):
     assert run(source, tmp_path).check.ok
 
 
-def test_a_spent_budget_still_gives_a_valid_zip(source, tmp_path):
-    report = run(source, tmp_path, images=None, budget_s=1.0)
+def test_a_spent_budget_still_gives_a_zip_that_is_never_called_ok(source, tmp_path, monkeypatch):
+    """Refused before it starts, unless what came before training took longer than was foreseen."""
+    with pytest.raises(DogsganError, match=r"tiny needs about .* give --budget"):
+        run(source, tmp_path / "refused", images=None, budget_s=1.0)
+    assert not (tmp_path / "refused").exists()
+
+    monkeypatch.setattr(pipeline, "refuse_too_slow", lambda *arguments, **settings: None)
+    told = []
+    report = run(source, tmp_path, images=None, budget_s=1.0, tell=told.append)
     assert report.train.stopped_by == "budget"
     assert check_submission(tmp_path / "images.zip", count=20, size_px=32).ok
+    assert not report.ok
+    saved = json.loads((tmp_path / "report.json").read_text())
+    assert saved["untrained"] is True
+    assert saved["train"]["untrained"] is True
+    assert saved["generate"]["untrained"] is True
+    assert saved["check"]["ok"] is saved["ok"] is False
+    assert [problem["kind"] for problem in saved["check"]["problems"]] == ["untrained"]
+    _prepared, *after = [line for line in told if "reader" not in line]
+    assert len(after) == 4
+    assert all("untrained" in line for line in [*after, report.closing()]), after
+    assert not any(": ok" in line for line in after)
 
 
-def test_an_interrupt_still_gives_a_valid_zip_unscored(source, tmp_path, monkeypatch):
-    train = pipeline.train_within
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGXCPU"])
+def test_a_signal_still_gives_a_valid_zip_and_a_report(source, tmp_path, monkeypatch, name):
+    """Somebody who wants an end is not kept waiting for a score; a terminal that is gone may have one."""
+    step = loop.train_step
 
-    def interrupted(*args, **settings):
-        import dataclasses
+    def interrupted(state, loss):
+        if state.steps == 2:
+            signal.raise_signal(getattr(signal, name))
+        return step(state, loss)
 
-        return dataclasses.replace(train(*args, **settings), stopped_by="SIGTERM")
+    monkeypatch.setattr(loop, "train_step", interrupted)
+    report = run(source, tmp_path, images=10**6)
+    assert (report.train.stopped_by, report.train.images_seen) == (name, 12)
+    assert report.ok
+    saved = json.loads((tmp_path / "report.json").read_text())
+    assert saved["train"]["stopped_by"] == name
+    scored = name in ("SIGHUP", "SIGUSR1", "SIGXCPU")
+    assert (saved["score"] is not None) == scored
+    assert ("not scored" in report.summary()) == (not scored)
 
-    monkeypatch.setattr(pipeline, "train_within", interrupted)
-    report = run(source, tmp_path)
-    assert report.check.ok
-    assert report.score is None
-    assert "not scored" in report.summary()
+
+def test_a_second_ctrl_c_ends_a_run_at_once(source, tmp_path, monkeypatch):
+    def interrupted(*arguments):
+        raise_twice()
+
+    def raise_twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(interrupts, "SAME_S", -1.0)
+    monkeypatch.setattr(loop, "train_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(source, tmp_path)
+
+
+def test_the_report_grows_with_the_stages_and_tells_each_as_it_ends(source, tmp_path, monkeypatch):
+    grown = []
+
+    def tell(text):
+        path = tmp_path / "report.json"
+        saved = json.loads(path.read_text()) if path.exists() else {}
+        grown.append((text, [name for name in stages if saved.get(name) is not None]))
+
+    stages = ("prepare", "train", "generate", "check", "score", "audit")
+    report = run(source, tmp_path, tell=tell)
+    assert [known for _, known in grown] == [list(stages[:index]) for index in range(len(stages) - 1)]
+    assert [text for text, _ in grown] == [
+        report.prepare.summary(),
+        report.train.summary(),
+        grown[2][0],
+        report.check.summary(),
+        report.score.summary(),
+    ]
+    assert report.closing() not in [text for text, _ in grown]
+
+
+def test_an_audit_that_is_interrupted_leaves_score_and_report(source, tmp_path, monkeypatch):
+    run(source, tmp_path, count=20)
+
+    def interrupted(zip_path, real, *, on_score, **settings):
+        on_score(score(zip_path, real, network="stand-in", device="cpu"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "audit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(source, tmp_path, images=32, audited=True)
+    saved = json.loads((tmp_path / "report.json").read_text())
+    assert saved["train"]["images_seen"] == 32
+    assert saved["score"]["generated"] == 20
+    assert saved["audit"] is None
+
+
+def test_a_report_that_cannot_be_written_costs_no_stage(source, tmp_path, monkeypatch, capsys):
+    def onto_a_full_disk(path, value):
+        if path.name == "report.json":
+            raise DogsganError("the disk is full")
+        write_json(path, value)
+
+    write_json = pipeline.write_json
+    monkeypatch.setattr(pipeline, "write_json", onto_a_full_disk)
+    assert run(source, tmp_path).score is not None
+    assert "report.json is not written: the disk is full" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("other", ["recipe", "source", "policy"])
+def test_another_run_in_the_same_folder_is_refused_before_its_crops_are_touched(source, tmp_path, other):
+    out = tmp_path / "out"
+    run(source, out)
+    crops = {path: path.read_bytes() for path in (out / "crops").iterdir()}
+    recipe = RECIPE
+    if other == "recipe":
+        recipe = RECIPE.with_overrides(["model.z_dim=8", "data.size_px=16", "model.generator_attention_px="])
+        recipe = recipe.with_overrides(["model.discriminator_attention_px="])
+    elif other == "policy":
+        recipe = RECIPE.with_overrides(["data.policy=whole"])
+    else:
+        source = draw_competition(tmp_path / "others.zip", images=20, seed=2)
+    with pytest.raises(DogsganError, match="another --out"):
+        run(source, out, recipe=recipe, images=32)
+    assert {path: path.read_bytes() for path in (out / "crops").iterdir()} == crops
+    assert not [path for path in out.iterdir() if "partial" in path.name or path.name.startswith(".crops")]
 
 
 def test_without_the_competition_s_weights_another_network_says_so(source, tmp_path, monkeypatch):
@@ -114,16 +222,19 @@ def test_without_the_competition_s_weights_another_network_says_so(source, tmp_p
     assert any("not Kaggle's" in note for note in report.notes)
 
 
-def test_an_unconditional_recipe_takes_pictures_without_boxes(tmp_path):
+def test_pictures_without_labels_make_an_unconditional_run(tmp_path, capsys):
     folder = tmp_path / "pictures"
     folder.mkdir()
     random = np.random.default_rng(0)
     for i in range(12):
         Image.fromarray(random.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(folder / f"{i}.png")
-    with pytest.raises(DogsganError, match="conditional=false"):
-        run(folder, tmp_path / "refused")
-    recipe = RECIPE.with_overrides(["model.conditional=false"])
-    assert run(folder, tmp_path / "out", recipe=recipe).check.ok
+    report = run(folder, tmp_path / "out")
+    assert report.check.ok
+    said = capsys.readouterr().err
+    assert said.index("have no labels: tiny is trained unconditionally") < said.index("crop:")
+    saved = json.loads((tmp_path / "out" / "run" / "recipe.json").read_text())
+    assert saved["model"]["conditional"] is False
+    assert not (tmp_path / "out" / "labels.csv").exists()
 
 
 @pytest.mark.parametrize(

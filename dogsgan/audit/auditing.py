@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +69,7 @@ def audit(
     cache_dir: Path | None = None,
     seed: int = 0,
     labels: Path | None = None,
+    on_score: Callable[[Score], None] | None = None,
 ) -> Audit:
     """Find which generated pictures (zip, folder or prepared set) copy training pictures (any source).
 
@@ -77,7 +78,8 @@ def audit(
     on, for the data-copying test. `allow` is a file with the names of accepted pictures, one a line. Of the
     pictures flagged, a share of at most `false_discovery_rate` is honest, on average. `neighbours` of each
     picture are listed. With `sample`, that many of the generated pictures are looked at, chosen by chance;
-    the score and the statistics of the whole are still of all. `labels` is as for `score`.
+    the score and the statistics of the whole are still of all. `labels` is as for `score`. `on_score` takes
+    the score as soon as it is known, which is long before the rest.
 
     With `out`, the page, the tables and the contact sheet are written there (see `write_report`), and an
     interrupted audit goes on where it was. The training pictures' views and their features are kept in
@@ -105,6 +107,21 @@ def audit(
         out, inputs, opened, size_px=size_px, sample=sample, neighbours=neighbours, seed=seed
     ) as workspace:
         generated_side, real_side, warnings = _sides(inputs, opened, workspace, size_px, cache_dir)
+        own_score = dataclasses.replace(
+            score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings]),
+            recognition=recognise(
+                inputs.generated,
+                generated_side,
+                inputs.real,
+                real_side,
+                opened,
+                generated_classes=class_names_of(inputs.generated, labels),
+                size_px=size_px,
+                cache_dir=cache_dir,
+            ),
+        )
+        if on_score is not None:
+            on_score(own_score)
         views = training_views(inputs.real, size_px=size_px, folder=cache_dir / "audit")
         rows = _looked_at(inputs.generated, sample, seed)
         pixels, names = _load(inputs.generated, rows, size_px, workspace)
@@ -141,19 +158,6 @@ def audit(
         case = Case(names, pictures, views, view_features, evidence, judgement, duplicates.same_pixels)
         findings, unknown = apply_allowed(
             case.findings(), allowed, names=[image.name for image in inputs.generated.images]
-        )
-        own_score = dataclasses.replace(
-            score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings]),
-            recognition=recognise(
-                inputs.generated,
-                generated_side,
-                inputs.real,
-                real_side,
-                opened,
-                generated_classes=class_names_of(inputs.generated, labels),
-                size_px=size_px,
-                cache_dir=cache_dir,
-            ),
         )
         scores = (own_score, *_other_scores(opened, inputs, device, cache_dir, size_px))
         result = Audit(

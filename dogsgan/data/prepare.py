@@ -94,6 +94,7 @@ def prepare(
     min_box_px: int = 0,
     workers: int | None = None,
     seed: int = 0,
+    same_as: str | None = None,
 ) -> PrepareReport:
     """Cut every dog out of a source's pictures and write them to `out` as a prepared set.
 
@@ -105,7 +106,8 @@ def prepare(
     place of the source.
 
     A set at `out` that the same arguments made from the same contents is reused, any other set there is
-    replaced, and so is one that changed since.
+    replaced, and so is one that changed since. With `same_as`, a fingerprint, only the set of that
+    fingerprint is made: another leaves what stands at `out`.
 
     Raises:
         DogsganError: the source or an argument cannot be used, nothing is left to crop, or `out` cannot be
@@ -120,10 +122,12 @@ def prepare(
     refuse_occupied(out)
     with working_folder(out, beside=True):
         opened = source if isinstance(source, Source) else open_source(source)
-        return _prepared(opened, out, settings=settings, workers=workers or usable_cores())
+        return _prepared(opened, out, settings=settings, workers=workers or usable_cores(), same_as=same_as)
 
 
-def _prepared(opened: Source, out: Path, *, settings: CropSettings, workers: int) -> PrepareReport:
+def _prepared(
+    opened: Source, out: Path, *, settings: CropSettings, workers: int, same_as: str | None
+) -> PrepareReport:
     """Return the set at `out` if it is the right one, else make it."""
     _refuse_loss(opened, settings)
     provenance = _provenance(opened, settings)
@@ -142,6 +146,11 @@ def _prepared(opened: Source, out: Path, *, settings: CropSettings, workers: int
             class_names=[breed_name(name) for name in classes],
             provenance={**provenance, "images": images, "class_folders": _folders_of(opened, classes)},
         )
+        if same_as is not None and CropSet.open(writer.folder).fingerprint != same_as:
+            raise DogsganError(
+                f"{opened.path} gives other crops than {out}, on which a run there is trained: give the "
+                "source that it was begun with, or another --out"
+            )
         _write_skipped(writer.folder / SKIPPED_FILE, skipped)
         draw_contact_sheet(opened, CropSet.open(writer.folder), writer.folder / CONTACT_SHEET)
     return PrepareReport(crop_set=CropSet.open(out), images=images, skipped=tuple(skipped), reused=False)

@@ -119,7 +119,7 @@ def open_source(path: Path) -> Source:
     at = parse_split(path)
     if is_crop_set(at.path):
         at.refuse_split("the prepared set")
-        return _crop_set_source(CropSet.open(at.path))
+        return crop_set_source(CropSet.open(at.path))
     if is_digit_file(at.path):
         at.refuse_split("the one idx file")
         return _digit_source(path, open_digit_file(at.path), skipped=[])
@@ -185,7 +185,8 @@ def _digit_source(path: Path, digits: Digits, *, skipped: list[Skipped]) -> Sour
     )
 
 
-def _crop_set_source(crop_set: CropSet) -> Source:
+def crop_set_source(crop_set: CropSet) -> Source:
+    """Return a prepared set as a source of its crops."""
     names = crop_set.class_names
     images = [
         SourceImage(

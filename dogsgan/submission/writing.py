@@ -30,14 +30,22 @@ class SubmissionReport:
     count: int
     seconds: float
     bytes: int
+    images_seen: int | None = None
+    """What the generator was trained on; None where that is not known."""
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the generator has learned nothing: its pictures are noise."""
+        return self.images_seen == 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {**asdict(self), "path": str(self.path)}
+        return {**asdict(self), "path": str(self.path), "untrained": self.untrained}
 
     def summary(self) -> str:
         """Return one line for people."""
-        return f"{self.path}: {self.count} pictures, {self.bytes / 1e6:.1f} MB, in {self.seconds:.1f} s"
+        said = f"{self.path}: {self.count} pictures, {self.bytes / 1e6:.1f} MB, in {self.seconds:.1f} s"
+        return f"{said}; WORTHLESS: the generator is untrained, they are noise" if self.untrained else said
 
 
 def write_submission(

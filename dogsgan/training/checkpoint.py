@@ -157,16 +157,30 @@ def save_recipe(run: Path, recipe: Recipe, *, fingerprint: str) -> None:
     write_json(run / RECIPE_FILE, {**recipe.to_json(), "crop_set": fingerprint})
 
 
+def read_recipe(run: Path) -> tuple[Recipe, str | None] | None:
+    """Return a run's recipe and the fingerprint of the crops it is trained on; None where no run is begun.
+
+    Raises:
+        DogsganError: the file is damaged.
+    """
+    if not (run / RECIPE_FILE).exists():
+        return None
+    saved = read_json(run / RECIPE_FILE)
+    fingerprint = saved.pop("crop_set", None) if isinstance(saved, dict) else None
+    return Recipe.from_json(saved), fingerprint
+
+
 def check_same_recipe(run: Path, recipe: Recipe, *, fingerprint: str) -> None:
     """Refuse to go on with a run under another recipe or on other data.
 
     Raises:
         DogsganError: naming each difference.
     """
-    saved = read_json(run / RECIPE_FILE)
-    saved_fingerprint = saved.pop("crop_set", None) if isinstance(saved, dict) else None
-    differences = Recipe.from_json(saved).differences(recipe)
-    if saved_fingerprint != fingerprint:
+    saved = read_recipe(run)
+    if saved is None:
+        return
+    differences = saved[0].differences(recipe)
+    if saved[1] != fingerprint:
         differences.append("the crop set is another one")
     if differences:
         raise DogsganError(

@@ -52,8 +52,8 @@ class TrainReport:
 
     @property
     def trained_something(self) -> bool:
-        """Whether memory sufficed for a single step."""
-        return self.stopped_by != OUT_OF_MEMORY or self.steps > 0
+        """Whether there was time and memory for a single step, in this call or before it."""
+        return self.steps > 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures by name."""
@@ -64,12 +64,14 @@ class TrainReport:
             "run": str(self.run),
             "seconds": round(self.seconds, 1),
             "rollbacks": self.rollbacks,
+            "untrained": not self.trained_something,
         }
 
     def summary(self) -> str:
         """Say it in one line."""
+        trained = "trained" if self.trained_something else "NOTHING WAS TRAINED:"
         return (
-            f"trained {self.images_seen:,} images in {self.steps:,} steps, {self.seconds:.0f} s; "
+            f"{trained} {self.images_seen:,} images in {self.steps:,} steps, {self.seconds:.0f} s; "
             f"stopped by {self.stopped_by}; run: {self.run}"
         )
 

@@ -244,7 +244,8 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="example: dogsgan run generative-dog-images.zip --out out --budget 9h",
     )
     parser.add_argument("--version", action="version", version=f"dogsgan {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parser.set_defaults(group=parser)  # shows its help where no command is given
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     prepare = command(
         commands, "prepare", _prepare, "cut the dogs out of a source", "prepare dogs.zip --out crops"
@@ -420,7 +421,8 @@ def build_parser() -> argparse.ArgumentParser:
     kernel = commands.add_parser(
         "kernel", help="the single Kaggle kernel", description="Build, rehearse and submit one Kaggle kernel."
     )
-    steps = kernel.add_subparsers(dest="kernel_command", metavar="STEP", required=True)
+    kernel.set_defaults(group=kernel)
+    steps = kernel.add_subparsers(dest="kernel_command", metavar="STEP")
     add_local_commands(steps)
     add_remote_commands(steps)
 
@@ -429,7 +431,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="comparisons over seeds",
         description="Train variants alike and compare them over seeds.",
     )
-    add_study_commands(study.add_subparsers(dest="study_command", metavar="STUDY", required=True))
+    study.set_defaults(group=study)
+    add_study_commands(study.add_subparsers(dest="study_command", metavar="STUDY"))
     return parser
 
 
@@ -468,6 +471,9 @@ def main(argv: list[str] | None = None) -> int:
         args = build_parser().parse_args(argv)
     except SystemExit as ended:  # --help, --version, or a refusal
         raise SystemExit(close_streams(int(ended.code or 0))) from None
+    if not hasattr(args, "function"):
+        args.group.print_help()
+        return close_streams(0)
     return close_streams(_run_command(args))
 
 

@@ -203,3 +203,21 @@ def test_a_terminated_command_cleans_up(tmp_path, monkeypatch):
 
 def test_the_budget_begins_with_the_process():
     assert time.monotonic() >= cli.STARTED
+
+
+@pytest.mark.parametrize("group", [[], ["kernel"], ["study"]])
+def test_without_a_command_there_is_help(group, capsys):
+    assert main(group) == 0
+    assert capsys.readouterr().out.startswith(" ".join(["usage: dogsgan", *group]))
+
+
+@pytest.mark.parametrize("missing", ["generated", "real"])
+def test_a_path_that_is_not_there_is_named_before_a_network(missing, source, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "empty"))
+    paths = {"generated": str(source), "real": str(source), missing: "nosuch"}
+    arguments = [paths["generated"], "--real", paths["real"], "--network", "private"]
+    for command in (["score", *arguments], ["audit", *arguments, "--out", str(tmp_path / "audit")]):
+        assert main(command) == 2
+        assert "nosuch" in capsys.readouterr().err.splitlines()[-1], command
+    assert main(["score", str(source), "--real", str(source), "--network", "private"]) == 2
+    assert "--network stand-in needs none" in capsys.readouterr().err.splitlines()[-1]

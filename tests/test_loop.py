@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from same_run import assert_same_run
@@ -20,7 +22,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.training import checkpoint, loop, step, ticker
 from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, checkpoints
 from dogsgan.training.ema import with_own_statistics
-from dogsgan.training.log import read_log
+from dogsgan.training.log import BETWEEN, read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import HingeLoss, gradient_penalty
 from dogsgan.training.state import TrainingState
@@ -124,7 +126,8 @@ def test_the_samples_of_a_tick_are_of_the_recipe_s_noise(data, tmp_path, monkeyp
     monkeypatch.setattr(ticker, "with_own_statistics", recording)
     uniform = dataclasses.replace(RECIPE, model=dataclasses.replace(RECIPE.model, noise="uniform"))
     train(uniform, data, tmp_path / "run", images=16)
-    (z,) = drawn
+    z, again = drawn  # before the first step, and at the tick
+    assert torch.equal(z, again)
     assert z.shape == (ticker.GRID_ROWS * ticker.GRID_COLUMNS, RECIPE.model.z_dim)
     assert z.abs().max() <= 1
     assert z.min() < 0 < z.max()
@@ -391,3 +394,27 @@ def test_the_networks_learn(tmp_path):
     assert made[0] > 140
     assert made[1] < 90
     assert made[2] < 90
+
+
+def test_a_short_run_logs_by_the_clock_and_shows_where_it_began(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(ticker, "LINE_INTERVAL_S", 0.0)
+    monkeypatch.setattr(ticker, "MOST_LINES", 1e9)
+    monkeypatch.setattr(loop, "READ_INTERVAL_S", 0.0)
+    run = tmp_path / "run"
+    train(RECIPE, data, run, images=24)
+    assert [line["images_seen"] for line in read_log(run)] == [16, 24]
+    lines = read_log(run, between=True)
+    assert [line["images_seen"] for line in lines] == [4, 8, 12, 16, 20, 24, 24]
+    assert all(line.keys() - {BETWEEN} == lines[-1].keys() for line in lines)
+    elapsed_s = lines[-1]["elapsed_s"]
+    grids = ("reals.png", "init.png", "samples/000000016.png")
+    assert len({Image.open(run / name).size for name in grids}) == 1
+    real = (np.asarray(Image.open(run / "reals.png"))[2:34, 2:34] == data.pictures).all(axis=(1, 2, 3))
+    assert data.labels[real].tolist() == [0]  # the first place shows the first class
+
+    init = (run / "init.png").read_bytes()
+    train(RECIPE, data, run, images=32)
+    lines = read_log(run, between=True)
+    assert [line["images_seen"] for line in lines][-2:] == [28, 32]
+    assert all(line["elapsed_s"] > elapsed_s for line in lines[-2:])  # it goes on
+    assert (run / "init.png").read_bytes() == init

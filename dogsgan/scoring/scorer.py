@@ -154,7 +154,9 @@ def score(
     check_statistics_name(save_stats)
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     chosen_classes = class_set(classes) if classes is not None else None
-    generated_source = open_source(Path(generated))
+    generated_source = open_source(Path(generated))  # what is not there is named before any network
+    stored = is_statistics_file(Path(real)) and Path(real).exists()
+    real_pictures = None if stored else open_source(Path(real))
     opened, notes = opened_for(generated_source, network, weights=weights, device=device, cache_dir=cache_dir)
     for option, given in (("--labels", labels), ("--classes", classes)):
         if given is not None:
@@ -162,8 +164,8 @@ def score(
     names = class_names_of(generated_source, labels)
     real_source = (
         load_statistics(Path(real), dimension=opened.dimension, network=opened.name)
-        if is_statistics_file(Path(real))
-        else open_source(Path(real))
+        if real_pictures is None
+        else real_pictures
     )
     generated_side, real_side, warnings = sides_of(
         generated_source,

@@ -90,7 +90,8 @@ def find_weights(network: str, *, weights: Path | None = None, cache_dir: Path |
             return candidate
     raise DogsganError(
         f"no weights for the network {network}: run dogsgan weights {network} where there is internet, "
-        f"give the file with --weights, or attach a Kaggle dataset that holds {released.file_name}"
+        f"give the file with --weights, or attach a Kaggle dataset that holds {released.file_name}; "
+        "--network stand-in needs none, but its figure is not Kaggle's"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a run tells: a line of figures per tick in `log.jsonl`, and the plot of them."""
+"""What a run tells: lines of figures in `log.jsonl`, one a tick and some between, and the plot of them."""
 
 import contextlib
 import json
@@ -8,6 +8,8 @@ from typing import Any
 from dogsgan.files import atomic_path, write_text
 
 LOG_FILE = "log.jsonl"
+BETWEEN = "between_ticks"
+"""Marks a line that was written because time had passed, and not because a tick was due."""
 
 
 def append_line(run: Path, line: dict[str, Any]) -> None:
@@ -16,27 +18,29 @@ def append_line(run: Path, line: dict[str, Any]) -> None:
         file.write(json.dumps(line) + "\n")
 
 
-def read_log(run: Path) -> list[dict[str, Any]]:
-    """Return the log's complete lines; what a kill cut short is left out."""
+def read_log(run: Path, *, between: bool = False) -> list[dict[str, Any]]:
+    """Return the log's complete lines, one a tick, and those `between` them; what a kill cut is left out."""
     lines = []
     path = run / LOG_FILE
     for text in path.read_text().splitlines() if path.exists() else []:
         with contextlib.suppress(json.JSONDecodeError):
             line = json.loads(text)
-            if isinstance(line, dict) and type(line.get("images_seen")) is int:
+            if not isinstance(line, dict) or type(line.get("images_seen")) is not int:
+                continue
+            if between or not line.get(BETWEEN):
                 lines.append(line)
     return lines
 
 
 def cut_log(run: Path, *, images_seen: int) -> None:
     """Drop the lines beyond `images_seen`: a resumed run writes them again."""
-    kept = [line for line in read_log(run) if line["images_seen"] <= images_seen]
+    kept = [line for line in read_log(run, between=True) if line["images_seen"] <= images_seen]
     write_text(run / LOG_FILE, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def plot_losses(run: Path) -> None:
-    """Draw both losses and the mean logits over images seen to `losses.png`, once there is a tick."""
-    lines = read_log(run)
+    """Draw both losses and the mean logits over images seen to `losses.png`, once there is a line."""
+    lines = read_log(run, between=True)
     if not lines:
         return
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # only here: its import takes a second

@@ -131,6 +131,7 @@ def train(
         measure_finishing()
         with _bar(team, total=images, initial=state.images_seen) as bar:
             ticker = Ticker(state, run, deadline, begun, bar)
+            ticker.show_start(crop_set)
             with fastest():
                 stopped_by = _train_until(reason_to_stop, state, keeper, ticker, measure_finishing)
 

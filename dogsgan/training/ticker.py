@@ -1,12 +1,15 @@
-"""What a run shows while it trains: losses on the bar, a line in the log and a grid of samples per tick."""
+"""What a run shows while it trains: losses on the bar and in the log, and a grid of samples per tick."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from dogsgan.data.cropset import CropSet
 from dogsgan.device import is_out_of_memory
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
@@ -14,13 +17,17 @@ from dogsgan.models.noise import draw_noise
 from dogsgan.progress import say
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.ema import to_uint8, with_own_statistics
-from dogsgan.training.log import append_line
+from dogsgan.training.log import BETWEEN, append_line, read_log
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import METERS
 
 EXPLODED = 1e4  # a loss beyond this is no training any more
 GRID_ROWS, GRID_COLUMNS = 8, 10
+REALS_FILE, INIT_FILE = "reals.png", "init.png"
 GRID_STATISTICS_IMAGES = 512
+LINE_INTERVAL_S = 5.0  # a line of the log this often, between ticks too; less often in a long run
+MOST_LINES = 500  # as many, about, in any e-fold of a run's time
+LEAST_FOR_START_S = 60.0  # a shorter training draws no grid before it begins
 
 
 class Ticker:
@@ -31,6 +38,8 @@ class Ticker:
 
     def __init__(self, state: TrainingState, run: Path, deadline: Deadline, begun: float, bar: Any) -> None:
         self.state, self.run, self.deadline, self.begun, self.bar = state, run, deadline, begun, bar
+        lines = read_log(run, between=True) if state.team.leads else []
+        self._before_s = max((float(line.get("elapsed_s") or 0) for line in lines), default=0.0)
         self.restart()
 
     def restart(self) -> None:
@@ -39,8 +48,25 @@ class Ticker:
         self._totals = torch.zeros(len(METERS), dtype=torch.float64)
         self._count = self._unread = 0
         self._tick_images, self._tick_began = self.state.images_seen, time.monotonic()
+        self._restart_line()
         self.last_read = time.monotonic()
         self._show({})
+
+    def _restart_line(self) -> None:
+        self._line_totals, self._line_count = torch.zeros(len(METERS), dtype=torch.float64), 0
+        self._line_images, self._line_began = self.state.images_seen, time.monotonic()
+
+    def show_start(self, crop_set: CropSet) -> None:
+        """Draw what is to be learned, `reals.png`, and what the untrained generator makes, `init.png`."""
+        state, run = self.state, self.run
+        if not state.team.leads:
+            return
+        if not (run / REALS_FILE).exists():
+            self._write_or_say(lambda: _save_reals(state, crop_set, run), REALS_FILE)
+        if state.images_seen == 0 and self.deadline.training_left_s() > LEAST_FOR_START_S:
+            self._write_or_say(
+                lambda: save_grid(_sample_grid(state), run / INIT_FILE, columns=GRID_COLUMNS), INIT_FILE
+            )
 
     def add(self, values: torch.Tensor) -> None:
         self._sum += values
@@ -61,12 +87,31 @@ class Ticker:
             mean = values / self._unread
             self._totals += values
             self._count += self._unread
+            self._line_totals += values
+            self._line_count += self._unread
             self._unread = 0
             if not bool((mean.abs() < EXPLODED).all()):
                 return False
             self._show(dict(zip(METERS, mean.tolist(), strict=True)))
+            self._log_between_ticks()
         self.last_read = time.monotonic()
         return True
+
+    def _log_between_ticks(self) -> None:
+        """Write a line of the log where the clock says so and no tick is due."""
+        now = time.monotonic()
+        interval_s = max(LINE_INTERVAL_S, self._elapsed_s(now) / MOST_LINES)
+        if not self.state.team.leads or self.is_due() or now - self._line_began < interval_s:
+            return
+        means = self._line_totals / max(self._line_count, 1)
+        rate = (self.state.images_seen - self._line_images) / (now - self._line_began)
+        line = {**self._line(now, means.tolist(), rate), BETWEEN: True}
+        self._write_or_say(lambda: append_line(self.run, line), "a line of the log")
+        self._restart_line()
+
+    def _elapsed_s(self, now: float) -> float:
+        """Return the seconds that the run took so far, earlier calls included."""
+        return self._before_s + now - self.begun
 
     def _show(self, values: dict[str, float]) -> None:
         if self.bar is None:
@@ -90,23 +135,36 @@ class Ticker:
     def _write(self) -> None:
         state, now = self.state, time.monotonic()
         means = (self._totals / max(self._count, 1)).tolist()
-        line = {
+        rate = (state.images_seen - self._tick_images) / (now - self._tick_began)
+        line = self._line(now, means, rate)
+
+        def write() -> None:
+            append_line(self.run, line)
+            _save_samples(state, self.run)
+
+        self._write_or_say(write, f"log or samples at {state.images_seen:,} images")
+
+    def _line(self, now: float, means: list[float], images_per_second: float) -> dict[str, Any]:
+        state = self.state
+        return {
             "images_seen": state.images_seen,
             "steps": state.steps,
-            "elapsed_s": round(now - self.begun, 2),
-            "images_per_second": round((state.images_seen - self._tick_images) / (now - self._tick_began), 2),
+            "elapsed_s": round(self._elapsed_s(now), 2),
+            "images_per_second": round(images_per_second, 2),
             **{name: round(value, 5) for name, value in zip(METERS, means, strict=True)},
             "gamma": {player: _gammas(getattr(state, player)) for player in ("generator", "discriminator")},
             "reserve_s": round(self.deadline.reserve_s, 1),
             "rollbacks": state.rollbacks,
         }
+
+    def _write_or_say(self, write: Callable[[], None], what: str) -> None:
+        """Write something; a full disk or GPU costs it, and no more."""
         try:
-            append_line(self.run, line)
-            _save_samples(state, self.run)
+            write()
         except (OSError, RuntimeError, DogsganError) as error:
             if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 raise
-            say(f"log or samples at {state.images_seen:,} images not written: {error}")
+            say(f"{what} not written: {error}")
 
 
 def _gammas(network: nn.Module) -> dict[str, float]:
@@ -120,6 +178,11 @@ def _gammas(network: nn.Module) -> dict[str, float]:
 
 def _save_samples(state: TrainingState, run: Path) -> None:
     """Draw the same noise and classes at every tick, by the averaged generator."""
+    pictures = _sample_grid(state)
+    save_grid(pictures, run / "samples" / f"{state.images_seen:09d}.png", columns=GRID_COLUMNS)
+
+
+def _sample_grid(state: TrainingState) -> torch.Tensor:
     count = GRID_ROWS * GRID_COLUMNS
     generator = with_own_statistics(
         state.averaged.module,
@@ -128,7 +191,22 @@ def _save_samples(state: TrainingState, run: Path) -> None:
         images=GRID_STATISTICS_IMAGES,
     )
     z = draw_noise(count, state.recipe.model, random=torch.Generator().manual_seed(0)).to(state.device)
-    labels = (torch.arange(count) * max(state.class_count, 1) // count).to(state.device)
+    labels = torch.from_numpy(_grid_labels(state)).to(state.device)
     with torch.no_grad():
-        pictures = to_uint8(generator(z, labels))
-    save_grid(pictures, run / "samples" / f"{state.images_seen:09d}.png", columns=GRID_COLUMNS)
+        return to_uint8(generator(z, labels))
+
+
+def _grid_labels(state: TrainingState) -> np.ndarray:
+    """Return the class of each place in a grid."""
+    count = GRID_ROWS * GRID_COLUMNS
+    return np.arange(count) * max(state.class_count, 1) // count
+
+
+def _save_reals(state: TrainingState, crop_set: CropSet, run: Path) -> None:
+    """Draw crops of the classes that the grids of samples show, in the same places."""
+    random, chosen = np.random.default_rng(0), []
+    for label in _grid_labels(state).tolist():
+        of_class = np.flatnonzero(crop_set.labels == label) if state.class_count else np.arange(len(crop_set))
+        chosen.append(int(random.choice(of_class if len(of_class) else np.arange(len(crop_set)))))
+    pictures = np.stack([crop_set.pictures[index] for index in chosen])[..., : state.recipe.data.channels]
+    save_grid(pictures, run / REALS_FILE, columns=GRID_COLUMNS)

@@ -74,6 +74,8 @@ class ModelRecipe:
     """Spectral norm on every convolution, linear layer and embedding of the discriminator."""
     generator_batch_norm: bool = True
     """Batch norm before each activation of the generator; classes reach it through that."""
+    discriminator_identity_skip: bool = True
+    """The skip of a block that changes neither size nor channels is the identity, not a 1×1 convolution."""
     discriminator_batch_norm: bool = False
     """Batch norm before each activation of the discriminator, of real and generated pictures each."""
     generator_slope: float = 0.0
@@ -141,8 +143,22 @@ class TrainingRecipe:
     """The half-life is at most this share of the images seen so far."""
     flip: bool = True
     """Mirror half of the real pictures."""
+    shared_fakes: bool = False
+    """The generator's step judges the pictures that the discriminator's step was shown: one forward less."""
+    lecam: float = 0.0
+    """Weight of the LeCam regularisation of the discriminator's logits; 0 for none."""
     diffaugment: str = ""
     """Differentiable augmentation of real and generated pictures: any of `color,translation,cutout`."""
+    diffaugment_ramp_images: int = 0
+    """The share of augmented pictures rises from 0 to 1 over this many images; 0 augments all at once."""
+    diffaugment_overfitting: float = 0.0
+    """The share of augmented pictures follows the discriminator's overfitting to this target; 0 for not."""
+    held_out_images: int = 0
+    """Pictures that are not trained on, to measure the discriminator's overfitting."""
+    lr_decay: float = 0.0
+    """Both learning rates fall linearly over the last share of the planned length; 0 for constant rates."""
+    planned_images: int = 0
+    """The planned length; 0 takes it from the budget and the speed of the first minutes, once."""
     precision: str = "auto"
     """`float32`, `bfloat16`, `float16` (with a loss scaler), or what the device is best at."""
     compile: bool = False
@@ -168,6 +184,24 @@ class TrainingRecipe:
             self,
             "compile",
             "torch.compile has no second derivative, which a gradient penalty needs",
+        )
+        for name in ("lecam", "diffaugment_ramp_images", "held_out_images", "planned_images"):
+            _check(getattr(self, name) >= 0, self, name, "take 0 or more")
+        for name in ("lr_decay", "diffaugment_overfitting"):
+            _check(0 <= getattr(self, name) <= 1, self, name, "take a share from 0 to 1")
+        for name in ("diffaugment_ramp_images", "diffaugment_overfitting"):
+            _check(not getattr(self, name) or bool(self.diffaugment), self, name, "it goes with diffaugment")
+        _check(
+            not (self.diffaugment_ramp_images and self.diffaugment_overfitting),
+            self,
+            "diffaugment_ramp_images",
+            "take a ramp or the overfitting, not both",
+        )
+        _check(
+            not self.diffaugment_overfitting or self.held_out_images > 0,
+            self,
+            "diffaugment_overfitting",
+            "overfitting is measured on held_out_images, so hold out some",
         )
         for name in ("generator_lr", "discriminator_lr"):
             _check(0 < getattr(self, name) < 1, self, name, "take a rate between 0 and 1")
@@ -217,7 +251,7 @@ class Recipe:
         Raises:
             DogsganError: an unknown, missing-section or wrongly typed value, named.
         """
-        return _build(cls, value, "recipe")
+        return _build(cls, _with_old_behaviour(value), "recipe")
 
     def with_overrides(self, overrides: list[str]) -> "Recipe":
         """Return the recipe with `section.field=value` settings replaced.
@@ -241,16 +275,44 @@ class Recipe:
         }
         return dataclasses.replace(self, **changed)
 
+    def as_old_as(self, saved: "Recipe") -> "Recipe":
+        """Return the recipe with the old behaviour of a saved one, where newer recipes behave otherwise."""
+        recipe = self
+        for name, old in _OLD_BEHAVIOUR.items():
+            kept = {key: getattr(getattr(saved, name), key) for key in old}
+            section = dataclasses.replace(getattr(recipe, name), **kept)
+            recipe = dataclasses.replace(recipe, **{name: section})
+        return recipe
+
     def differences(self, other: "Recipe") -> list[str]:
-        """Return `section.field: ours -> theirs` for every value in which two recipes differ, names aside."""
+        """Return `section.field: ours -> theirs` for every value in which two recipes differ.
+
+        Names are of no account, nor is old behaviour that a run keeps (`as_old_as`).
+        """
         found = []
         for section in ("data", "model", "training"):
             ours, theirs = getattr(self, section), getattr(other, section)
             for item in dataclasses.fields(ours):
                 a, b = getattr(ours, item.name), getattr(theirs, item.name)
-                if a != b:
+                if a != b and item.name not in _OLD_BEHAVIOUR.get(section, {}):
                     found.append(f"{section}.{item.name}: {a} -> {b}")
         return found
+
+
+_OLD_BEHAVIOUR = {"model": {"discriminator_identity_skip": False}}
+"""What a saved recipe means that is older than one of its fields, where that is not the field's default."""
+
+
+def _with_old_behaviour(value: Any) -> Any:
+    """Return a saved recipe with the fields that it is too old to have."""
+    if not isinstance(value, dict):
+        return value
+    filled = {
+        name: {**old, **value[name]}
+        for name, old in _OLD_BEHAVIOUR.items()
+        if isinstance(value.get(name), dict)
+    }
+    return {**value, **filled}
 
 
 def _field_type(section: type, name: str) -> Any:

@@ -59,3 +59,13 @@ def test_half_of_the_pictures_are_mirrored():
     mirrored = (flipped[:, 0, 0, 0] == 3).sum().item()
     assert 440 < mirrored < 560
     assert torch.equal(flipped.sort(dim=3).values, x)
+
+
+def test_a_share_of_the_pictures_is_augmented():
+    pictures = torch.rand(2000, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    random = torch.Generator().manual_seed(0)
+    shown = diffaugment(pictures, "color", random=random, probability=0.3)
+    changed = (shown != pictures).flatten(1).any(1)
+    assert changed.float().mean().item() == pytest.approx(0.3, abs=0.04)
+    shown = diffaugment(pictures, "color,translation,cutout", random=random, probability=0.0)
+    assert torch.equal(shown, pictures)

@@ -1,13 +1,15 @@
 """Every picture once a pass, in a new order, from any saved place."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
+from dogsgan.errors import DogsganError
 from dogsgan.training.batches import Batches
 
 
-def batches(*, count: int = 10, batch_size: int = 4, flip: bool = False) -> Batches:
+def batches(*, count: int = 10, batch_size: int = 4, flip: bool = False, held_out: int = 0) -> Batches:
     pictures = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(2, 1).repeat(2, 2).repeat(3, 3)
     return Batches(
         pictures,
@@ -17,6 +19,7 @@ def batches(*, count: int = 10, batch_size: int = 4, flip: bool = False) -> Batc
         device=torch.device("cpu"),
         random=torch.Generator().manual_seed(1),
         seed=2,
+        held_out=held_out,
     )
 
 
@@ -68,3 +71,19 @@ def test_a_saved_place_is_returned_to():
         ours, theirs = stream.next(), twin.next()
         assert torch.equal(ours[0], theirs[0])
         assert torch.equal(ours[1], theirs[1])
+
+
+def test_held_out_pictures_are_never_trained_on():
+    stream = batches(count=10, held_out=3)
+    held_out = set(stream.held_out(99)[1].tolist())
+    assert len(held_out) == 3
+    seen = torch.cat([stream.next()[1] for _ in range(7)]).tolist()  # 28 = four passes of seven
+    assert sorted(seen) == sorted(4 * list(set(range(10)) - held_out))
+    assert set(stream.trained_on(99)[1].tolist()) == set(seen)
+    pictures, labels = stream.held_out(2)
+    torch.testing.assert_close(pictures[:, 0, 0, 0], labels / 127.5 - 1)
+
+
+def test_more_held_out_than_trained_on_is_refused():
+    with pytest.raises(DogsganError, match="held_out_images = 6 of 10"):
+        batches(count=10, held_out=6)

@@ -19,12 +19,14 @@ from same_run import assert_same_run
 from tiny import RECIPE, crop_set
 
 from dogsgan.errors import DogsganError
-from dogsgan.training import checkpoint, loop, step, ticker
+from dogsgan.training import checkpoint, loop, regularizers, step, ticker
 from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, checkpoints
 from dogsgan.training.ema import with_own_statistics
 from dogsgan.training.log import BETWEEN, read_log
 from dogsgan.training.loop import train
-from dogsgan.training.losses import HingeLoss, gradient_penalty
+from dogsgan.training.losses import HingeLoss
+from dogsgan.training.regularizers import gradient_penalty
+from dogsgan.training.schedules import LEAST_RATE
 from dogsgan.training.state import TrainingState
 
 
@@ -88,6 +90,48 @@ def test_resuming_changes_no_bit_with_every_option_that_draws(data, tmp_path):
     assert_same_run(tmp_path / "straight", tmp_path / "resumed")
 
 
+def test_resuming_changes_no_bit_with_what_changes_over_a_run(data, tmp_path):
+    recipe = with_training(
+        shared_fakes=True,
+        lecam=0.3,
+        diffaugment_overfitting=0.2,
+        held_out_images=8,
+        lr_decay=0.5,
+        planned_images=48,
+    )
+    train(recipe, data, tmp_path / "straight", images=48)
+    for images in (20, 32, 48):
+        train(recipe, data, tmp_path / "resumed", images=images)
+    assert_same_run(tmp_path / "straight", tmp_path / "resumed")
+    last = read_log(tmp_path / "resumed")[-1]
+    assert last.keys() >= {"training_logit", "held_out_logit", "overfitting", "augmented_share"}
+    assert last["rates_scale"] == LEAST_RATE
+
+
+def test_a_planned_length_is_kept_by_the_run(data, tmp_path):
+    recipe = with_training(lr_decay=0.5)
+    train(recipe, data, tmp_path, images=32)
+    assert torch.load(checkpoints(tmp_path)[-1] / STATE, weights_only=True)["planned_images"] == 32
+    train(recipe, data, tmp_path, images=64)
+    assert torch.load(checkpoints(tmp_path)[-1] / STATE, weights_only=True)["planned_images"] == 32
+    assert [line["rates_scale"] for line in read_log(tmp_path)] == [1.0, *[LEAST_RATE] * 3]
+
+
+@pytest.mark.parametrize(("shared", "forwards"), [(False, 2), (True, 1)])
+def test_shared_fakes_cost_one_forward_of_the_generator(data, shared, forwards):
+    state = TrainingState(with_training(shared_fakes=shared), data, torch.device("cpu"))
+    called, judged = [], []
+    state.generator.register_forward_hook(lambda *_: called.append(1))
+    state.discriminator.register_forward_hook(lambda _, inputs, __: judged.append(inputs[1]))
+    before = state.generator.to_picture.bias.clone()
+    step.train_step(state, HingeLoss())
+    assert len(called) == forwards
+    in_discriminator_step, in_generator_step = judged
+    assert torch.equal(in_discriminator_step[:4], in_discriminator_step[4:])  # classes of real and generated
+    assert torch.equal(in_discriminator_step[4:], in_generator_step) == shared
+    assert not torch.equal(state.generator.to_picture.bias, before)
+
+
 def test_dropout_differs_from_step_to_step(data):
     state = TrainingState(RECIPE, data, torch.device("cpu"))
     drawn = []
@@ -105,7 +149,7 @@ def test_the_gradient_penalty_counts_by_its_weight(data, monkeypatch):
         penalties.append(gradient_penalty(*arguments, **settings))
         return penalties[-1]
 
-    monkeypatch.setattr(step, "gradient_penalty", recorded)
+    monkeypatch.setattr(regularizers, "gradient_penalty", recorded)
     losses = []
     for weight in (1.0, 10.0):
         state = TrainingState(with_training(gradient_penalty=weight), data, torch.device("cpu"))

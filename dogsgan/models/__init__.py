@@ -83,6 +83,7 @@ def _build_sagan(recipe: Recipe, *, class_count: int) -> Networks:
         width=model.discriminator_width,
         class_count=class_count,
         attention_px=model.discriminator_attention_px,
+        identity_skip=model.discriminator_identity_skip,
         use_spectral_norm=model.discriminator_spectral_norm,
     )
     return Networks(generator, discriminator)

@@ -176,6 +176,9 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     The fused kernels of `scaled_dot_product_attention`, which never hold the Q×K matrix, want equal depths.
     Zeros behind queries and keys change no logit.
     """
+    if values.is_cpu and values.dtype != torch.float32:  # the CPU's 16-bit kernel is twice as slow backwards
+        with in_float32(values):
+            return _attend(queries.float(), keys.float(), values.float()).to(values.dtype)
     padding = (0, values.shape[-1] - queries.shape[-1])
     q, k, v = (x.unsqueeze(1) for x in (F.pad(queries, padding), F.pad(keys, padding), values))  # N×1×…
     return F.scaled_dot_product_attention(q, k, v, scale=1.0).squeeze(1)

@@ -74,8 +74,8 @@ class GeneratorBlock(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """Map N×C×H×W to N×C'×2H×2W."""
-        h = self.conv1(F.relu(self.bn1(x, labels)))
-        h = self.conv2(F.relu(self.bn2(h, labels)))
+        h = self.conv1(F.relu_(self.bn1(x, labels)))
+        h = self.conv2(F.relu_(self.bn2(h, labels)))
         return h + F.interpolate(self.skip(x), scale_factor=2, mode="nearest")
 
 
@@ -134,14 +134,15 @@ class Generator(nn.Module):
             x = block(x, labels)
             if str(x.shape[-1]) in self.attention:
                 x = self.attention[str(x.shape[-1])](x)
-        return torch.tanh(self.to_picture(F.relu(self.bn(x, None))))
+        return torch.tanh(self.to_picture(F.relu_(self.bn(x, None))))
 
 
 class DiscriminatorBlock(nn.Module):
     """ReLU, 3×3, ReLU, 3×3, then 2×2 average pooling; the skip is pooling and 1×1.
 
     The first block of a discriminator has no leading ReLU (`activate_first`), the last does not pool
-    (`halve`).
+    (`halve`); where it does not change the channels either, as from 128 px on, its skip is the identity
+    (`identity_skip`), as in the authors' code.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class DiscriminatorBlock(nn.Module):
         *,
         activate_first: bool,
         halve: bool,
+        identity_skip: bool,
         use_spectral_norm: bool,
     ) -> None:
         super().__init__()
@@ -162,12 +164,15 @@ class DiscriminatorBlock(nn.Module):
             else nn.Conv2d(out_channels, out_channels, 3, padding=1)
         )
         self.conv2 = _wrap(second, use_spectral_norm)
-        self.skip = _wrap(nn.Conv2d(in_channels, out_channels, 1), use_spectral_norm)
+        unchanged = identity_skip and not halve and in_channels == out_channels
+        self.skip = (
+            nn.Identity() if unchanged else _wrap(nn.Conv2d(in_channels, out_channels, 1), use_spectral_norm)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map N×C×H×W to N×C'×H/2×W/2, or N×C'×H×W where it does not halve."""
         h = self.conv1(F.relu(x) if self.activate_first else x)
-        h = self.conv2(F.relu(h))
+        h = self.conv2(F.relu_(h))
         return h + self.skip(F.avg_pool2d(x, 2) if self.halve else x)
 
 
@@ -183,6 +188,7 @@ class Discriminator(nn.Module):
         class_count: int,
         attention_px: tuple[int, ...],
         use_spectral_norm: bool,
+        identity_skip: bool = True,
     ) -> None:
         super().__init__()
         self.class_count = class_count
@@ -198,6 +204,7 @@ class Discriminator(nn.Module):
                     out_channels,
                     activate_first=i > 0,
                     halve=halve,
+                    identity_skip=identity_skip,
                     use_spectral_norm=use_spectral_norm,
                 )
             )

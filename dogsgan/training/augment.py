@@ -18,16 +18,26 @@ def flip_half(pictures: Tensor, *, random: Generator, share: Share = WHOLE) -> T
 
 
 def diffaugment(
-    pictures: Tensor, kinds: str, *, random: Generator, share: Share = WHOLE, parts: int = 1
+    pictures: Tensor,
+    kinds: str,
+    *,
+    random: Generator,
+    share: Share = WHOLE,
+    parts: int = 1,
+    probability: float = 1.0,
 ) -> Tensor:
     """Apply each kind of `color,translation,cutout` that `kinds` names; none for an empty text.
 
     Args:
         share, parts: what the pictures are of the batch (`RowDraws`).
+        probability: of each kind for each picture.
     """
     draws = RowDraws(random, share=share, parts=parts)
     for kind in filter(None, kinds.split(",")):
-        pictures = _KINDS[kind](pictures, draws)
+        augmented = _KINDS[kind](pictures, draws)
+        if probability < 1:
+            augmented = torch.where(draws.uniform(pictures) < probability, augmented, pictures)
+        pictures = augmented
     return pictures
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dogsgan.errors import DogsganError
 from dogsgan.training.augment import flip_half
 from dogsgan.training.share import WHOLE, Share
 
@@ -37,6 +38,10 @@ class Batches:
         random: draws the mirroring, on the device.
         seed: of the permutations.
         share: the rows of each batch that `next` returns; the place in the data is the whole batch's.
+        held_out: how many pictures `next` never returns, chosen by `seed`.
+
+    Raises:
+        DogsganError: more are to be held out than there are to be trained on.
     """
 
     def __init__(
@@ -51,12 +56,14 @@ class Batches:
         random: torch.Generator,
         seed: int,
         share: Share = WHOLE,
+        held_out: int = 0,
     ) -> None:
         loaded = np.array(pictures)
         if channels == 1:
             loaded = in_grey(loaded)
         self.pictures = torch.from_numpy(loaded).to(device)
         self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
+        self._trained_on, self._held_out = _split(len(loaded), held_out=held_out, seed=seed)
         self.batch_size, self.flip, self.random, self.share = batch_size, flip, random, share
         self._shuffler = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64)
@@ -65,17 +72,29 @@ class Batches:
     def next(self) -> tuple[Tensor, Tensor]:
         """Return N×C×H×W pictures in [−1, 1], channels last, and N labels."""
         chosen = self.share.of(self._next_indices()).to(self.pictures.device, non_blocking=True)
-        batch = self.pictures[chosen].permute(0, 3, 1, 2)  # N×C×H×W, channels last as it lies
-        batch = batch.float().div_(127.5).sub_(1.0)
+        batch, labels = self._at(chosen)
         if self.flip:
             batch = flip_half(batch, random=self.random, share=self.share)
-        return batch, self.labels[chosen]
+        return batch, labels
+
+    def held_out(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return up to `count` of the pictures that are held out, and their labels."""
+        return self._at(self._held_out[:count].to(self.pictures.device))
+
+    def trained_on(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return up to `count` of the other pictures, always the same, and their labels."""
+        return self._at(self._trained_on[:count].to(self.pictures.device))
+
+    def _at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        batch = self.pictures[indices].permute(0, 3, 1, 2)  # N×C×H×W, channels last as it lies
+        return batch.float().div_(127.5).sub_(1.0), self.labels[indices]
 
     def _next_indices(self) -> Tensor:
         parts, missing = [], self.batch_size
         while missing:
             if self._position == len(self._order):
-                self._order = torch.randperm(len(self.pictures), generator=self._shuffler)
+                order = torch.randperm(len(self._trained_on), generator=self._shuffler)
+                self._order = self._trained_on[order]
                 self._position = 0
             part = self._order[self._position : self._position + missing]
             self._position += len(part)
@@ -91,3 +110,15 @@ class Batches:
         """Go to a saved place in the data."""
         self._shuffler.set_state(state["shuffler"])
         self._order, self._position = state["order"].clone(), int(state["position"])
+
+
+def _split(count: int, *, held_out: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the indices of the pictures that are trained on, and of those that are held out."""
+    if not held_out:
+        return torch.arange(count), torch.empty(0, dtype=torch.int64)
+    if 2 * held_out > count:
+        raise DogsganError(
+            f"recipe: training.held_out_images = {held_out} of {count} pictures: hold out fewer than half"
+        )
+    shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(seed + 1))
+    return shuffled[held_out:], shuffled[:held_out]

@@ -170,15 +170,18 @@ def read_recipe(run: Path) -> tuple[Recipe, str | None] | None:
     return Recipe.from_json(saved), fingerprint
 
 
-def check_same_recipe(run: Path, recipe: Recipe, *, fingerprint: str) -> None:
+def check_same_recipe(run: Path, recipe: Recipe, *, fingerprint: str) -> Recipe:
     """Refuse to go on with a run under another recipe or on other data.
+
+    Returns:
+        The recipe to go on with: `recipe`, with what the run is older than left as it was then.
 
     Raises:
         DogsganError: naming each difference.
     """
     saved = read_recipe(run)
     if saved is None:
-        return
+        return recipe
     differences = saved[0].differences(recipe)
     if saved[1] != fingerprint:
         differences.append("the crop set is another one")
@@ -187,6 +190,7 @@ def check_same_recipe(run: Path, recipe: Recipe, *, fingerprint: str) -> None:
             f"{run} was begun with another recipe ({'; '.join(differences)}): "
             "use the same settings to resume it, or another --run folder"
         )
+    return recipe.as_old_as(saved[0])
 
 
 def _first_line(error: Exception) -> str:

@@ -9,9 +9,7 @@ from dogsgan.progress import say
 from dogsgan.training import checkpoint
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.log import cut_log
-from dogsgan.training.state import TrainingState
-
-RATE_AFTER_ROLLBACK = 0.5  # each return to a good state halves both learning rates
+from dogsgan.training.state import RATE_AFTER_ROLLBACK, TrainingState
 
 
 def restore_latest(state: TrainingState, run: Path) -> None:
@@ -129,7 +127,6 @@ class Keeper:
             return False
         state.rollbacks = rollbacks
         scale = RATE_AFTER_ROLLBACK**rollbacks
-        state.set_rates(scale)
         state.random.manual_seed(state.recipe.training.seed + 1 + rollbacks * 1_000_003)
         state.team.say(
             f"training diverged at {bad_at:,} images: back to {state.images_seen:,} with {scale:g} × the "

@@ -26,6 +26,7 @@ from dogsgan.training.interrupts import STOP_SIGNALS, listen_for_stop
 from dogsgan.training.keeper import Keeper, restore_latest
 from dogsgan.training.log import cut_log, plot_losses
 from dogsgan.training.losses import build_loss
+from dogsgan.training.planning import LengthPlan
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step
 from dogsgan.training.ticker import Ticker
@@ -129,11 +130,12 @@ def train(
             return wish.signal_name
 
         measure_finishing()
+        plan = LengthPlan(state, deadline, images=images)
         with _bar(team, total=images, initial=state.images_seen) as bar:
             ticker = Ticker(state, run, deadline, begun, bar)
             ticker.show_start(crop_set)
             with fastest():
-                stopped_by = _train_until(reason_to_stop, state, keeper, ticker, measure_finishing)
+                stopped_by = _train_until(reason_to_stop, state, keeper, ticker, measure_finishing, plan)
 
             # Leave everything that a later run, a sampler and a person need.
             if team.is_broken:
@@ -171,6 +173,7 @@ def _train_until(
     keeper: Keeper,
     ticker: Ticker,
     measure_finishing: Callable[[], None],
+    plan: LengthPlan,
 ) -> str:
     """Step until there is a reason to stop, and return it."""
     loss, step_s, team = build_loss(state.recipe.training), 0.0, state.team
@@ -188,7 +191,7 @@ def _train_until(
             step_s = time.monotonic() - step_began
 
             # Go back to the last good state if the losses are none any more.
-            tick_due, save_due = ticker.is_due(), keeper.is_due()
+            tick_due, save_due, planned = ticker.is_due(), keeper.is_due(), False
             if tick_due or save_due or read_due:
                 good = ticker.read() and (not save_due or team.all_agree(state.is_finite()))
                 if not good:
@@ -200,9 +203,11 @@ def _train_until(
 
             # Write what is due.
             if tick_due:
+                state.note_overfitting()
                 ticker.tick()
                 measure_finishing()
-            if save_due:
+                planned = plan.fix()
+            if save_due or planned:
                 keeper.save()
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
@@ -259,7 +264,7 @@ def _open_run(recipe: Recipe, crop_set: CropSet, run: Path, *, resume: str, team
             f"{run} already holds a run: choose another --run folder, or --resume auto to go on with it"
         )
     if begun_before:
-        checkpoint.check_same_recipe(run, recipe, fingerprint=crop_set.fingerprint)
+        recipe = checkpoint.check_same_recipe(run, recipe, fingerprint=crop_set.fingerprint)
     if not len(crop_set):
         raise DogsganError(f"the crop set {crop_set.path} is empty: prepare it from a source with pictures")
     crop_set.refuse_other_size(recipe.data.size_px)

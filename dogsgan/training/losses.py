@@ -3,12 +3,10 @@
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dogsgan.config import TrainingRecipe
-from dogsgan.models.layers import in_float32
 from dogsgan.training.share import RowDraws
 
 
@@ -62,23 +60,3 @@ class BCELoss:
 def build_loss(recipe: TrainingRecipe) -> AdversarialLoss:
     """Return the loss that a recipe names."""
     return HingeLoss() if recipe.loss == "hinge" else BCELoss(recipe.label_smoothing, recipe.label_noise)
-
-
-def gradient_penalty(
-    discriminator: nn.Module, real: Tensor, fake: Tensor, *, labels: Tensor | None, mix: Tensor
-) -> Tensor:
-    """Return E[(‖∇D(x̂)‖ − 1)²] at x̂ between real and generated pictures (Gulrajani et al., arXiv 1704.00028).
-
-    Computed in float32 outside autocast. Attention uses the plain kernel, the only one with a second
-    derivative.
-
-    Args:
-        real, fake: N×C×H×W.
-        mix: N weights in [0, 1] of the real picture.
-    """
-    weight = mix.view(-1, 1, 1, 1)
-    with in_float32(real), sdpa_kernel(SDPBackend.MATH):
-        between = (weight * real.float() + (1 - weight) * fake.detach().float()).requires_grad_()
-        logits = discriminator(between, labels)
-        (gradient,) = torch.autograd.grad(logits.sum(), between, create_graph=True)
-        return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

@@ -12,6 +12,11 @@ from dogsgan.models import build_networks, on_device
 from dogsgan.training.batches import Batches
 from dogsgan.training.distributed import Team
 from dogsgan.training.ema import AveragedGenerator
+from dogsgan.training.overfitting import PICTURES, MeanLogits, measure_overfitting
+from dogsgan.training.regularizers import build_regularizers
+from dogsgan.training.schedules import build_augmentation_share, rate_factor
+
+RATE_AFTER_ROLLBACK = 0.5  # each return to a good state halves both learning rates
 
 
 def autocast_dtype(recipe: Recipe, device: torch.device) -> torch.dtype | None:
@@ -89,19 +94,50 @@ class TrainingState:
             random=self.random,
             seed=training.seed + 2,
             share=self.share,
+            held_out=training.held_out_images,
         )
+        self.regularizers = build_regularizers(
+            training, self.discriminator, random=self.random, team=self.team
+        )
+        self.augmentation_share = build_augmentation_share(training)
+        self.mean_logits: MeanLogits | None = None
+        self.planned_images = training.planned_images
         self.images_seen = 0
         self.steps = 0
         self.rollbacks = 0
+        self._overfitting_at = 0
 
-    def set_rates(self, scale: float) -> None:
-        """Set both learning rates to the recipe's times `scale`."""
+    @property
+    def rates_scale(self) -> float:
+        """What the recipe's learning rates are multiplied by here: by the plan, and by rollbacks."""
+        factor = rate_factor(
+            self.images_seen, planned_images=self.planned_images, decay=self.recipe.training.lr_decay
+        )
+        return factor * RATE_AFTER_ROLLBACK**self.rollbacks
+
+    def set_rates(self) -> None:
+        """Set both learning rates to what they are at this place in the run."""
         for optimizer, lr in (
             (self.generator_optimizer, self.recipe.training.generator_lr),
             (self.discriminator_optimizer, self.recipe.training.discriminator_lr),
         ):
             for group in optimizer.param_groups:
-                group["lr"] = lr * scale
+                group["lr"] = lr * self.rates_scale
+
+    def note_overfitting(self) -> None:
+        """Compare held-out pictures with training ones, if the recipe holds out any."""
+        if not self.recipe.training.held_out_images:
+            return
+        self.mean_logits = measure_overfitting(
+            self.discriminator,
+            self.generator,
+            training=self.batches.trained_on(PICTURES),
+            held_out=self.batches.held_out(PICTURES),
+            model=self.recipe.model,
+        )
+        images = self.images_seen - self._overfitting_at
+        self._overfitting_at = self.images_seen
+        self.augmentation_share.note_overfitting(self.mean_logits.overfitting, images=images)
 
     def seed_layers(self) -> None:
         """Seed what layers draw for themselves (dropout) by the place in the run, so that resuming is exact.
@@ -134,12 +170,22 @@ class TrainingState:
             "images_seen": self.images_seen,
             "steps": self.steps,
             "rollbacks": self.rollbacks,
+            "planned_images": self.planned_images,
+            "overfitting_at": self._overfitting_at,
+            "augmentation_share": self.augmentation_share.state_dict(),
+            "regularizers": {name: part.state_dict() for name, part in self.regularizers.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned; noise and loss scale only on the same kind of device."""
         self.images_seen, self.steps = int(state["images_seen"]), int(state["steps"])
         self.rollbacks = int(state["rollbacks"])
+        if "planned_images" in state:  # older checkpoints lack all of this, and their recipes use none of it
+            self.planned_images = int(state["planned_images"])
+            self._overfitting_at = int(state["overfitting_at"])
+            self.augmentation_share.load_state_dict(state["augmentation_share"])
+            for name, part in self.regularizers.items():
+                part.load_state_dict(state["regularizers"][name])
         for name in self._STATEFUL:
             getattr(self, name).load_state_dict(state[name])
         if state["device"] == self.device.type:

@@ -153,6 +153,8 @@ class Ticker:
             "images_per_second": round(images_per_second, 2),
             **{name: round(value, 5) for name, value in zip(METERS, means, strict=True)},
             "gamma": {player: _gammas(getattr(state, player)) for player in ("generator", "discriminator")},
+            "rates_scale": round(state.rates_scale, 5),
+            **_held_out_figures(state),
             "reserve_s": round(self.deadline.reserve_s, 1),
             "rollbacks": state.rollbacks,
         }
@@ -173,6 +175,19 @@ def _gammas(network: nn.Module) -> dict[str, float]:
         name.split(".")[-2]: round(parameter.item(), 5)
         for name, parameter in network.named_parameters()
         if name.endswith(".gamma")
+    }
+
+
+def _held_out_figures(state: TrainingState) -> dict[str, float]:
+    """Return how the discriminator judges held-out pictures beside training ones, where some are held out."""
+    if state.mean_logits is None:
+        return {}
+    logits = state.mean_logits
+    return {
+        "training_logit": round(logits.training, 5),
+        "held_out_logit": round(logits.held_out, 5),
+        "overfitting": round(logits.overfitting, 5),
+        "augmented_share": round(state.augmentation_share.at(state.images_seen), 5),
     }
 
 

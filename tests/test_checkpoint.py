@@ -4,13 +4,15 @@ import shutil
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny import RECIPE, crop_set
 
 from dogsgan import sampling
 from dogsgan.errors import DogsganError
+from dogsgan.files import read_json, write_json
 from dogsgan.sampling import load_sampler
 from dogsgan.training import checkpoint
+from dogsgan.training.checkpoint import WEIGHTS, checkpoints
 from dogsgan.training.keeper import restore_latest
 from dogsgan.training.loop import train
 from dogsgan.training.losses import build_loss
@@ -151,3 +153,18 @@ def test_weights_that_do_not_fit_their_recipe_are_refused(state, tmp_path):
     folder = checkpoint.save_checkpoint(state, tmp_path / "run")
     with pytest.raises(DogsganError, match="do not fit"):
         load_sampler(folder)
+
+
+def test_a_128_px_run_from_before_the_identity_skip_goes_on_as_it_was(tmp_path):
+    data = crop_set(tmp_path / "set", size_px=128, count=8)
+    recipe = RECIPE.with_overrides(["data.size_px=128", "training.diffaugment="])
+    run = tmp_path / "run"
+    train(recipe.with_overrides(["model.discriminator_identity_skip=false"]), data, run, images=8)
+    saved = read_json(run / "recipe.json")
+    del saved["model"]["discriminator_identity_skip"]  # as it was written then
+    write_json(run / "recipe.json", saved)
+    train(recipe, data, run, images=16)
+    weights = load_file(checkpoints(run)[-1] / WEIGHTS)
+    assert any("discriminator.blocks.5.skip" in name for name in weights)
+    new = TrainingState(recipe, data, torch.device("cpu"))
+    assert isinstance(new.discriminator.blocks[5].skip, torch.nn.Identity)

@@ -5,7 +5,7 @@ import torch
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
-from dogsgan.models import Networks, build_networks, parameter_count
+from dogsgan.models import Networks, build_networks, outline_networks, parameter_count
 from dogsgan.models.sagan import Discriminator, Generator, discriminator_maps, generator_maps
 from dogsgan.presets import preset
 
@@ -165,3 +165,12 @@ def test_the_maps_that_attention_is_checked_against_are_the_networks_own(size_px
     with torch.no_grad():
         networks.discriminator(networks.generator(torch.randn(2, 64), labels), labels)
     assert found == [generator_maps(size_px, 8), discriminator_maps(size_px, 8)]
+
+
+def test_the_last_discriminator_block_at_128_px_has_the_identity_as_its_skip():
+    recipe = preset("dogs-sagan").with_overrides(["data.size_px=128"])
+    counts = [
+        parameter_count(outline_networks(r, class_count=120).discriminator)
+        for r in (recipe, recipe.with_overrides(["model.discriminator_identity_skip=false"]))
+    ]
+    assert counts[1] - counts[0] == 1024 * 1024 + 1024  # a 1×1 convolution of 1,024 channels

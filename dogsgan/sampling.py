@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dogsgan.config import ModelRecipe, Recipe
+from dogsgan.data.class_names import distinct
 from dogsgan.device import pick_device, repeatable, synchronize
 from dogsgan.errors import DogsganError
 from dogsgan.models import on_device, outline_networks
@@ -87,7 +88,8 @@ def load_sampler(path: Path, *, device: str = "auto") -> Sampler:
     file = path / GENERATOR_FILE if path.is_dir() else path
     weights, described = read_generator_file(file)
     recipe = Recipe.from_json(described.get("recipe"))
-    class_names = tuple(str(name) for name in described["class_names"])
+    names = [str(name) for name in described["class_names"]]
+    class_names = distinct(names, names)  # earlier versions gave two classes one name
     generator = _build_generator(recipe, weights, class_count=len(class_names), where=file)
     target = pick_device(device)
     generator = on_device(generator, target)

@@ -178,3 +178,47 @@ def test_what_a_recipe_is_for_is_said_where_there_is_nothing(tmp_path):
 )
 def test_what_a_recipe_s_crops_are_made_for(data, kind):
     assert data_set_of(data) == kind
+
+
+def lay_out_pictures(folder):
+    folder.mkdir(parents=True)
+    (folder / "1.png").write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize("places", [("mnist", "fashion"), ("datasets/me/mnist", "fashion")])
+def test_of_two_sets_of_digits_none_is_chosen(digits, tmp_path, places):
+    for place in places:
+        (tmp_path / "input" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "input" / place).symlink_to(digits)
+    with pytest.raises(DogsganError, match=r"several data sets .*fashion.*attach only the one"):
+        find_data(tmp_path / "input", tmp_path / "scratch", kind="mnist", recipe_name="mnist-gan")
+
+
+@pytest.mark.parametrize("place", ["xrays", "datasets/me/xrays"])
+def test_a_grey_recipe_of_other_pictures_is_not_trained_on_digits(digits, tmp_path, place):
+    root = tmp_path / "input"
+    root.mkdir()
+    (root / "mnist").symlink_to(digits)
+    lay_out_pictures(root / place)
+    with pytest.raises(DogsganError, match=r"several data sets that are attached \(.*mnist.*xrays"):
+        find_data(root, tmp_path / "scratch", with_boxes=False, kind="mnist", recipe_name="my lungs")
+    assert find_data(root, tmp_path, kind="mnist", recipe_name="mnist-gan").path == root / "mnist"
+    (root / "mnist").unlink()
+    found = find_data(root, tmp_path / "scratch", with_boxes=False, kind="mnist", recipe_name="my lungs")
+    assert "1 pictures without boxes" in found.description
+
+
+@pytest.mark.parametrize("places", [("cats", "cars"), ("datasets/me/cats", "datasets/you/cars")])
+def test_pictures_of_two_data_sets_are_not_mixed(tmp_path, places):
+    for place in places:
+        lay_out_pictures(tmp_path / "input" / place)
+    with pytest.raises(DogsganError, match="several data sets"):
+        find_data(tmp_path / "input", tmp_path / "scratch", with_boxes=False)
+
+
+def test_the_same_digits_in_a_deeper_folder_are_one_data_set(digits, tmp_path):
+    (tmp_path / "input/mnist/MNIST").mkdir(parents=True)
+    (tmp_path / "input/mnist/MNIST/raw").symlink_to(digits)
+    found = find_data(tmp_path / "input", tmp_path / "scratch", with_boxes=False, kind="mnist")
+    assert len(open_source(found.path).images) == 20

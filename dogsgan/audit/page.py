@@ -17,7 +17,7 @@ from markupsafe import Markup
 from dogsgan.audit.charts import HEIGHT, WIDTH, Histogram, Mark, histogram, threshold_bar
 from dogsgan.audit.result import Audit, DuplicateGroup, Finding, nearest_first
 from dogsgan.audit.thumbnails import Strip
-from dogsgan.data.sources import breed_name
+from dogsgan.data.class_names import breed_name
 from dogsgan.errors import printable
 
 _MAX_GROUPS = 100

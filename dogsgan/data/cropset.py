@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from dogsgan.data.annotations import Box
+from dogsgan.data.class_names import distinct
 from dogsgan.data.crops import Rectangle
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json
@@ -51,6 +52,7 @@ class CropSet:
     fingerprint: str  # sha256 of pictures, labels and class names
     provenance: dict[str, Any]
     origins: np.ndarray = field(repr=False)
+    names_in_fingerprint: tuple[str, ...] = field(repr=False, default=())  # as `fingerprint` has the classes
 
     @classmethod
     def open(cls, path: Path) -> "CropSet":
@@ -65,14 +67,16 @@ class CropSet:
             arrays = [
                 np.load(path / f"{name}.npy", mmap_mode="r") for name in ("pictures", "labels", "origins")
             ]
+            names = [str(name) for name in manifest["class_names"]]
             crop_set = cls(
                 path=path,
                 pictures=arrays[0],
                 labels=np.asarray(arrays[1]),
                 origins=arrays[2],
-                class_names=tuple(manifest["class_names"]),
+                class_names=distinct(names, _folders(manifest["provenance"], names)),
                 fingerprint=manifest["fingerprint"],
                 provenance=manifest["provenance"],
+                names_in_fingerprint=tuple(manifest.get("names_in_fingerprint", names)),
             )
             _check_arrays(crop_set, manifest)
         except Exception as error:  # NumPy raises anything at a damaged header
@@ -101,10 +105,7 @@ class CropSet:
     @property
     def class_folders(self) -> tuple[str, ...]:
         """The folder that each class had in the source, whose name may begin with a wnid; else its name."""
-        folders = self.provenance.get("class_folders")
-        if not isinstance(folders, list) or len(folders) != len(self.class_names):
-            return self.class_names
-        return tuple(map(str, folders))
+        return tuple(_folders(self.provenance, self.class_names))
 
     def __len__(self) -> int:
         return int(self.pictures.shape[0])
@@ -129,7 +130,7 @@ class CropSet:
         digest = _Fingerprint()
         for start in range(0, len(self), 1024):
             digest.pictures(self.pictures[start : start + 1024])
-        if digest.finish(self.labels, self.class_names, self.size_px) != self.fingerprint:
+        if digest.finish(self.labels, self.names_in_fingerprint, self.size_px) != self.fingerprint:
             raise DogsganError(f"the prepared set {self.path} changed since it was written: prepare it again")
 
 
@@ -162,9 +163,13 @@ class CropSetWriter:
         labels: Sequence[int],
         *,
         class_names: Sequence[str] = (),
+        names_in_fingerprint: Sequence[str] | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> None:
         """Write everything but the pictures; `labels` has one index into `class_names` per picture, or −1.
+
+        `names_in_fingerprint` are the classes as the fingerprint has them, where that is otherwise: earlier
+        versions gave two classes one name, and runs know their sets by the fingerprint.
 
         Raises:
             DogsganError: there are no pictures, labels and pictures differ in number, or a label has no name.
@@ -177,12 +182,14 @@ class CropSetWriter:
         self._file.close()
         np.save(self.folder / "labels.npy", array)
         np.save(self.folder / "origins.npy", _origin_array(self._origins))
+        identified = list(class_names if names_in_fingerprint is None else names_in_fingerprint)
         manifest = {
             "format": FORMAT,
             "crops": len(self),
             "size_px": self._size_px,
-            "fingerprint": self._digest.finish(array, class_names, self._size_px),
+            "fingerprint": self._digest.finish(array, identified, self._size_px),
             "class_names": list(class_names),
+            **({"names_in_fingerprint": identified} if identified != list(class_names) else {}),
             "provenance": provenance or {},
         }
         (self.folder / MANIFEST).write_text(
@@ -275,6 +282,14 @@ def refuse_occupied(path: Path) -> None:
         raise DogsganError(
             f"{path} exists and is no prepared set: choose another place for --out, or remove it"
         )
+
+
+def _folders(provenance: dict[str, Any], names: Sequence[str]) -> Sequence[str]:
+    """Return the classes' folders in the source where they are known, else `names`."""
+    folders = provenance.get("class_folders")
+    if not isinstance(folders, list) or len(folders) != len(names):
+        return names
+    return [str(folder) for folder in folders]
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

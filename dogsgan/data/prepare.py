@@ -14,6 +14,7 @@ from typing import Any
 import PIL
 
 from dogsgan.cores import usable_cores
+from dogsgan.data.class_names import breed_name, names_for_people
 from dogsgan.data.contact_sheet import draw_contact_sheet
 from dogsgan.data.cropping import Cropped, CropSettings, crop_image
 from dogsgan.data.crops import parse_policy
@@ -25,7 +26,7 @@ from dogsgan.data.cropset import (
     is_crop_set,
     refuse_occupied,
 )
-from dogsgan.data.sources import Skipped, Source, SourceImage, breed_name, open_source
+from dogsgan.data.sources import Skipped, Source, SourceImage, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, working_folder
 from dogsgan.progress import progress_bar
@@ -143,7 +144,8 @@ def _prepared(
         positions: dict[str | None, int] = {name: index for index, name in enumerate(classes)}
         writer.finish(
             [positions.get(folder, UNLABELLED) for folder in folders],
-            class_names=[breed_name(name) for name in classes],
+            class_names=classes if opened.crop_set else list(names_for_people(classes).values()),
+            names_in_fingerprint=[breed_name(name) for name in classes],
             provenance={**provenance, "images": images, "class_folders": _folders_of(opened, classes)},
         )
         if same_as is not None and CropSet.open(writer.folder).fingerprint != same_as:

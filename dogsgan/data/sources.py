@@ -6,13 +6,13 @@ are read when they are asked for, in place, from any thread.
 
 import hashlib
 import io
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
 from dogsgan.data.celeba import celeba_images
+from dogsgan.data.class_names import breed_name as breed_name
 from dogsgan.data.cropset import CropSet, is_crop_set
 from dogsgan.data.digits import (
     Digits,
@@ -156,15 +156,6 @@ def _listed_source(path: Path, at: SplitPath) -> Source:
         lost_boxes=layout.lost_boxes,
         lost_labels=layout.lost_labels,
     )
-
-
-def breed_name(class_name: str) -> str:
-    """Return a class's name for people: `n02116738-African_hunting_dog` is `African hunting dog`.
-
-    What is no breed's folder stays as it is, so that two classes never get one name.
-    """
-    bare = re.sub(r"^n\d{8}-", "", class_name)
-    return class_name if bare == class_name else bare.replace("_", " ")
 
 
 def _with_usable_names(images: list[SourceImage], skipped: list[Skipped]) -> list[SourceImage]:

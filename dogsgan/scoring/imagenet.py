@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dogsgan.data.sources import Source, breed_name
+from dogsgan.data.class_names import names_for_people
+from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
 
 _DOG_INDICES = (*range(151, 269), 273, 274, 275)
@@ -120,11 +121,9 @@ def wnids_of(source: Source) -> dict[str, str]:
         folders = zip(source.crop_set.class_names, source.crop_set.class_folders, strict=True)
     else:
         folders = ((name, name) for name in {image.class_name for image in source.images} if name)
-    found: dict[str, str] = {}
-    for name, folder in folders:
-        if wnid := _WNID.match(folder):
-            found |= {name: wnid[0], breed_name(name): wnid[0]}
-    return found
+    found = {name: wnid[0] for name, folder in folders if (wnid := _WNID.match(folder))}
+    people = names_for_people(found)  # a name that two classes would share tells neither
+    return found | {people[name]: wnid for name, wnid in found.items()}
 
 
 def imagenet_indices(

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from dogsgan.data.sources import Source, breed_name
+from dogsgan.data.class_names import breed_name, names_for_people
+from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
 from dogsgan.submission.labels import read_labels
 
@@ -77,10 +78,10 @@ def matched_classes(
     Raises:
         DogsganError: the sides have no class in common.
     """
-    shown = _shown_names(name for name in real if name)
-    known = {**{name: name for name in shown.values()}, **shown}
-    matched = [_known_as(name, known) if name else None for name in generated]
-    if not set(known.values()) & set(matched):
+    shown = names_for_people(sorted({name for name in real if name}))
+    known = _known_names({name for name in generated if name}, shown)
+    matched = [known.get(name, name) if name else None for name in generated]
+    if not set(shown.values()) & set(matched):
         raise DogsganError(
             f"generated and real pictures have no class in common (generated: {listed(generated)}; real: "
             f"{listed(real)}): give the data that the generator was trained on"
@@ -88,17 +89,22 @@ def matched_classes(
     return matched, [shown[name] if name else None for name in real]
 
 
-def _shown_names(folders: Iterable[str]) -> dict[str, str]:
-    shown = {folder: breed_name(folder) for folder in set(folders)}
-    often = Counter(shown.values())
-    return {folder: name if often[name] == 1 else folder for folder, name in shown.items()}
+def _known_names(generated: set[str], shown: dict[str, str]) -> dict[str, str]:
+    """Return what the generated pictures' classes are called on the real side, for those that are there.
 
-
-def _known_as(name: str, known: dict[str, str]) -> str:
-    for candidate in (name, name.strip(), breed_name(name.strip())):
-        if candidate in known:
-            return known[candidate]
-    return name
+    A folder's name is read as one for people only where the real side knows no folders, and where no two
+    classes would become one.
+    """
+    known = {name: name for name in shown.values()} | shown
+    bare = {name: name.strip() for name in generated}
+    found = {name: known[text] for name, text in bare.items() if text in known}
+    by_people = {name: breed_name(text) for name, text in bare.items() if name not in found}
+    often = Counter(by_people.values())
+    return found | {
+        name: text
+        for name, text in by_people.items()
+        if text in shown and often[text] == 1 and text not in found.values()
+    }
 
 
 def listed(names: Iterable[str | None]) -> str:

@@ -80,6 +80,7 @@ class Kernel:
                 session.scratch,
                 with_boxes=recipe.model.conditional,
                 kind=data_set_of(recipe.data),
+                recipe_name=recipe.name,
             )
         except DogsganError as error:
             raise NothingToTrainOn(str(error)) from error

@@ -24,6 +24,8 @@ LOOKED_FOR = (
     "in generative-dog-images/, competitions/generative-dog-images/, at the top, and up to 3 folders down"
 )
 TITLES = {"mnist": "MNIST's idx files", "celeba": "CelebA's img_align_celeba"}
+GROUPS = ("competitions", "datasets")
+"""Folders of Kaggle's that hold what is attached, and are not data sets themselves."""
 DEPTH = 3  # folders below the input folder that are searched
 MOST_FOLDERS = 2_000  # looked into, whatever is attached
 MOST_LISTED = 30  # attached things named in an error
@@ -40,18 +42,20 @@ class FoundData:
     description: str
 
 
-def find_data(root: Path, scratch: Path, *, with_boxes: bool = True, kind: str | None = None) -> FoundData:
+def find_data(
+    root: Path, scratch: Path, *, with_boxes: bool = True, kind: str | None = None, recipe_name: str = ""
+) -> FoundData:
     """Find the competition's files below `root`; zips that have to be joined are joined in `scratch`.
 
     With `kind` (`mnist` or `celeba`, the data set that a recipe is made for) that comes first: the
-    competition's files may lie beside it. With `with_boxes` False any folder or zip of pictures will do where
-    there is nothing better.
+    competition's files may lie beside it; other pictures may where `recipe_name` names the kind. With
+    `with_boxes` False any folder or zip of pictures will do where there is nothing better.
 
     Raises:
-        DogsganError: nothing fits; it names what is attached and what was looked for.
+        DogsganError: nothing fits, or several things do; it names what is attached.
     """
     folders = list(_folders(root))
-    found = _of_kind(folders, root, kind) if kind is not None else None
+    found = _of_kind(folders, root, kind, named=kind in recipe_name.lower()) if kind is not None else None
     if found is not None:
         return found
     for folder in folders:
@@ -59,6 +63,7 @@ def find_data(root: Path, scratch: Path, *, with_boxes: bool = True, kind: str |
         if found is not None:
             return found
     if not with_boxes:
+        _refuse_choice(list(_with_pictures(root)))
         for path in [root, *(path for folder in folders for path in _zips(folder))]:
             layout = _layout(path)
             if layout is not None:
@@ -78,14 +83,40 @@ def data_set_of(data: DataRecipe) -> str | None:
     return "celeba" if data.policy.startswith("center-") else None
 
 
-def _of_kind(folders: list[Path], root: Path, kind: str) -> FoundData | None:
+def _of_kind(folders: list[Path], root: Path, kind: str, *, named: bool) -> FoundData | None:
+    found: list[Path] = []
     below = [folder for folder in folders if folder != root]
     for folder in [*below, root]:  # the top holds everything that is attached, so it comes last
         for path in [folder, *_zips(folder)]:
+            if any(path.is_relative_to(other) or other.is_relative_to(path) for other in found):
+                continue  # the same data
             layout = _layout(path)
             if layout is not None and layout.kind == kind:
-                return FoundData(path, f"{TITLES[kind]} in {path}")
-    return None
+                found.append(path)
+    others = [] if named or not found else list(_with_pictures(root, beside=found[0]))
+    _refuse_choice([*found, *(path for path in others if path not in found)])
+    return FoundData(found[0], f"{TITLES[kind]} in {found[0]}") if found else None
+
+
+def _with_pictures(folder: Path, *, beside: Path | None = None, depth: int = DEPTH) -> Iterator[Path]:
+    """Yield each attached thing that holds pictures without boxes, the one with `beside` in it left out."""
+    for path in [*_subfolders(folder), *_zips(folder)]:
+        if path == beside:
+            continue
+        groups = path.name in GROUPS or folder.name == "datasets"  # datasets/PERSON/NAME
+        if path.is_dir() and depth > 1 and (groups or (beside is not None and beside.is_relative_to(path))):
+            yield from _with_pictures(path, beside=beside, depth=depth - 1)
+        elif (layout := _layout(path)) is not None and not layout.annotations:
+            yield path
+
+
+def _refuse_choice(found: list[Path]) -> None:
+    """Refuse to choose between several data sets: hours would go into the wrong one."""
+    if len(found) > 1:
+        raise DogsganError(
+            f"the recipe fits several data sets that are attached ({', '.join(map(str, found[:4]))}): attach "
+            "only the one that it is for"
+        )
 
 
 def _folders(root: Path) -> Iterator[Path]:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dogsgan.number_text import fixed
+
 WIDTH, HEIGHT = 360, 216
 _LEFT, _RIGHT, _TOP, _BOTTOM = 38, 350, 36, 166
 _BINS = 40
@@ -157,9 +159,9 @@ def _thinned(positions: Sequence[float]) -> tuple[float, ...]:
 
 
 def _caption(generated: np.ndarray, null: np.ndarray, flagged: np.ndarray) -> str:
-    parts = [f"{len(generated):,} generated, median {np.median(generated):.4f}"]
+    parts = [f"{len(generated):,} generated, median {fixed(np.median(generated), 4)}"]
     if len(null):
-        parts.append(f"{len(null):,} honest, median {np.median(null):.4f}")
+        parts.append(f"{len(null):,} honest, median {fixed(np.median(null), 4)}")
     if len(flagged):
-        parts.append(f"{len(flagged):,} flagged, median {np.median(flagged):.4f}")
+        parts.append(f"{len(flagged):,} flagged, median {fixed(np.median(flagged), 4)}")
     return "; ".join(parts)

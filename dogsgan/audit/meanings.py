@@ -3,6 +3,7 @@
 from math import prod
 
 from dogsgan.audit.data_copying import DataCopying
+from dogsgan.number_text import percent
 
 SIGNIFICANT = 0.01
 """A p-value below this counts as a finding."""
@@ -122,12 +123,8 @@ def too_few(*, generated: int, real: int, generated_needed: int, real_needed: in
 
 
 def _percent(share: float) -> str:
-    """Return a share, 0..1, as a percentage that is 0% or 100% only where it is exactly that."""
-    if share in (0, 1):
-        return f"{share:.0%}"
-    if share < 0.001 or share > 0.999:
-        return "under 0.1%" if share < 0.5 else "over 99.9%"
-    return f"{share:.1%}" if share < 0.01 or share > 0.99 else f"{share:.0%}"
+    """Return a share, 0..1, as a whole percentage, or as `percent` has it near 0 and 1."""
+    return f"{share:.0%}" if 0.01 <= share <= 0.99 else percent(share)
 
 
 def _p_value(p: float) -> str:

@@ -19,6 +19,7 @@ from dogsgan.audit.result import Audit, DuplicateGroup, Finding, nearest_first
 from dogsgan.audit.thumbnails import Strip
 from dogsgan.data.class_names import breed_name
 from dogsgan.errors import printable
+from dogsgan.number_text import distance, fixed, p_value, significant
 
 _MAX_GROUPS = 100
 _MAX_NAMES = 8
@@ -40,10 +41,11 @@ def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
         "ensure_ascii": False,
     }
     environment.filters |= {
-        "distance": _distance,
-        "p_value": _p_value,
+        "distance": distance,
+        "p_value": p_value,
         "number": lambda value: f"{value:,}",
-        "significant": lambda value: f"{value:.4g}",
+        "significant": lambda value: significant(value, 4),
+        "fixed": fixed,
         "shown": printable,
         "name": _name,
         "sentence": lambda text: text[:1].upper() + text[1:],
@@ -97,14 +99,6 @@ def _name(text: str) -> str:
     text = printable(text)
     half = _LONGEST // 2
     return text if len(text) <= _LONGEST else f"{text[:half]}…{text[-half:]}"
-
-
-def _distance(value: float) -> str:
-    return f"{value:.4f}"
-
-
-def _p_value(value: float) -> str:
-    return "<0.00001" if value < 0.00001 else f"{value:.5f}"
 
 
 def _state(finding: Finding) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dogsgan.errors import printable
+from dogsgan.number_text import distance, significant
 from dogsgan.scoring.scorer import Score
 
 
@@ -190,10 +191,9 @@ class Audit:
             f"  compared with {self.real:,} training pictures ({self.real_description}) as "
             f"{', '.join(self.forms)}, by {self.network_description}"
         )
-        lines.append(f"  memorization distance {self.distance:.4f}; {self.note()}")
+        lines.append(f"  memorization distance {distance(self.distance)}; {self.note()}")
         for statistic in self.statistics:
-            value = "–" if statistic.value is None else f"{statistic.value:.3g}"
-            lines.append(f"  {statistic.title}: {value}. {statistic.meaning}")
+            lines.append(f"  {statistic.title}: {significant(statistic.value, 3)}. {statistic.meaning}")
         lines += [f"  warning: {warning}" for warning in self.warnings]
         return "\n".join(printable(line) for line in lines)
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont, features
 from dogsgan.audit.result import Finding, Pair
 from dogsgan.errors import printable
 from dogsgan.grids import save_grid
+from dogsgan.number_text import distance, p_value
 
 SIDE_PX = 128
 """A picture that is longer than this is scaled down."""
@@ -75,7 +76,7 @@ def tile(finding: Finding, pair: Pair) -> np.ndarray:
         verdict = f"{finding.kind} (accepted)" if finding.allowed else finding.kind
     lines = (
         f"{finding.name}: {verdict}",
-        f"{finding.nearest}  distance {finding.distance:.4f}  p {finding.p_value:.5f}",
+        f"{finding.nearest}  distance {distance(finding.distance)}  p {p_value(finding.p_value)}",
     )
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default()
     for row, (line, ink) in enumerate(

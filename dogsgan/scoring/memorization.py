@@ -63,10 +63,12 @@ def _distances(
     generated: torch.Tensor, kept: torch.Tensor, real: torch.Tensor, index: torch.Tensor
 ) -> torch.Tensor:
     parts = [
-        1.0
-        - (_unit_rows(generated[rows], torch.float64) * _unit_rows(real[nearest], torch.float64))
-        .sum(dim=1)
-        .abs()
+        (
+            1.0
+            - (_unit_rows(generated[rows], torch.float64) * _unit_rows(real[nearest], torch.float64))
+            .sum(dim=1)
+            .abs()
+        ).clamp_min(0.0)  # equal rows: rounding may leave their cosine above 1
         for rows, nearest in zip(kept.split(_ROWS_AT_ONCE), index.split(_ROWS_AT_ONCE), strict=True)
     ]
     return torch.cat(parts)

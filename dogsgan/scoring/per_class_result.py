@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dogsgan.errors import printable
+from dogsgan.number_text import fixed, significant
 from dogsgan.scoring.kernel_distance import KERNEL
 from dogsgan.scoring.per_class_figures import ClassFigures, EqualCounts
 from dogsgan.scoring.scorer import Score
@@ -45,7 +46,7 @@ class Correlation:
         """Return it in a few words."""
         if self.spearman is None or self.p_value is None:
             return f"none ({self.reason})"
-        return f"Spearman's ρ = {self.spearman:+.2f}, {_p_value(self.p_value)}"
+        return f"Spearman's ρ = {fixed(self.spearman, 2, signed=True)}, {_p_value(self.p_value)}"
 
 
 @dataclass(frozen=True)
@@ -205,31 +206,27 @@ def _table(classes: Sequence[ClassFigures]) -> list[str]:
     ]
     for name, figures in zip(names, classes, strict=True):
         distance = _with_error(figures.kernel_distance, figures.standard_error)
-        fid = f" {_digits(figures.fid, '.2f'):>9}" if with_fid else ""
+        fid = f" {fixed(figures.fid, 2):>9}" if with_fid else ""
         named = ""
         if recognised:
-            named = f" {_digits(figures.first, '.3f'):>11} {_digits(figures.real_first, '.3f'):>7}"
+            named = f" {fixed(figures.first, 3):>11} {fixed(figures.real_first, 3):>7}"
         lines.append(
             f"  {name:<{width}} {figures.real:>7,} {figures.generated:>9,} {distance:>19}{fid} "
-            f"{_digits(figures.precision, '.3f'):>9} {_digits(figures.recall, '.3f'):>7}{named}"
+            f"{fixed(figures.precision, 3):>9} {fixed(figures.recall, 3):>7}{named}"
         )
     return lines
 
 
 def _with_error(value: float | None, error: float | None) -> str:
     """Return a value to the second digit of its standard error, as `0.351 ± 0.031`."""
-    if not error:
-        return _digits(value, ".4g")
+    if not error or not math.isfinite(error):
+        return significant(value, 4)
     decimals = max(0, 1 - math.floor(math.log10(error)))
-    return f"{_digits(value, f'.{decimals}f')} ± {error:.{decimals}f}"
-
-
-def _digits(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
+    return f"{fixed(value, decimals)} ± {fixed(error, decimals)}"
 
 
 def _p_value(value: float) -> str:
-    return f"p = {value:.2g}" if value >= 1e-4 else "p < 0.0001"
+    return "p < 0.0001" if value < 1e-4 else f"p = {significant(value, 2)}"
 
 
 def _listed(names: Sequence[str]) -> str:

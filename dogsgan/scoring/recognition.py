@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dogsgan.number_text import percent
 from dogsgan.scoring.imagenet import ClassSet
 from dogsgan.scoring.timm_networks import Classifier
 
@@ -87,13 +88,13 @@ class Recognition:
     def summary(self) -> str:
         """Return it in a line or two for people."""
         lines = [
-            f"first guess one of {self.classes.name}: {_percent(self.generated.in_classes)} of the generated "
+            f"first guess one of {self.classes.name}: {percent(self.generated.in_classes)} of the generated "
             f"pictures{self._beside('in_classes')}"
         ]
         if self.generated.labelled:
             lines.append(
-                f"their class is the first guess: {_percent(self.generated.first)}{self._beside('first')}; "
-                f"among five: {_percent(self.generated.among_five)}{self._beside('among_five')}"
+                f"their class is the first guess: {percent(self.generated.first)}{self._beside('first')}; "
+                f"among five: {percent(self.generated.among_five)}{self._beside('among_five')}"
             )
         if self.real is not None:
             lines.append(f"(real: {self.real.pictures:,} {self.real_crops})")
@@ -101,7 +102,7 @@ class Recognition:
 
     def _beside(self, figure: str) -> str:
         value = getattr(self.real, figure) if self.real is not None else None
-        return "" if value is None else f" (real {_percent(value)})"
+        return "" if value is None else f" (real {percent(value)})"
 
 
 def guesses_of(
@@ -154,7 +155,3 @@ def shares_of(best: np.ndarray, *, classes: ClassSet, own: Sequence[int | None])
             for index, own_rows in rows.items()
         },
     )
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}%"

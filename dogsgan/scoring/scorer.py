@@ -11,6 +11,8 @@ import torch
 
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
+from dogsgan.number_text import distance as distance_text
+from dogsgan.number_text import significant
 from dogsgan.progress import say
 from dogsgan.scoring.choice import AUTO, chosen_network
 from dogsgan.scoring.features import Side, features_of_batches
@@ -114,7 +116,7 @@ class Score:
 
     def _headline(self) -> str:
         if self.distance is None or self.mifid is None:
-            return f"Fréchet distance {self.fid:.5g} (no MiFID: the real side has no features)"
+            return f"Fréchet distance {significant(self.fid, 5)} (no MiFID: the real side has no features)"
         if self.epsilon is None:
             penalty = "no threshold was calibrated for this network, so no penalty"
         elif self.distance < self.epsilon:
@@ -122,8 +124,8 @@ class Score:
         else:
             penalty = f"not below the threshold {self.epsilon:g}: no penalty"
         return (
-            f"MiFID {self.mifid:.5g} (Fréchet distance {self.fid:.5g}, "
-            f"memorization distance {self.distance:.4f}, {penalty})"
+            f"MiFID {significant(self.mifid, 5)} (Fréchet distance {significant(self.fid, 5)}, "
+            f"memorization distance {distance_text(self.distance)}, {penalty})"
         )
 
 
@@ -419,11 +421,20 @@ def _small_sample_warnings(generated: Side, real: Side, fid: float) -> list[str]
         line = f"{side.count:,} {name} pictures are fewer than the network's {dimension:,} features"
         if side.features is not None and side.count >= 4:
             bias = small_sample_bias(side.features, other.statistics, whole=fid)
-            line += f": the Fréchet distance is too high by about {_rough(bias)} or more"
+            line += _raised_by(bias, fid)
         else:
             line += ": the Fréchet distance is far too high"
         lines.append(line)
     return lines
+
+
+def _raised_by(bias: float, fid: float) -> str:
+    """Say what a bias of small samples means for a Fréchet distance, which is never negative."""
+    if fid <= 1e-6 * bias or bias < 1e-9:  # the two sides are the same pictures, or all are alike
+        return ": a Fréchet distance of so few says little"
+    if bias >= fid:
+        return ": all of the Fréchet distance may come from that"
+    return f": the Fréchet distance is too high by about {_rough(bias)} or more"
 
 
 def _rough(value: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dogsgan.files import write_json, write_text
+from dogsgan.number_text import fixed
 from dogsgan.studies.augmentation_gan import Signs
 from dogsgan.studies.augmentation_regimes import REGIMES, Outcome
 from dogsgan.studies.plot import Line, save_lines
@@ -95,8 +96,10 @@ class Accuracy(Spread):
 
     def text(self, digits: int = 4) -> str:
         """Return `97.31 ± 0.24`."""
-        mean = f"{100 * self.mean:.2f}"
-        return f"{mean} (1 seed)" if self.half_width is None else f"{mean} ± {100 * self.half_width:.2f}"
+        mean = fixed(100 * self.mean, 2)
+        return (
+            f"{mean} (1 seed)" if self.half_width is None else f"{mean} ± {fixed(100 * self.half_width, 2)}"
+        )
 
 
 Results = Mapping[Cell, CellResults]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dogsgan.files import write_json, write_text
+from dogsgan.number_text import fixed
 
 Row: TypeAlias = Mapping[str, Any]
 """The figures of one variant by name: numbers, texts, None for what is not known, lists with one per seed."""
@@ -33,7 +34,7 @@ class Spread:
         if self.deviation is None:
             return f"{_number(self.mean)} (1 seed)"
         decimals = _decimals(self.deviation, digits=2) if self.deviation else _decimals(self.mean, digits=4)
-        return f"{self.mean:,.{decimals}f} ± {self.deviation:,.{decimals}f}"
+        return f"{fixed(self.mean, decimals)} ± {fixed(self.deviation, decimals)}"
 
 
 def spread_of(values: Iterable[float]) -> Spread | None:
@@ -120,11 +121,15 @@ def write_table(
 
 def _number(value: float) -> str:
     """Return a number with four digits, or more before the point; never as a power of ten."""
-    return f"{value:,.{_decimals(value, digits=4)}f}"
+    return fixed(value, _decimals(value, digits=4))
 
 
 def _decimals(value: float, *, digits: int) -> int:
-    return min(max(0, digits - 1 - math.floor(math.log10(abs(value)))), 9) if value else 0
+    return (
+        min(max(0, digits - 1 - math.floor(math.log10(abs(value)))), 9)
+        if value and math.isfinite(value)
+        else 0
+    )
 
 
 def _is_numeric(value: Any) -> bool:

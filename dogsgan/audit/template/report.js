@@ -148,7 +148,7 @@
     return box;
   }
 
-  const digits = (number, places) => (number === null ? "–" : number.toFixed(places));
+  const digits = (number, places) => (number === null ? "–" : number.toFixed(places).replace(/^-(0\.?0*)$/, "$1"));
 
   function verdict(row) {
     if (row[STATE] === "honest") return "not flagged";

@@ -1,11 +1,13 @@
 """Progress for people: bars and lines, always on stderr, so that stdout stays data. They never fail."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tqdm import tqdm
 
 from dogsgan.console import STDERR
+from dogsgan.errors import DogsganError
 
 
 def progress_bar(
@@ -34,3 +36,20 @@ def progress_bar(
 def say(text: str) -> None:
     """Print a line for people to stderr without breaking a bar that is being drawn."""
     tqdm.write(text, file=STDERR)
+
+
+@contextlib.contextmanager
+def optional(what: str, left_out: list[str] | None = None) -> Iterator[None]:
+    """Go on without `what` where making it fails: nothing that is an extra may cost the main result.
+
+    The reason is appended to `left_out`, or said where that is None.
+    """
+    try:
+        yield
+    except Exception as error:  # no memory, damaged files, a bug: whatever it is
+        kind = "" if isinstance(error, DogsganError) else f"{type(error).__name__}: "
+        line = f"{what} is left out ({kind}{error})"
+        if left_out is None:
+            say(line)
+        else:
+            left_out.append(line)

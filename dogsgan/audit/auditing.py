@@ -26,7 +26,7 @@ from dogsgan.audit.workspace import Workspace
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds, write_text
-from dogsgan.progress import say
+from dogsgan.progress import optional, say
 from dogsgan.scoring.features import Side, features_of
 from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork
 from dogsgan.scoring.per_class_labels import class_names_of
@@ -159,7 +159,8 @@ def audit(
         findings, unknown = apply_allowed(
             case.findings(), allowed, names=[image.name for image in inputs.generated.images]
         )
-        scores = (own_score, *_other_scores(opened, inputs, device, cache_dir, size_px))
+        others, left_out = _other_scores(opened, inputs, device, cache_dir, size_px)
+        scores = (own_score, *others)
         result = Audit(
             generated_path=inputs.generated_path,
             real_path=inputs.real_path,
@@ -178,7 +179,7 @@ def audit(
             p_value=whole.p_value,
             null_distances=judgement.null_distances,
             null_similarities=judgement.null_similarities,
-            warnings=(*_warnings(views, judgement, len(honest)), *unknown),
+            warnings=(*_warnings(views, judgement, len(honest)), *unknown, *left_out),
             submitted=len(inputs.generated.images) if len(names) < len(inputs.generated.images) else None,
             distance_threshold=judgement.distance_threshold,
             similarity_threshold=judgement.similarity_threshold,
@@ -377,13 +378,27 @@ def _whole_set(
 
 def _other_scores(
     network: FeatureNetwork, inputs: _Inputs, device: str, cache_dir: Path, size_px: int
-) -> list[Score]:
-    """Return the scores by the competition's other networks whose weights are at hand."""
-    return [
-        score(inputs.generated_path, inputs.real_path, network=name, device=device, cache_dir=cache_dir)
-        for name in RELEASED
-        if size_px == COMPETITION_PX and name != network.name and _at_hand(name, cache_dir)
-    ]
+) -> tuple[list[Score], list[str]]:
+    """Return the scores by the competition's other networks whose weights are at hand, and warnings.
+
+    They are asked for by nobody, so that one which fails (damaged weights, no memory) costs nothing else.
+    """
+    scores: list[Score] = []
+    left_out: list[str] = []
+    for name in RELEASED:
+        if size_px != COMPETITION_PX or name == network.name or not _at_hand(name, cache_dir):
+            continue
+        with optional(f"the score by the network {name}", left_out):
+            scores.append(
+                score(
+                    inputs.generated_path,
+                    inputs.real_path,
+                    network=name,
+                    device=device,
+                    cache_dir=cache_dir,
+                )
+            )
+    return scores, left_out
 
 
 def _distance(score: Score) -> float:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dogsgan.files import write_json
+from dogsgan.progress import optional
 from dogsgan.scoring.per_class_plot import plot_per_class
 from dogsgan.scoring.per_class_result import PerClassScore
 from dogsgan.spreadsheet import Value, write_rows
@@ -29,7 +30,8 @@ def write_per_class(result: PerClassScore, out: Path) -> None:
     """
     _write_table(result, out / "per-class.csv")
     write_json(out / "per-class.json", result.to_json())
-    plot_per_class(result, out / "per-class.png")
+    with optional(f"the plot {out / 'per-class.png'}"):
+        plot_per_class(result, out / "per-class.png")
 
 
 def _write_table(result: PerClassScore, path: Path) -> None:

@@ -13,7 +13,7 @@ from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.number_text import distance as distance_text
 from dogsgan.number_text import significant
-from dogsgan.progress import say
+from dogsgan.progress import optional, say
 from dogsgan.scoring.choice import AUTO, chosen_network
 from dogsgan.scoring.features import Side, features_of_batches
 from dogsgan.scoring.formula import mifid
@@ -420,8 +420,8 @@ def _small_sample_warnings(generated: Side, real: Side, fid: float) -> list[str]
             continue
         line = f"{side.count:,} {name} pictures are fewer than the network's {dimension:,} features"
         if side.features is not None and side.count >= 4:
-            bias = small_sample_bias(side.features, other.statistics, whole=fid)
-            line += _raised_by(bias, fid)
+            with optional("the bias of small samples"):
+                line += _raised_by(small_sample_bias(side.features, other.statistics, whole=fid), fid)
         else:
             line += ": the Fréchet distance is far too high"
         lines.append(line)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dogsgan.progress import optional
 from dogsgan.studies.attention_variants import Variant
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.plot import Line, save_lines
@@ -91,7 +92,8 @@ def write_study(out: Path, plan: Plan, results: Results) -> tuple[str, dict[str,
     rows = [_row(plan, variant, results) for variant in plan.variants]
     about = {**plan.about(), "runs": list(_runs(plan, results))}
     text = write_table(out, NAME, rows, headings=HEADINGS, about=about, caption=plan.caption())
-    _plot(out / f"{NAME}.png", plan, results)
+    with optional(f"the plot {out / f'{NAME}.png'}"):
+        _plot(out / f"{NAME}.png", plan, results)
     return text, as_json(rows, about)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from dogsgan.files import write_json, write_text
 from dogsgan.number_text import fixed
+from dogsgan.progress import optional
 from dogsgan.studies.augmentation_gan import Signs
 from dogsgan.studies.augmentation_regimes import REGIMES, Outcome
 from dogsgan.studies.plot import Line, save_lines
@@ -123,7 +124,8 @@ def write_study(out: Path, plan: Plan, results: Results) -> tuple[str, dict[str,
     known = [{key: value for key, value in row.items() if value is not None} for row in rows]
     write_text(out / f"{NAME}.csv", as_csv(known))
     write_json(out / f"{NAME}.json", content)
-    _plot(out / f"{NAME}.png", plan, results)
+    with optional(f"the plot {out / f'{NAME}.png'}"):
+        _plot(out / f"{NAME}.png", plan, results)
     return text, content
 
 

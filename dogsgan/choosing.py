@@ -4,6 +4,7 @@ It is settled before anything starts, and so is whether sampling with it fits in
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -113,6 +114,7 @@ def refuse_too_slow(
     raise DogsganError(f"{problem}: {', or '.join(remedies)}")
 
 
+@functools.cache  # a choice and what checks it measure alike
 def finishing_reserve_s(recipe: Recipe, class_count: int, count: int, device: torch.device) -> float:
     """Measure what training has to keep back at least for sampling and zipping `count` pictures."""
     class_count = max(class_count, 1) if recipe.model.conditional else 0

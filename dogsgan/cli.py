@@ -48,6 +48,8 @@ def _train(args: argparse.Namespace) -> Outcome:
         )
     recipe = unconditional_without_labels(recipe, source)
     refuse_other_crops(args.set, recipe, crop_set)
+    if budget_s is not None:
+        left_s = STARTED + budget_s - time.monotonic()
     refuse_too_slow(recipe, source, args.run, left_s=left_s, count=COUNT, device=args.device)
     report = train_within(
         recipe,

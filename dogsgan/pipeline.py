@@ -172,6 +172,8 @@ def run_pipeline(
     chosen = chosen_network(network, size_px=recipe.data.size_px, weights=weights)
     open_network(chosen.name, weights=weights, device="cpu")  # refused before hours are spent
     _refuse_other_recipe(out, recipe, opened)
+    if budget_s is not None:
+        left_s = started + budget_s - time.monotonic()
     refuse_too_slow(recipe, opened, run, left_s=left_s, count=count, device=device)
 
     record = _Record(out, began=began, tell=tell)

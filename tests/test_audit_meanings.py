@@ -1,12 +1,15 @@
 """What the numbers mean: the sentence follows the value, its interval, and what honest pictures come to."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dogsgan.audit import meanings
+from dogsgan.audit.auditing import _as_far_as_seen
 from dogsgan.audit.data_copying import DataCopying
+from dogsgan.audit.result import Statistic
 from dogsgan.scoring.precision_recall import precision_recall
 
 HONEST = DataCopying(c_t=0.1, p_value=0.54, low=-0.8, high=1, nearer=0.499, cells=5, generated=900)
@@ -81,3 +84,15 @@ def test_the_coverage_to_expect_is_what_honest_pictures_reach(generated: int, re
     ]
     expected = meanings.honest_coverage(generated=generated, real=real, neighbours=5)
     assert np.mean(reached) == pytest.approx(expected, abs=4 * np.std(reached) / np.sqrt(60))
+
+
+def test_a_network_that_does_not_see_judges_nothing():
+    value = Statistic("precision", "Precision", 0.98, 0.97, 0.99, "98% could pass for real")
+    missing = Statistic("c_t", "C_T", None, None, None, "Too few pictures")
+    blind, seeing = (SimpleNamespace(name=name) for name in ("stand-in", "public"))
+    judged, unknown = _as_far_as_seen((value, missing), blind)
+    assert judged.value == 0.98
+    assert "pass for real" not in judged.meaning
+    assert judged.meaning.startswith("Not judged: the network stand-in")
+    assert unknown == missing
+    assert _as_far_as_seen((value, missing), seeing) == (value, missing)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dogsgan.audit import meanings
 from dogsgan.audit.blends import with_partners
 from dogsgan.audit.calibration import refuse_few
 from dogsgan.audit.duplicates import Collection, Duplicates, file_digests, find_duplicates
@@ -19,7 +20,7 @@ from dogsgan.audit.findings import Case
 from dogsgan.audit.forms import TrainingViews, identity_of_views, training_views
 from dogsgan.audit.judgement import Judgement, judge
 from dogsgan.audit.report import write_report
-from dogsgan.audit.result import Audit
+from dogsgan.audit.result import Audit, Statistic
 from dogsgan.audit.tables import apply_allowed, read_allowed
 from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
 from dogsgan.audit.workspace import Workspace
@@ -173,7 +174,7 @@ def audit(
             false_discovery_rate=false_discovery_rate,
             findings=findings,
             duplicates=duplicates.groups,
-            statistics=whole.statistics,
+            statistics=_as_far_as_seen(whole.statistics, opened),
             scores=scores,
             distance=_distance(scores[0]),
             p_value=whole.p_value,
@@ -373,6 +374,16 @@ def _whole_set(
         held_out=unseen.features if unseen else None,
         excluded_real=excluded,
         seed=seed,
+    )
+
+
+def _as_far_as_seen(statistics: tuple[Statistic, ...], network: FeatureNetwork) -> tuple[Statistic, ...]:
+    """Return the statistics without a judgement where the network does not know what pictures show."""
+    if network.name != "stand-in":
+        return statistics
+    meaning = meanings.of_blind_network(network.name)
+    return tuple(
+        item if item.value is None else dataclasses.replace(item, meaning=meaning) for item in statistics
     )
 
 

@@ -114,6 +114,14 @@ def honest_coverage(*, generated: int, real: int, neighbours: int) -> float:
     return 1 - prod((real - i) / (generated + real - i) for i in range(1, neighbours + 1))
 
 
+def of_blind_network(name: str) -> str:
+    """Say that nothing can be said: such a network calls noise as real as a photograph."""
+    return (
+        f"Not judged: the network {name} sees colours and edges and not what a picture shows, so this figure "
+        "tells nothing about the pictures; --network auto takes one that sees."
+    )
+
+
 def too_few(*, generated: int, real: int, generated_needed: int, real_needed: int) -> str:
     """Say how many pictures it would take."""
     return (

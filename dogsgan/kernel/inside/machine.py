@@ -1,12 +1,15 @@
 """What a kernel has to work with: the GPUs on which a real operation runs, and how fast the CPU samples."""
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
 from dogsgan.config import Recipe
 from dogsgan.kernel.inside.session import Session
+from dogsgan.presets import preset
 
 SURVEY_LIMIT_S, PROBE_LIMIT_S = 300.0, 180.0
+SMALLEST = "demo"  # the preset that samples fastest
 UNTIMED_SHARE = 0.1  # of the budget, kept back for sampling where it could not be timed
 
 
@@ -31,7 +34,24 @@ def choose_machine(session: Session) -> tuple[Recipe, list[int]]:
         _keep_back(session, surveyed)
     else:
         time_rescue(session, recipe)
-    return recipe, gpus
+    return (recipe if gpus else _in_time(session, recipe)), gpus
+
+
+def _in_time(session: Session, recipe: Recipe) -> Recipe:
+    """Return what a CPU can sample within the budget: the recipe, or else the smallest one of its kind."""
+    clock, budget_s = session.clock, session.settings.budget_s
+    if clock.rescue_s < budget_s:
+        return recipe
+    problem = f"WARNING: sampling with {recipe.name} takes {clock.finishing_s:.0f} s of {budget_s:.0f}"
+    small = preset(SMALLEST)
+    if (recipe.data.size_px, recipe.data.channels) != (small.data.size_px, small.data.channels):
+        session.note(f"{problem}: images.zip may not be there in time")
+        return recipe
+    session.note(f"{problem}: {small.name} is trained instead")
+    model = dataclasses.replace(small.model, conditional=recipe.model.conditional)
+    small = dataclasses.replace(small, data=recipe.data, model=model)
+    time_rescue(session, small)
+    return small
 
 
 def working_gpus(session: Session, candidates: Iterable[int]) -> list[int]:

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm as torch_spectral_norm
 
 from dogsgan.models.layers import (
     ConditionalBatchNorm2d,
     ConvDownsample2d,
     SelfAttention,
     UpsampleConv2d,
+    _Normalised,
     spectral_norm,
 )
 
@@ -88,6 +90,36 @@ def test_the_top_singular_value_is_one(module):
         weight = weight.transpose(0, 1)
     top = torch.linalg.svdvals(weight.flatten(1).double())[0]
     assert abs(top - 1) < 1e-3
+
+
+@pytest.mark.parametrize(
+    "module",
+    [nn.Conv2d(4, 6, 3), nn.ConvTranspose2d(4, 6, 3), nn.Linear(5, 7)],
+    ids=lambda m: type(m).__name__,
+)
+def test_weight_and_gradient_are_those_of_torch_s_spectral_norm(module):
+    theirs = torch_spectral_norm(copy.deepcopy(module))
+    ours = spectral_norm(copy.deepcopy(module))
+    ours.load_state_dict(theirs.state_dict())
+    direction = torch.randn_like(module.weight)
+    for _ in range(2):  # a power iteration each
+        found, expected = ours.weight, theirs.weight
+        torch.testing.assert_close(found, expected)
+        (found * direction).sum().backward()
+        (expected * direction).sum().backward()
+    torch.testing.assert_close(
+        ours.parametrizations.weight.original.grad, theirs.parametrizations.weight.original.grad
+    )
+    for name in ("_u", "_v"):
+        ours_now, theirs_now = (getattr(m.parametrizations.weight[0], name) for m in (ours, theirs))
+        torch.testing.assert_close(ours_now, theirs_now)
+
+
+def test_a_gradient_penalty_can_go_through_the_normalisation():
+    matrix = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    u, v = (nn.functional.normalize(torch.randn(n, dtype=torch.float64), dim=0) for n in (3, 4))
+    assert torch.autograd.gradcheck(_Normalised.apply, (matrix, u, v))
+    assert torch.autograd.gradgradcheck(_Normalised.apply, (matrix, u, v))
 
 
 def test_spectral_norm_stays_in_float32_under_autocast():

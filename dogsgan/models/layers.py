@@ -1,5 +1,7 @@
 """The layers that generators and discriminators are made of. Shapes are N×C×H×W throughout."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,7 +33,34 @@ class Float32SpectralNorm(_SpectralNorm):
     def forward(self, weight: Tensor) -> Tensor:
         """Return `weight` over its largest singular value; in training mode after one power iteration."""
         with in_float32(weight):
-            return super().forward(weight)
+            matrix = self._reshape_weight_to_matrix(weight)
+            if self.training:
+                self._power_method(matrix.detach(), self.n_power_iterations)
+            # Copies, for the next forward changes u and v before this one's backward has used them.
+            normalised: Tensor = _Normalised.apply(matrix, self._u.clone(), self._v.clone())
+            others = [size for d, size in enumerate(weight.shape) if d != self.dim]
+            return normalised.unflatten(1, others).movedim(0, self.dim)
+
+
+class _Normalised(torch.autograd.Function):
+    """A matrix W over σ = uᵀWv, for u and v that do not depend on it.
+
+    The gradient for W is (G − ⟨G, W/σ⟩ uvᵀ)/σ: two passes over the weights, where taking the product and the
+    division apart costs eight.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        ctx.save_for_backward(matrix, u, v)
+        return matrix / torch.dot(u, torch.mv(matrix, v))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        matrix, u, v = ctx.saved_tensors
+        (gradient,) = gradients
+        sigma = torch.dot(u, torch.mv(matrix, v))  # again, for a second derivative
+        along = (gradient * matrix).sum() / sigma
+        return torch.addcmul(gradient, (along * u)[:, None], v[None], value=-1) / sigma, None, None
 
 
 def spectral_norm(module: nn.Module) -> nn.Module:
@@ -77,9 +106,10 @@ class ConvDownsample2d(nn.Conv2d):
 
 def _with_box(weight: Tensor) -> Tensor:
     """Convolve 3×3 kernels with a 2×2 box of ones: C'×C×3×3 to C'×C×4×4."""
-    padded = F.pad(weight, (1, 1, 1, 1))  # C'×C×5×5
-    rows = padded[:, :, 1:] + padded[:, :, :-1]
-    return rows[..., 1:] + rows[..., :-1]
+    shifts = torch.arange(4, device=weight.device) - torch.arange(3, device=weight.device)[:, None]
+    line = ((shifts == 0) | (shifts == 1)).to(weight.dtype)  # 3×4, the box of one direction
+    with in_float32(weight):
+        return (weight.flatten(2) @ torch.kron(line, line)).unflatten(2, (4, 4))
 
 
 class ConditionalBatchNorm2d(nn.Module):

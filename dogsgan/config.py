@@ -153,8 +153,8 @@ class TrainingRecipe:
     """The share of augmented pictures rises from 0 to 1 over this many images; 0 augments all at once."""
     diffaugment_overfitting: float = 0.0
     """The share of augmented pictures follows the discriminator's overfitting to this target; 0 for not."""
-    held_out_images: int = 0
-    """Pictures that are not trained on, to measure the discriminator's overfitting."""
+    held_out: float = 0.0
+    """The share of the pictures that is not trained on, to measure the discriminator's overfitting."""
     lr_decay: float = 0.0
     """Both learning rates fall linearly over the last share of the planned length; 0 for constant rates."""
     planned_images: int = 0
@@ -185,8 +185,9 @@ class TrainingRecipe:
             "compile",
             "torch.compile has no second derivative, which a gradient penalty needs",
         )
-        for name in ("lecam", "diffaugment_ramp_images", "held_out_images", "planned_images"):
+        for name in ("lecam", "diffaugment_ramp_images", "planned_images"):
             _check(getattr(self, name) >= 0, self, name, "take 0 or more")
+        _check(0 <= self.held_out <= 0.5, self, "held_out", "take a share from 0 to 0.5")
         for name in ("lr_decay", "diffaugment_overfitting"):
             _check(0 <= getattr(self, name) <= 1, self, name, "take a share from 0 to 1")
         for name in ("diffaugment_ramp_images", "diffaugment_overfitting"):
@@ -198,10 +199,10 @@ class TrainingRecipe:
             "take a ramp or the overfitting, not both",
         )
         _check(
-            not self.diffaugment_overfitting or self.held_out_images > 0,
+            not self.diffaugment_overfitting or self.held_out > 0,
             self,
             "diffaugment_overfitting",
-            "overfitting is measured on held_out_images, so hold out some",
+            "overfitting is measured on pictures that are held out, so set held_out",
         )
         for name in ("generator_lr", "discriminator_lr"):
             _check(0 < getattr(self, name) < 1, self, name, "take a rate between 0 and 1")

@@ -73,6 +73,51 @@ _PRESETS = (
     ),
     Preset(
         Recipe(
+            name="dogs-best",
+            data=DataRecipe(policy="whole:0.5,context:0.5"),
+            training=TrainingRecipe(
+                beta2=0.99,
+                batch_size=64,
+                shared_fakes=True,
+                lecam=0.3,
+                diffaugment="color,translation",
+                diffaugment_overfitting=0.5,
+                held_out=0.02,
+                lr_decay=0.3,
+                ema_halflife_images=200_000,
+                tick_images=50_000,
+                checkpoint_images=100_000,
+            ),
+        ),
+        "for nine hours of two T4: crops near the score's pictures, against overfitting (docs/recipe.md)",
+    ),
+    Preset(
+        Recipe(
+            name="dogs-best-cpu",
+            model=ModelRecipe(
+                generator_width=16,
+                discriminator_width=16,
+                generator_attention_px=(16,),
+                discriminator_attention_px=(16,),
+            ),
+            training=TrainingRecipe(
+                generator_lr=2e-4,
+                discriminator_lr=8e-4,
+                beta2=0.99,
+                shared_fakes=True,
+                held_out=0.02,
+                lr_decay=0.5,
+                ema_halflife_images=20_000,
+                ema_rampup=0.1,
+                precision="bfloat16",
+                tick_images=10_000,
+                checkpoint_images=10_000,
+            ),
+        ),
+        "for an hour or more of two CPU cores: dogs-sagan-cpu, 1.5 times as fast a step (docs/recipe.md)",
+    ),
+    Preset(
+        Recipe(
             name="demo",
             data=DataRecipe(size_px=64, policy="square", min_box_px=16),
             model=ModelRecipe(
@@ -214,8 +259,8 @@ def choose_presets(device: str, *, digits: bool = False, labelled: bool = True) 
         by_labels = ("mnist-cgan", "mnist-dcgan") if labelled else ("mnist-dcgan", "mnist-cgan")
         return (*by_labels, "mnist-gan")
     if device == "cpu":
-        return ("dogs-sagan-cpu", "demo")
-    return ("dogs-sagan", "dogs-sagan-cpu", "demo")
+        return ("dogs-best-cpu", "demo")
+    return ("dogs-best", "dogs-best-cpu", "demo")
 
 
 def describe_presets() -> list[dict[str, Any]]:

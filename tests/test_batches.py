@@ -1,15 +1,13 @@
 """Every picture once a pass, in a new order, from any saved place."""
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
-from dogsgan.errors import DogsganError
 from dogsgan.training.batches import Batches
 
 
-def batches(*, count: int = 10, batch_size: int = 4, flip: bool = False, held_out: int = 0) -> Batches:
+def batches(*, count: int = 10, batch_size: int = 4, flip: bool = False, held_out: float = 0.0) -> Batches:
     pictures = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(2, 1).repeat(2, 2).repeat(3, 3)
     return Batches(
         pictures,
@@ -74,7 +72,7 @@ def test_a_saved_place_is_returned_to():
 
 
 def test_held_out_pictures_are_never_trained_on():
-    stream = batches(count=10, held_out=3)
+    stream = batches(count=10, held_out=0.3)
     held_out = set(stream.held_out(99)[1].tolist())
     assert len(held_out) == 3
     seen = torch.cat([stream.next()[1] for _ in range(7)]).tolist()  # 28 = four passes of seven
@@ -84,6 +82,7 @@ def test_held_out_pictures_are_never_trained_on():
     torch.testing.assert_close(pictures[:, 0, 0, 0], labels / 127.5 - 1)
 
 
-def test_more_held_out_than_trained_on_is_refused():
-    with pytest.raises(DogsganError, match="held_out_images = 6 of 10"):
-        batches(count=10, held_out=6)
+def test_a_small_share_holds_out_at_least_one_and_no_share_none():
+    assert len(batches(count=10, held_out=0.01).held_out(99)[1]) == 1
+    assert not batches(count=10).holds_out
+    assert not batches(count=1, held_out=0.5).holds_out  # there has to be something to train on

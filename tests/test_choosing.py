@@ -19,7 +19,7 @@ from dogsgan.training.checkpoint import GENERATOR_FILE, save_recipe
 from dogsgan.training.loop import train
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
-SECONDS = {"dogs-sagan": 800.0, "dogs-sagan-cpu": 90.0, "demo": 30.0, "mnist-cgan": 20.0, "mnist-dcgan": 70.0}
+SECONDS = {"dogs-best": 800.0, "dogs-best-cpu": 90.0, "demo": 30.0, "mnist-cgan": 20.0, "mnist-dcgan": 70.0}
 
 
 @pytest.fixture
@@ -60,12 +60,12 @@ def pictures(folder, *, size, grey, count=4):
 @pytest.mark.parametrize(
     ("device", "left_s", "name"),
     [
-        (GPU, None, "dogs-sagan"),
-        (GPU, 9 * 3600.0, "dogs-sagan"),
-        (GPU, 600.0, "dogs-sagan-cpu"),
-        (CPU, None, "dogs-sagan-cpu"),
-        (CPU, 9 * 3600.0, "dogs-sagan-cpu"),
-        (CPU, 185.0, "dogs-sagan-cpu"),
+        (GPU, None, "dogs-best"),
+        (GPU, 9 * 3600.0, "dogs-best"),
+        (GPU, 600.0, "dogs-best-cpu"),
+        (CPU, None, "dogs-best-cpu"),
+        (CPU, 9 * 3600.0, "dogs-best-cpu"),
+        (CPU, 185.0, "dogs-best-cpu"),
         (CPU, 183.0, "demo"),
         (CPU, 10.0, "demo"),  # the fastest: what follows refuses it
     ],
@@ -87,9 +87,9 @@ def test_data_choose(digits, tmp_path, on):
     assert chosen(pictures(tmp_path / "digits", size=(32, 32), grey=True)).name == "mnist-dcgan"
     for size in ((64, 64), (28, 30)):
         grey = chosen(pictures(tmp_path / f"grey-{size[1]}", size=size, grey=True))
-        assert grey.name == "dogs-sagan-cpu"
+        assert grey.name == "dogs-best-cpu"
     unlabelled = chosen(pictures(tmp_path / "colour", size=(28, 28), grey=False))
-    assert unlabelled.name == "dogs-sagan-cpu"
+    assert unlabelled.name == "dogs-best-cpu"
     assert unlabelled.model.conditional is False
 
 
@@ -114,7 +114,7 @@ def test_a_run_keeps_its_recipe_whatever_the_budget(dogs, tmp_path, on, capsys):
 
 
 def test_what_cannot_be_sampled_in_time_is_refused_with_what_can(dogs, tmp_path, on):
-    def refuse(left_s, name="dogs-sagan"):
+    def refuse(left_s, name="dogs-best"):
         refuse_too_slow(PRESETS[name].recipe, dogs, tmp_path, left_s=left_s, count=10_000)
 
     refuse(803.0)

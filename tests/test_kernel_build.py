@@ -180,7 +180,7 @@ def test_crops_are_the_same_for_both_recipes(tmp_path):
     report = build_kernel(wide, tmp_path / "big-dogs")
     values = values_of((tmp_path / "big-dogs" / report.code_file).read_text())
     assert values["CPU_RECIPE"]["data"] == values["RECIPE"]["data"]
-    assert report.cpu_recipe == "dogs-sagan-cpu"
+    assert report.cpu_recipe == "dogs-best-cpu"
     values["CPU_RECIPE"]["data"]["size_px"] = 32  # as an edit might have it
     assert Settings.from_values(values).cpu_recipe.data == Settings.from_values(values).recipe.data
 

@@ -12,7 +12,7 @@ from dogsgan.kernel.inside.session import Session
 from dogsgan.kernel.inside.settings import Settings
 from dogsgan.presets import preset
 
-SECONDS = {"dogs-sagan": 700.0, "dogs-sagan-cpu": 60.0, "demo": 15.0, "tiny": 700.0}
+SECONDS = {"dogs-sagan": 700.0, "dogs-best-cpu": 60.0, "demo": 15.0, "tiny": 700.0}
 
 
 @pytest.fixture

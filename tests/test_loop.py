@@ -95,7 +95,7 @@ def test_resuming_changes_no_bit_with_what_changes_over_a_run(data, tmp_path):
         shared_fakes=True,
         lecam=0.3,
         diffaugment_overfitting=0.2,
-        held_out_images=8,
+        held_out=0.25,
         lr_decay=0.5,
         planned_images=48,
     )

@@ -36,7 +36,7 @@ def test_a_ramp_augments_a_rising_share():
 
 def test_the_augmented_share_follows_the_overfitting():
     share = build_augmentation_share(
-        TrainingRecipe(diffaugment="color", diffaugment_overfitting=0.3, held_out_images=10)
+        TrainingRecipe(diffaugment="color", diffaugment_overfitting=0.3, held_out=0.1)
     )
     assert share.at(10**9) == 0
     share.note_overfitting(0.5, images=100_000)
@@ -55,12 +55,12 @@ def test_the_augmented_share_follows_the_overfitting():
     ("settings", "named"),
     [
         (["diffaugment_ramp_images=10"], "diffaugment_ramp_images"),
-        (["diffaugment=color", "diffaugment_overfitting=0.5"], "held_out_images"),
+        (["diffaugment=color", "diffaugment_overfitting=0.5"], "held_out"),
         (
             [
                 "diffaugment=color",
                 "diffaugment_overfitting=0.5",
-                "held_out_images=9",
+                "held_out=0.1",
                 "diffaugment_ramp_images=9",
             ],
             "not both",

@@ -18,7 +18,7 @@ from dogsgan.training.deadline import parse_duration
 MAX_BYTES = 1_000_000  # Kaggle refuses a larger code file
 LONGEST_BUDGET_S = 9 * 3600  # of a GPU session
 PLACEHOLDER_USER = "YOUR-KAGGLE-NAME"
-CPU_PRESET = "dogs-sagan-cpu"
+CPU_PRESET = "dogs-best-cpu"
 ACCELERATOR = "NvidiaTeslaT4"  # what the client calls a pair of T4; a P100 is no longer to be had
 
 

@@ -24,7 +24,7 @@ def _add_build(commands: Any) -> None:
     build.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the kernel")
     build.add_argument("--preset", default="dogs-sagan", help="recipe where a GPU works (dogs-sagan)")
     build.add_argument(
-        "--cpu-preset", metavar="PRESET", help="recipe where none does (the same, or dogs-sagan-cpu)"
+        "--cpu-preset", metavar="PRESET", help="recipe where none does (the same, or dogs-best-cpu)"
     )
     add_settings(build)
     build.add_argument("--budget", default="9h", metavar="TIME", help="until the kernel has ended (9h)")

@@ -1,12 +1,12 @@
 """The crop set on the training device: gathered, mirrored and normalised there."""
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dogsgan.errors import DogsganError
 from dogsgan.training.augment import flip_half
 from dogsgan.training.share import WHOLE, Share
 
@@ -38,10 +38,7 @@ class Batches:
         random: draws the mirroring, on the device.
         seed: of the permutations.
         share: the rows of each batch that `next` returns; the place in the data is the whole batch's.
-        held_out: how many pictures `next` never returns, chosen by `seed`.
-
-    Raises:
-        DogsganError: more are to be held out than there are to be trained on.
+        held_out: the share of the pictures that `next` never returns, chosen by `seed`; at least one.
     """
 
     def __init__(
@@ -56,7 +53,7 @@ class Batches:
         random: torch.Generator,
         seed: int,
         share: Share = WHOLE,
-        held_out: int = 0,
+        held_out: float = 0.0,
     ) -> None:
         loaded = np.array(pictures)
         if channels == 1:
@@ -76,6 +73,11 @@ class Batches:
         if self.flip:
             batch = flip_half(batch, random=self.random, share=self.share)
         return batch, labels
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether any pictures are held out."""
+        return len(self._held_out) > 0
 
     def held_out(self, count: int) -> tuple[Tensor, Tensor]:
         """Return up to `count` of the pictures that are held out, and their labels."""
@@ -112,13 +114,10 @@ class Batches:
         self._order, self._position = state["order"].clone(), int(state["position"])
 
 
-def _split(count: int, *, held_out: int, seed: int) -> tuple[Tensor, Tensor]:
+def _split(count: int, *, held_out: float, seed: int) -> tuple[Tensor, Tensor]:
     """Return the indices of the pictures that are trained on, and of those that are held out."""
-    if not held_out:
+    if not held_out or count < 2:
         return torch.arange(count), torch.empty(0, dtype=torch.int64)
-    if 2 * held_out > count:
-        raise DogsganError(
-            f"recipe: training.held_out_images = {held_out} of {count} pictures: hold out fewer than half"
-        )
     shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(seed + 1))
-    return shuffled[held_out:], shuffled[:held_out]
+    kept_back = math.ceil(held_out * count)
+    return shuffled[kept_back:], shuffled[:kept_back]

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from dogsgan.config import TrainingRecipe
 
-LEAST_RATE = 0.02
+LEAST_RATE = 0.1
 """Of the recipe's learning rates, at and beyond the planned length."""
 ADJUSTMENT_IMAGES = 500_000
 """In which the share of augmented pictures can go from 0 to 1 (ADA: Karras et al., arXiv 2006.06676)."""

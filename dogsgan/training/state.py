@@ -94,7 +94,7 @@ class TrainingState:
             random=self.random,
             seed=training.seed + 2,
             share=self.share,
-            held_out=training.held_out_images,
+            held_out=training.held_out,
         )
         self.regularizers = build_regularizers(
             training, self.discriminator, random=self.random, team=self.team
@@ -126,7 +126,7 @@ class TrainingState:
 
     def note_overfitting(self) -> None:
         """Compare held-out pictures with training ones, if the recipe holds out any."""
-        if not self.recipe.training.held_out_images:
+        if not self.batches.holds_out:
             return
         self.mean_logits = measure_overfitting(
             self.discriminator,

@@ -94,7 +94,11 @@ def test_data_choose(digits, tmp_path, on):
 
 
 def test_a_prepared_set_is_trained_in_its_size(dogs, digits, tmp_path, on):
-    for size, source, name in ((28, digits, "mnist-gan"), (32, digits, "mnist-cgan"), (32, dogs, "demo")):
+    for size, source, name in (
+        (28, digits, "mnist-gan"),
+        (32, digits, "mnist-cgan"),
+        (32, dogs, "dogs-best-cpu"),
+    ):
         made = prepare(source, tmp_path / f"{name}-{size}", size_px=size, policy="whole").crop_set
         recipe = choose_recipe(open_source(made.path), tmp_path / "run", count=10)
         assert (recipe.name, recipe.data.size_px) == (name, size)
@@ -120,7 +124,7 @@ def test_what_cannot_be_sampled_in_time_is_refused_with_what_can(dogs, tmp_path,
     refuse(803.0)
     refuse(None)
     with pytest.raises(
-        DogsganError, match=r"dogs-sagan needs about 802 s on this cpu .* has 120 s: "
+        DogsganError, match=r"dogs-best needs about 802 s on this cpu .* has 120 s: "
     ) as error:
         refuse(120.0)
     remedies = str(error.value).partition(": ")[2]

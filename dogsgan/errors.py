@@ -39,24 +39,30 @@ _REMEDIES = {
 }
 
 
-def cannot_write(error: OSError, target: Path) -> DogsganError:
+class CannotWriteError(DogsganError):
+    """The file system refuses to write a file."""
+
+
+def cannot_write(error: OSError, target: Path) -> CannotWriteError:
     """Return what a file system's refusal to write `target` means, and what to do."""
     if error.errno in _FULL:
-        return DogsganError(
+        return CannotWriteError(
             f"the disk is full while writing {target}: free some space, then run the command again"
         )
     if error.errno in _FORBIDDEN:
-        return DogsganError(f"cannot write {target}: permission denied; choose a folder you may write to")
+        return CannotWriteError(f"cannot write {target}: permission denied; choose a folder you may write to")
     if error.errno in _IN_THE_WAY:
-        return DogsganError(
+        return CannotWriteError(
             f"cannot write {target}: a file or folder of another kind is in the way; remove it"
         )
     if error.errno is None:  # NumPy's, after a write that the disk took only a part of
-        return DogsganError(
+        return CannotWriteError(
             f"cannot write {target} ({error}): the disk is probably full; free some space, then run the "
             "command again"
         )
-    return DogsganError(f"cannot write {target} ({_reason(error)}): {_REMEDIES.get(error.errno, _TRY_AGAIN)}")
+    return CannotWriteError(
+        f"cannot write {target} ({_reason(error)}): {_REMEDIES.get(error.errno, _TRY_AGAIN)}"
+    )
 
 
 def refused_by_system(error: OSError) -> str:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from kaggle_server import built_kernel
 from tiny import RECIPE
 
 from dogsgan.data.synthetic import draw_competition
@@ -16,7 +17,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.kernel.build import build_kernel
 from dogsgan.kernel.faults import setting_code
 from dogsgan.kernel.isolation import namespaces
-from dogsgan.kernel.rehearse import RehearsalReport, rehearse
+from dogsgan.kernel.rehearse import RehearsalReport, read_head, rehearse
 
 COUNT = 60
 BUDGET_S, HANGING_BUDGET_S = 240.0, 90.0
@@ -236,3 +237,27 @@ def test_a_name_of_nothing_is_an_error(tmp_path, source, settings, message):
 def test_a_folder_without_a_kernel_is_an_error(tmp_path):
     with pytest.raises(DogsganError, match=r"kernel-metadata\.json"):
         rehearse(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("COUNT = 10 000", "line 1 of main.py is no Python .*: mend it"),
+        ("COUNT = 10\0", "main.py is no Python .*: mend it"),
+        ("RECIPE = " + "[" * 5000, "main.py is no Python .*: mend it"),
+        ("COUNT = 'many'", "COUNT = 'many' cannot be used: write a whole number from 1"),
+        ("RECIPE = {'data': 7}", "data"),
+        ("BUDGET = 'soon'", "'soon' is no duration"),
+    ],
+)
+def test_a_head_that_cannot_be_used_is_known_before_anything_is_laid_out(head, message):
+    with pytest.raises(DogsganError, match=message):
+        read_head(head, where="main.py")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[]", b"{}", b'{"cells": [7]}', b"[" * 100_000])
+def test_a_notebook_that_is_none_is_one_line(content, tmp_path):
+    kernel = built_kernel(tmp_path / "some-kernel", code_file="main.ipynb", kernel_type="notebook")
+    (kernel / "main.ipynb").write_bytes(content)
+    with pytest.raises(DogsganError, match="cannot be read as a kernel's code"):
+        rehearse(kernel)

@@ -28,6 +28,7 @@ from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds, write_text
 from dogsgan.progress import optional, say
+from dogsgan.scoring.cache import default_cache_dir, in_cache_or
 from dogsgan.scoring.features import Side, features_of
 from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork
 from dogsgan.scoring.per_class_labels import class_names_of
@@ -43,7 +44,7 @@ from dogsgan.scoring.scorer import (
     score_sides,
 )
 from dogsgan.scoring.statistics import statistics_of
-from dogsgan.scoring.weights import RELEASED, default_cache_dir, find_weights
+from dogsgan.scoring.weights import RELEASED, find_weights
 
 VERSION = 3  # to be raised when the same pixels give other evidence
 DEFAULT_RATE = 0.01
@@ -123,7 +124,11 @@ def audit(
         )
         if on_score is not None:
             on_score(own_score)
-        views = training_views(inputs.real, size_px=size_px, folder=cache_dir / "audit")
+        views = in_cache_or(
+            lambda folder: training_views(inputs.real, size_px=size_px, folder=folder),
+            cache_dir / "audit",
+            workspace.folder,
+        )
         rows = _looked_at(inputs.generated, sample, seed)
         pixels, names = _load(inputs.generated, rows, size_px, workspace)
         duplicates = _duplicates(inputs, pixels, names, views)
@@ -137,7 +142,9 @@ def audit(
             cache_dir=cache_dir,
             seed=seed,
         )
-        view_features = features_of_views(views, opened, cache_dir / "audit")
+        view_features = in_cache_or(
+            lambda folder: features_of_views(views, opened, folder), cache_dir / "audit", workspace.folder
+        )
         pictures = _with_features(pixels, generated_side, rows, opened, workspace)
         honest = real_sample(views, view_features, duplicates.training_groups, opened, workspace, seed)
 

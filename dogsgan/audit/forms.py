@@ -5,6 +5,7 @@ pictures are mirrored instead.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ def training_views(source: Source, *, size_px: int, folder: Path) -> TrainingVie
     """
     identity = identity_of_views(source, size_px=size_px)
     made = Path(folder) / f"views-{identity[:16]}"
-    if not (made / _TABLE).is_file():
+    if not os.path.isfile(made / _TABLE):  # noqa: PTH113 (False, too, where the folder may not be looked into)
         with atomic_path(made) as partial:
             partial.mkdir()
             _write(source, size_px, partial)

@@ -1,6 +1,6 @@
 """Where an audit keeps what it has found so far, so that an interrupted one goes on where it was."""
 
-import fcntl
+import errno
 import os
 import zipfile
 from collections.abc import Callable, Iterator
@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsgan.errors import DogsganError
+from dogsgan.errors import CannotWriteError, DogsganError
 from dogsgan.files import atomic_path, read_json, write_json
+from dogsgan.locks import FileLock, NoLocksError, try_lock
 
 Arrays = dict[str, np.ndarray]
+_RESERVED_AT_ONCE = 1 << 20  # bytes
 
 
 class Workspace:
@@ -48,6 +50,7 @@ class GrowingArray:
     def __init__(self, path: Path, *, rows: int, shape: tuple[int, ...], dtype: str) -> None:
         self.path = Path(path)
         self._note = self.path.with_suffix(".json")
+        self._held: FileLock | None = None
         self.rows = rows
         self.done = self._rows_on_disk((rows, *shape), dtype)
         if self.complete:
@@ -62,7 +65,7 @@ class GrowingArray:
             )
             self._reserve()
         except OSError as error:
-            raise DogsganError(
+            raise CannotWriteError(
                 f"cannot write {self.path} ({error.strerror or error}): free space, or choose another place"
             ) from error
 
@@ -80,21 +83,36 @@ class GrowingArray:
         """Have everything appended so far survive a kill."""
         self.array.flush()  # type: ignore[attr-defined]
         write_json(self._note, {"done": self.done, "rows": self.rows})
+        if self.complete and self._held is not None:
+            self._held.release()
+            self._held = None
 
     def _lock(self) -> None:
         """Let nobody else fill the same file while this process lives."""
-        self._held = self.path.with_suffix(".lock").open("w")
         try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DogsganError(f"another audit is writing {self.path}: wait until it is done") from error
+            self._held = try_lock(self.path.with_suffix(".lock"))
+        except NoLocksError:
+            return
+        if self._held is None:
+            raise CannotWriteError(f"another audit is writing {self.path}: wait until it is done")
 
     def _reserve(self) -> None:
         """Take the disk's space now: a full disk would kill a process that writes to mapped pages."""
-        if not hasattr(os, "posix_fallocate"):  # macOS
-            return
         with self.path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, self.path.stat().st_size)
+            size = self.path.stat().st_size
+            if hasattr(os, "posix_fallocate"):
+                try:
+                    os.posix_fallocate(file.fileno(), 0, size)
+                    return
+                except OSError as error:
+                    if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                        raise
+            # macOS, Windows, some file systems: by writing what follows the rows that are done.
+            row_bytes = self.array[:1].nbytes
+            start = size - (self.rows - self.done) * row_bytes
+            file.seek(start)
+            for _ in blocks(size - start, _RESERVED_AT_ONCE):
+                file.write(bytes(min(_RESERVED_AT_ONCE, size - file.tell())))
 
     def _rows_on_disk(self, shape: tuple[int, ...], dtype: str) -> int:
         try:

@@ -189,9 +189,10 @@ def _user(name: str | None) -> str:
 
 def _configured_user() -> str | None:
     folder = os.environ.get("KAGGLE_CONFIG_DIR")
-    candidates = [Path(folder)] if folder else [Path.home() / ".kaggle", Path.home() / ".config" / "kaggle"]
-    for path in (candidate / "kaggle.json" for candidate in candidates):
-        if path.is_file():
+    candidates = [Path(folder)] if folder else [Path("~/.kaggle"), Path("~/.config/kaggle")]
+    for candidate in candidates:
+        path = Path(os.path.expanduser(candidate / "kaggle.json"))  # noqa: PTH111 (users without a home)
+        if os.path.isfile(path):  # noqa: PTH113 (False, too, where the folder may not be looked into)
             try:
                 settings = read_json(path)
             except DogsganError:

@@ -71,6 +71,14 @@ sys.exit(bool(libc.mount(none, b"/", b"", private, b"") or libc.mount(b"tmpfs", 
 """
 
 
+def _list_of_fonts() -> dict[str, str]:
+    """Return where matplotlib keeps its list of fonts, which Kaggle's image has, too."""
+    try:
+        return {"MPLCONFIGDIR": str(Path.home() / ".cache" / "matplotlib")}
+    except RuntimeError:  # a user without a home
+        return {}
+
+
 def start(
     surroundings: Surroundings,
     code_file: str,
@@ -89,9 +97,7 @@ def start(
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(inside / "src"),
         "PYTHONUNBUFFERED": "1",
-        "MPLCONFIGDIR": str(
-            Path.home() / ".cache" / "matplotlib"
-        ),  # Kaggle's image has its list of fonts, too
+        **_list_of_fonts(),
         BUDGET_VARIABLE: f"{budget_s}s",
         COUNT_VARIABLE: str(count),
         "KAGGLE_KERNEL_RUN_TYPE": "Batch",

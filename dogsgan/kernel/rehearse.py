@@ -4,6 +4,7 @@ import ast
 import contextlib
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from dogsgan.files import holds, read_json, write_bytes
 from dogsgan.kernel.faults import fault_code
 from dogsgan.kernel.image import guard_code
 from dogsgan.kernel.inside.main import REPORT_FILE
+from dogsgan.kernel.inside.settings import Settings
 from dogsgan.kernel.isolation import MISSING, Surroundings, namespaces, start
 from dogsgan.kernel.prediction import Prediction, predict
 from dogsgan.kernel.remote.metadata import METADATA_FILE, read_metadata
@@ -133,7 +135,7 @@ def rehearse(
     if disk_mb and not isolated:
         raise DogsganError("a small disk can only be had in namespaces, and this machine allows none")
     code_file, code = _code(kernel)
-    settings = {**_settings(code), **({"COUNT": count} if count else {})}
+    settings = {**read_head(code, where=str(kernel / code_file)), **({"COUNT": count} if count else {})}
     guard = guard_code(without=without) + fault_code(fault) + prelude
     with _surroundings() as surroundings:
         data = data or _drawn(surroundings, grey=Recipe.from_json(settings["RECIPE"]).data.channels == 1)
@@ -199,9 +201,14 @@ def _code(kernel: Path) -> tuple[str, str]:
     path = Path(kernel) / Path(name).name
     if not name or not path.is_file():
         raise DogsganError(f"{kernel} holds no code file {name!r}: make it anew with `dogsgan kernel build`")
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".ipynb":
-        return f"{path.stem}.py", code_of_notebook(text)
+    try:
+        text = path.read_bytes().decode()
+        if path.suffix == ".ipynb":
+            return f"{path.stem}.py", code_of_notebook(text)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DogsganError(
+            f"{path} cannot be read as a kernel's code ({error}): make it anew with `dogsgan kernel build`"
+        ) from error
     return path.name, text
 
 
@@ -270,13 +277,24 @@ def _problems(
         )
 
 
-def _settings(code: str) -> dict[str, Any]:
-    """Return the values at the head of a kernel's code, without running it."""
+def read_head(code: str, *, where: str = "the kernel's code") -> dict[str, Any]:
+    """Return the values at the head of a kernel's code, without running it.
+
+    Raises:
+        DogsganError: it is not Python, or a value cannot be used.
+    """
     found: dict[str, Any] = {"COUNT": 10_000, "RECIPE": {}}
-    for node in ast.parse(code).body:
+    try:
+        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
+            body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # ValueError: a NUL
+        line = f"line {error.lineno} of " if isinstance(error, SyntaxError) else ""
+        raise DogsganError(f"{line}{where} is no Python ({error}): mend it, or build it anew") from error
+    for node in body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 found[node.targets[0].id] = ast.literal_eval(node.value)
+    Settings.from_values(found)
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
+from dogsgan.scoring.cache import default_cache_dir
 from dogsgan.scoring.features import Side
 from dogsgan.scoring.imagenet import class_set
 from dogsgan.scoring.per_class_figures import class_figures, with_recognition
@@ -31,7 +32,6 @@ from dogsgan.scoring.scorer import (
     sides_of,
 )
 from dogsgan.scoring.stored import is_statistics_file, save_statistics
-from dogsgan.scoring.weights import default_cache_dir
 
 
 def per_class(

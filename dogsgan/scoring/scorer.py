@@ -14,6 +14,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.number_text import distance as distance_text
 from dogsgan.number_text import significant
 from dogsgan.progress import optional, say
+from dogsgan.scoring.cache import VARIABLE, default_cache_dir
 from dogsgan.scoring.choice import AUTO, chosen_network
 from dogsgan.scoring.features import Side, features_of_batches
 from dogsgan.scoring.formula import mifid
@@ -35,7 +36,6 @@ from dogsgan.scoring.stored import (
     save_cached,
     save_statistics,
 )
-from dogsgan.scoring.weights import default_cache_dir
 
 COMPETITION_COUNT = 10_000
 _REAL_COUNT_AT_LEAST = 20_000
@@ -408,7 +408,7 @@ def _keep(path: Path, side: Side) -> None:
     try:
         save_cached(path, side)
     except (DogsganError, OSError) as error:
-        say(f"features of the real side are not cached: {error}")
+        say(f"features of the real side are not cached: {error}, or name another folder with {VARIABLE}")
 
 
 def _small_sample_warnings(generated: Side, real: Side, fid: float) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dogsgan.errors import DogsganError
 from dogsgan.files import sha256_of
+from dogsgan.scoring.cache import VARIABLE, user_cache_dir
 from dogsgan.scoring.download import download
 
 if TYPE_CHECKING:
@@ -49,13 +50,6 @@ KAGGLE_INPUT = Path("/kaggle/input")
 """Where Kaggle mounts the datasets attached to a kernel."""
 
 
-def default_cache_dir() -> Path:
-    """Return the folder for weights and cached features: `$DOGSGAN_CACHE`, else the user's cache folder."""
-    if named := os.environ.get("DOGSGAN_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dogsgan"
-
-
 def is_released(network: str, sha256: str) -> bool:
     """Return whether `sha256` is that of the released weights of `network`."""
     return network in RELEASED and sha256.startswith(RELEASED[network].sha256)
@@ -78,10 +72,11 @@ def find_weights(network: str, *, weights: Path | None = None, cache_dir: Path |
     if network not in RELEASED:
         raise DogsganError(f"the network {network} needs its weights: give them with --weights FILE")
     released = RELEASED[network]
-    cached = (cache_dir or default_cache_dir()) / "weights" / released.file_name
+    cache = cache_dir or user_cache_dir()
+    cached = [cache / "weights" / released.file_name] if cache is not None else []
     attached = sorted(KAGGLE_INPUT.rglob(released.file_name)) if KAGGLE_INPUT.is_dir() else []
-    for candidate in (cached, *attached):
-        if candidate.is_file():
+    for candidate in (*cached, *attached):
+        if os.path.isfile(candidate):  # noqa: PTH113 (False, too, where the cache may not be looked into)
             if not is_released(network, sha256_of(candidate)):
                 raise DogsganError(
                     f"{candidate} does not have the sha256 of {released.file_name}: it is damaged; "
@@ -115,7 +110,10 @@ def fetch_weights(
     if network not in RELEASED:
         raise DogsganError(f"no weights are released for {network!r}: choose from {', '.join(RELEASED)}")
     released = RELEASED[network]
-    target = (cache_dir or default_cache_dir()) / "weights" / released.file_name
+    cache = cache_dir or user_cache_dir()
+    if cache is None:
+        raise DogsganError(f"no home folder to keep weights in: set {VARIABLE} to a folder")
+    target = cache / "weights" / released.file_name
     return download(
         url or released.url, target, sha256=sha256 or released.sha256, show_progress=show_progress
     )

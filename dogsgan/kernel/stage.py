@@ -5,7 +5,6 @@ hides. SPEC is a JSON object, see `isolation`.
 """
 
 import ctypes
-import fcntl
 import json
 import os
 import shutil
@@ -89,6 +88,8 @@ def mount_processes(target: Path) -> None:
 
 def bring_loopback_up() -> None:
     """Switch the loopback interface on; a fresh network namespace has nothing else."""
+    import fcntl  # only here: all modules can be imported on systems without it
+
     get_flags, set_flags, is_up = 0x8913, 0x8914, 0x1
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
         request = struct.pack("16sh14x", b"lo", 0)

@@ -14,7 +14,7 @@ BETWEEN = "between_ticks"
 
 def append_line(run: Path, line: dict[str, Any]) -> None:
     """Add one line to the log."""
-    with (run / LOG_FILE).open("a") as file:
+    with (run / LOG_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
@@ -22,7 +22,7 @@ def read_log(run: Path, *, between: bool = False) -> list[dict[str, Any]]:
     """Return the log's complete lines, one a tick, and those `between` them; what a kill cut is left out."""
     lines = []
     path = run / LOG_FILE
-    for text in path.read_text().splitlines() if path.exists() else []:
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         with contextlib.suppress(json.JSONDecodeError):
             line = json.loads(text)
             if not isinstance(line, dict) or type(line.get("images_seen")) is not int:

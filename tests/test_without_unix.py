@@ -37,7 +37,7 @@ from pathlib import Path
 sampling.STATISTICS_IMAGES = 16
 draw_competition(Path("dogs.zip"), images=40, seed=1)
 tiny = ["data.size_px=32", "model.z_dim=8", "model.generator_width=4", "model.discriminator_width=4",
-        "model.generator_attention_px=16", "model.discriminator_attention_px=16", "training.batch_size=8"]
+        "model.generator_attention_px=", "model.discriminator_attention_px=", "training.batch_size=8"]
 settings = ["--preset=demo", *(f"--set={setting}" for setting in tiny)]
 scored = ["--real=dogs.zip", "--network=stand-in", "--device=cpu"]
 for command in (

@@ -139,6 +139,8 @@ class TrainingRecipe:
     """Discriminator steps per generator step, each on its own real batch."""
     ema_halflife_images: int = 100_000
     """Half-life of the generator's moving average."""
+    further_halflives_images: tuple[int, ...] = ()
+    """Half-lives of further averages; the best of all is chosen when training ends (`training.averages`)."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images seen so far."""
     flip: bool = True
@@ -213,6 +215,14 @@ class TrainingRecipe:
             _check(getattr(self, name) >= 1, self, name, "take 1 or more")
         _check(
             self.ema_halflife_images >= 0, self, "ema_halflife_images", "take 0 (no average) or more images"
+        )
+        _check(
+            all(halflife >= 0 for halflife in self.further_halflives_images)
+            and len({*self.further_halflives_images, self.ema_halflife_images})
+            == 1 + len(self.further_halflives_images),
+            self,
+            "further_halflives_images",
+            "take 0 or more images, each once and other than ema_halflife_images",
         )
         _check(0 < self.ema_rampup <= 1, self, "ema_rampup", "take a share above 0, up to 1")
         _check(

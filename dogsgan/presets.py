@@ -85,6 +85,7 @@ _PRESETS = (
                 held_out=0.02,
                 lr_decay=0.3,
                 ema_halflife_images=200_000,
+                further_halflives_images=(50_000, 800_000),
                 tick_images=50_000,
                 checkpoint_images=100_000,
             ),

@@ -128,7 +128,7 @@ def test_a_half_written_checkpoint_is_none(state, tmp_path, monkeypatch):
 def test_the_average_is_sampled_from_a_run_a_checkpoint_or_a_file(state, tmp_path):
     run = tmp_path / "run"
     folder = checkpoint.save_checkpoint(state, run)
-    checkpoint.publish_generator(folder, run)
+    checkpoint.publish_generator(folder, run, state.averaged, state)
     shutil.copy(run / checkpoint.GENERATOR_FILE, tmp_path / "alone.safetensors")
     grids = [
         next(iter(load_sampler(path, device="cpu").batches(4)))

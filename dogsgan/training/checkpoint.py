@@ -21,6 +21,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, write_json
 from dogsgan.files import sweep as sweep_folder
 from dogsgan.tensors import load_file, save_file
+from dogsgan.training.ema import AveragedGenerator
 from dogsgan.training.state import TrainingState
 
 WEIGHTS, STATE = "weights.safetensors", "state.pt"
@@ -44,7 +45,8 @@ def save_checkpoint(state: TrainingState, run: Path) -> Path:
         partial.mkdir()
         save_file(weights, partial / WEIGHTS)
         torch.save(state.state_dict(), partial / STATE)
-        _save_generator(partial / GENERATOR_FILE, state)
+        for average in state.averages:
+            _save_generator(partial / _average_file(average, state), average, state)
     for old in checkpoints(run)[: -state.recipe.training.keep_checkpoints]:
         shutil.rmtree(old, ignore_errors=True)  # what stays is the oldest, and is tried again
     return folder
@@ -59,22 +61,28 @@ def _explained(path: Path) -> Iterator[None]:
         raise DogsganError(f"cannot write {path} ({_first_line(error)}): free some space") from error
 
 
-def _save_generator(path: Path, state: TrainingState) -> None:
-    """Write the averaged generator with everything that is needed to build and sample it again."""
+def _average_file(average: AveragedGenerator, state: TrainingState) -> str:
+    """Return the name of an average's file in a checkpoint."""
+    return GENERATOR_FILE if average is state.averaged else f"average-{average.halflife_images}.safetensors"
+
+
+def _save_generator(path: Path, average: AveragedGenerator, state: TrainingState) -> None:
+    """Write an averaged generator with everything that is needed to build and sample it again."""
     described = {
         "recipe": state.recipe.to_json(),
         "class_names": list(state.class_names),
         "images_seen": state.images_seen,
+        "halflife_images": average.halflife_images,
     }
-    weights = state.averaged.module.state_dict().items()
+    weights = average.module.state_dict().items()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights}
     save_file(tensors, path, metadata={"dogsgan": json.dumps(described)})
 
 
-def publish_generator(folder: Path, run: Path) -> None:
-    """Make the averaged generator of a checkpoint the one that the run is sampled by."""
+def publish_generator(folder: Path, run: Path, average: AveragedGenerator, state: TrainingState) -> None:
+    """Make an averaged generator of a checkpoint the one that the run is sampled by."""
     with atomic_path(run / GENERATOR_FILE) as partial:
-        shutil.copyfile(folder / GENERATOR_FILE, partial)
+        shutil.copyfile(folder / _average_file(average, state), partial)
 
 
 def publish_without_checkpoint(state: TrainingState, run: Path) -> None:
@@ -85,7 +93,7 @@ def publish_without_checkpoint(state: TrainingState, run: Path) -> None:
     """
     target = run / GENERATOR_FILE
     with _explained(target), atomic_path(target) as partial:
-        _save_generator(partial, state)
+        _save_generator(partial, state.averaged, state)
 
 
 def sweep(run: Path) -> None:
@@ -120,8 +128,9 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
                 if name.startswith(f"{prefix}.")
             }
             network.load_state_dict(own)
-        averaged, _ = read_generator_file(folder / GENERATOR_FILE)
-        state.averaged.module.load_state_dict(averaged)
+        for average in state.averages:
+            averaged, _ = read_generator_file(folder / _average_file(average, state))
+            average.module.load_state_dict(averaged)
         state.load_state_dict(torch.load(folder / STATE, map_location="cpu", weights_only=True))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DogsganError(

@@ -8,6 +8,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.progress import say
 from dogsgan.training import checkpoint
 from dogsgan.training.deadline import Deadline
+from dogsgan.training.ema import AveragedGenerator
 from dogsgan.training.log import cut_log
 from dogsgan.training.state import RATE_AFTER_ROLLBACK, TrainingState
 
@@ -60,17 +61,18 @@ class Keeper:
         interval = self.state.recipe.training.checkpoint_images
         return self.state.images_seen // interval > max(self._tried_at, 0) // interval
 
-    def save(self) -> None:
+    def save(self, published: AveragedGenerator | None = None) -> None:
         """Write checkpoint and generator; a disk that is full costs the checkpoint, not the run.
 
-        The generator alone may still fit; a checkpoint is tried again when the next is due.
+        The generator is the average of the recipe's half-life, or the one that is to be `published`. It alone
+        may still fit; a checkpoint is tried again when the next is due.
         """
         self._tried_at = self.state.images_seen
         if self.state.team.leads:
-            self._write()
+            self._write(published or self.state.averaged)
         self._saved_at = self.state.team.from_leader(self._saved_at)
 
-    def _write(self) -> None:
+    def _write(self, published: AveragedGenerator) -> None:
         state, began = self.state, time.monotonic()
         try:
             if state.images_seen != self._saved_at:
@@ -78,7 +80,7 @@ class Keeper:
                 self._saved_at = state.images_seen
             else:
                 folder = checkpoint.checkpoints(self.run)[-1]
-            checkpoint.publish_generator(folder, self.run)
+            checkpoint.publish_generator(folder, self.run, published, state)
         except DogsganError as error:
             if not (self.run / checkpoint.GENERATOR_FILE).exists():
                 raise

@@ -19,6 +19,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.locks import hold
 from dogsgan.progress import progress_bar, say
 from dogsgan.training import checkpoint
+from dogsgan.training.averages import choosing_s, chosen_average
 from dogsgan.training.compiling import compile_networks
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.distributed import Team, is_lost, open_team, processes
@@ -120,7 +121,7 @@ def train(
 
         def measure_finishing() -> None:
             if finishing_s is not None and budget_s is not None and team.leads:
-                deadline.note_finishing(finishing_s(state.averaged.module))
+                deadline.note_finishing(finishing_s(state.averaged.module) + choosing_s(state))
 
         def reason_to_stop(step_s: float) -> str | None:
             if images is not None and state.images_seen >= images:
@@ -235,7 +236,7 @@ def _finish(stopped_by: str, state: TrainingState, keeper: Keeper, ticker: Ticke
         ticker.restart()
     if ticker.has_news():
         ticker.tick()
-    keeper.save()
+    keeper.save(published=chosen_average(state))
 
 
 def _bar(team: Team, *, total: int | None, initial: int) -> contextlib.AbstractContextManager[Any]:

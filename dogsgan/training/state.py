@@ -66,7 +66,10 @@ class TrainingState:
         networks = build_networks(recipe, class_count=self.class_count)
         self.generator = on_device(networks.generator, device)
         self.discriminator = on_device(networks.discriminator, device)
-        self.averaged = AveragedGenerator(self.generator, training)  # keeps the norms of a single process
+        halflives = (training.ema_halflife_images, *training.further_halflives_images)
+        self.averages = [  # they keep the batch norms of a single process
+            AveragedGenerator(self.generator, training, halflife_images=halflife) for halflife in halflives
+        ]
         self.team.normalise_together(self.generator)
         self.team.normalise_together(self.discriminator, twice=training.gradient_penalty > 0)
         self.trained_generator = self.team.averaging_gradients(self.generator)
@@ -106,6 +109,11 @@ class TrainingState:
         self.steps = 0
         self.rollbacks = 0
         self._overfitting_at = 0
+
+    @property
+    def averaged(self) -> AveragedGenerator:
+        """The average of the recipe's half-life, which samples and checkpoints are of."""
+        return self.averages[0]
 
     @property
     def rates_scale(self) -> float:
@@ -155,7 +163,7 @@ class TrainingState:
         """Return whether every weight and buffer is a number."""
         tensors = [
             tensor
-            for network in (*self.networks().values(), self.averaged.module)
+            for network in (*self.networks().values(), *(average.module for average in self.averages))
             for tensor in network.state_dict().values()
             if tensor.is_floating_point()
         ]

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from dogsgan.models.noise import draw_noise
 from dogsgan.training.augment import diffaugment
-from dogsgan.training.ema import AveragedGenerator
 from dogsgan.training.losses import AdversarialLoss
 from dogsgan.training.regularizers import Judged
 from dogsgan.training.share import RowDraws
@@ -35,9 +34,9 @@ def train_step(state: TrainingState, loss: AdversarialLoss) -> Tensor:
     generator_loss = _generator_step(state, loss, fakes)
     state.steps += 1
 
-    # Update the average.
-    averaged: AveragedGenerator = state.averaged
-    averaged.update(state.generator, state.images_seen)
+    # Update the averages.
+    for average in state.averages:
+        average.update(state.generator, state.images_seen)
     return torch.stack([discriminator_loss, generator_loss, *logits])
 
 

@@ -46,9 +46,9 @@ def test_the_best_average_is_chosen_whichever_it_is(data, monkeypatch, capsys):
 
 def test_an_average_that_makes_noise_is_further_away(tmp_path):
     data = crop_set(tmp_path / "set", count=128)
-    lengths = ["training.tick_images=400", "training.checkpoint_images=400"]
+    lengths = ["training.tick_images=200", "training.checkpoint_images=200"]
     recipe = SEVERAL.with_overrides([*lengths, "training.generator_lr=2e-3"])
-    train(recipe, data, tmp_path / "run", images=200)
+    train(recipe, data, tmp_path / "run", images=100)
     state = TrainingState(recipe, data, CPU)
     load_checkpoint(checkpoints(tmp_path / "run")[-1], state)
     before = average_distances(state)

@@ -168,6 +168,18 @@ def relative_difference(found, expected, player: str) -> float:
 PARITY = {
     "hinge": (with_training(batch_size=8), 4),
     "penalty": (with_training(batch_size=8, gradient_penalty=1.0, discriminator_steps=2, loss="bce"), 2),
+    "shared fakes and LeCam": (
+        with_training(
+            batch_size=8,
+            shared_fakes=True,
+            lecam=0.3,
+            held_out=0.2,
+            lr_decay=0.5,
+            planned_images=64,
+            further_halflives_images=(0,),
+        ),
+        2,
+    ),
     "batch norm in both": (  # the penalty's second derivative goes through the exchange of statistics
         dataclasses.replace(
             with_training(batch_size=8, gradient_penalty=1.0, loss="bce", label_noise=0.2),

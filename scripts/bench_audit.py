@@ -22,14 +22,15 @@ import attacks
 import numpy as np
 
 from dogsgan.audit.duplicates import Collection, find_duplicates
-from dogsgan.audit.evidence import Evidence, Pictures, features_of_views, gather, real_sample
+from dogsgan.audit.evidence import Evidence, Originals, Pictures, gather, real_sample
 from dogsgan.audit.forms import TrainingViews, training_views
 from dogsgan.audit.judgement import judge
 from dogsgan.audit.workspace import Workspace
-from dogsgan.data.sources import open_source
+from dogsgan.data.sources import Source, open_source
 from dogsgan.scoring.features import features_of
 from dogsgan.scoring.memorization import nearest_real
 from dogsgan.scoring.networks import FeatureNetwork, open_network
+from dogsgan.scoring.scorer import real_side_of
 
 USED_FORMS = ("whole", "square")
 RATE = 0.01
@@ -42,7 +43,7 @@ def main() -> int:
     network = open_network(args.network, weights=args.weights)
     with tempfile.TemporaryDirectory() as passing:
         work = args.work or Path(passing)
-        training, unseen = halves(args.source, random, work)
+        (training_source, training), (_, unseen) = halves(args.source, random, work, args.pictures)
         groups, has_twin = duplicates(training, unseen)
         print(
             f"{len(training.names):,} training pictures, {len(training):,} views; {len(unseen.names):,} "
@@ -54,16 +55,17 @@ def main() -> int:
         sets = {"honest": honest, "with a twin": twins} | copies(training, random, args.count)
         pixels = np.concatenate(list(sets.values()))
         start = time.perf_counter()
-        view_features = features_of_views(training, network, work)
+        side, _ = real_side_of(training_source, network, size_px=64, cache_dir=work)
+        originals = Originals.of(side, training_source, training)
         workspace = Workspace(work / f"bench-{args.seed}-{args.honest}-{args.count}")
         pictures = Pictures(pixels, features(pixels, network), features(pixels[:, :, ::-1], network))
-        sample = real_sample(training, view_features, groups, network, workspace, args.seed)
+        sample = real_sample(training, groups, network, workspace, args.seed)
         middle = time.perf_counter()
         found, null = (
             gather(
                 some,
                 training,
-                view_features,
+                originals,
                 group_of_picture=groups,
                 neighbours=1,
                 workspace=workspace,
@@ -74,20 +76,22 @@ def main() -> int:
         )
         seconds = time.perf_counter() - middle
         print(f"features {middle - start:.0f} s, search and verification {seconds:.0f} s\n", flush=True)
-        whole = view_features[training.form == training.forms.index("whole")]
-        distance = nearest_real(pictures.features, whole)[0]
+        distance = nearest_real(pictures.features, originals.features)[0]
     return report(sets, found, null, distance)
 
 
-def halves(source: Path, random: np.random.Generator, work: Path) -> tuple[TrainingViews, TrainingViews]:
-    """Return the views of two halves of the pictures."""
+def halves(
+    source: Path, random: np.random.Generator, work: Path, count: int | None
+) -> list[tuple[Source, TrainingViews]]:
+    """Return two halves of the pictures, with their views."""
     opened = open_source(source)
-    order = random.permutation(len(opened.images))
+    order = random.permutation(len(opened.images))[:count]
     parts = []
     for rows in np.array_split(order, 2):
         images = [opened.images[row] for row in np.sort(rows)]
-        parts.append(training_views(dataclasses.replace(opened, images=images), size_px=64, folder=work))
-    return parts[0], parts[1]
+        half = dataclasses.replace(opened, images=images)
+        parts.append((half, training_views(half, size_px=64, folder=work)))
+    return parts
 
 
 def duplicates(training: TrainingViews, unseen: TrainingViews) -> tuple[np.ndarray, np.ndarray]:
@@ -188,6 +192,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--count", type=int, default=150, help="copies for each attack")
     parser.add_argument("--honest", type=int, default=3000, help="honest pictures")
+    parser.add_argument("--pictures", type=int, help="of the source, chosen by chance (all)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, help="keep views, features and evidence here")
     return parser.parse_args()

@@ -17,7 +17,7 @@ from test_scoring_decoding import SMALL
 from tiny import crop_set
 
 from dogsgan.audit import auditing, forms
-from dogsgan.audit.evidence import Pictures, gather
+from dogsgan.audit.evidence import Originals, Pictures, gather
 from dogsgan.audit.forms import TrainingViews, training_views
 from dogsgan.audit.workspace import Workspace
 from dogsgan.data.annotations import Box
@@ -134,7 +134,7 @@ def test_evidence(tmp_path: Path) -> None:
     evidence = gather(
         Pictures(copies, own, own[:, ::-1].copy()),
         views,
-        features,
+        Originals(features, np.arange(12)),
         group_of_picture=np.arange(12),
         neighbours=2,
         workspace=Workspace(tmp_path),
@@ -145,7 +145,7 @@ def test_evidence(tmp_path: Path) -> None:
         [evidence.verified.similarity[:2], evidence.verified.view[:2], evidence.neighbours.distance.ravel()]
     )
     golden = [0.9915, 1.0, 3.0, 4.0, 0.1305, 0.1315, 0.1305, 0.1327, 0.1182, 0.1385]
-    check_numbers(auditing, found, {3: golden}, atol=0.01)
+    check_numbers(auditing, found, {4: golden}, atol=0.01)
 
 
 def test_crops_that_a_study_judges_by(tmp_path: Path) -> None:

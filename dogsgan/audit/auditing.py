@@ -15,7 +15,7 @@ from dogsgan.audit import meanings
 from dogsgan.audit.blends import with_partners
 from dogsgan.audit.calibration import refuse_few
 from dogsgan.audit.duplicates import Collection, Duplicates, file_digests, find_duplicates
-from dogsgan.audit.evidence import NULL_SAMPLE, Evidence, Pictures, features_of_views, gather, real_sample
+from dogsgan.audit.evidence import NULL_SAMPLE, Evidence, Originals, Pictures, gather, real_sample
 from dogsgan.audit.findings import Case
 from dogsgan.audit.forms import TrainingViews, identity_of_views, training_views
 from dogsgan.audit.judgement import Judgement, judge
@@ -46,7 +46,7 @@ from dogsgan.scoring.scorer import (
 from dogsgan.scoring.statistics import statistics_of
 from dogsgan.scoring.weights import RELEASED, find_weights
 
-VERSION = 3  # to be raised when the same pixels give other evidence
+VERSION = 4  # to be raised when the same pixels give other evidence
 DEFAULT_RATE = 0.01
 _WORK = ".work"
 _WORK_NOTE = "What an audit has found so far. It goes on from here, and removes this when it is done.\n"
@@ -84,8 +84,8 @@ def audit(
     the score as soon as it is known, which is long before the rest.
 
     With `out`, the page, the tables and the contact sheet are written there (see `write_report`), and an
-    interrupted audit goes on where it was. The training pictures' views and their features are kept in
-    `cache_dir`, by default the user's cache folder, for the next audit.
+    interrupted audit goes on where it was. The training pictures' views and features are kept in `cache_dir`,
+    by default the user's cache folder, for the next audit.
 
     Raises:
         DogsganError: something is missing, unreadable, of the wrong size, or there are too few pictures.
@@ -142,17 +142,15 @@ def audit(
             cache_dir=cache_dir,
             seed=seed,
         )
-        view_features = in_cache_or(
-            lambda folder: features_of_views(views, opened, folder), cache_dir / "audit", workspace.folder
-        )
+        originals = Originals.of(real_side, inputs.real, views)
         pictures = _with_features(pixels, generated_side, rows, opened, workspace)
-        honest = real_sample(views, view_features, duplicates.training_groups, opened, workspace, seed)
+        honest = real_sample(views, duplicates.training_groups, opened, workspace, seed)
 
         def evidence_on(some: Pictures, name: str) -> Evidence:
             return gather(
                 some,
                 views,
-                view_features,
+                originals,
                 group_of_picture=duplicates.training_groups,
                 neighbours=neighbours,
                 workspace=workspace,
@@ -163,7 +161,15 @@ def audit(
         evidence = evidence_on(pictures, "generated")
         judgement = judge(evidence, evidence_on(honest, "real"), rate=false_discovery_rate)
         evidence = _with_partners(pictures, views, evidence, judgement, opened)
-        case = Case(names, pictures, views, view_features, evidence, judgement, duplicates.same_pixels)
+        case = Case(
+            names,
+            pictures,
+            views,
+            lambda some: features_of(np.asarray(views.pictures[some]), opened, show_progress=True),
+            evidence,
+            judgement,
+            duplicates.same_pixels,
+        )
         findings, unknown = apply_allowed(
             case.findings(), allowed, names=[image.name for image in inputs.generated.images]
         )

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, fields
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,15 +10,14 @@ from dogsgan.audit.forms import TrainingViews
 from dogsgan.audit.neighbours import Neighbours, nearest_views
 from dogsgan.audit.search import find_candidates
 from dogsgan.audit.verification import Verified, verify
-from dogsgan.audit.workspace import GrowingArray, Workspace, blocks
-from dogsgan.progress import progress_bar
-from dogsgan.scoring.features import features_of
+from dogsgan.audit.workspace import Workspace, blocks
+from dogsgan.data.sources import Source
+from dogsgan.scoring.features import Side, features_of
 from dogsgan.scoring.networks import FeatureNetwork
 
 NULL_SAMPLE = 2000
 """How many training pictures are held against the rest to measure how near honest pictures come."""
 _PICTURES_AT_ONCE = 2048  # searched and verified together; what is done is kept after each such part
-_FEATURES_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,30 +47,33 @@ class Evidence:
     """The training view that the pixels fit best."""
 
 
-def features_of_views(views: TrainingViews, network: FeatureNetwork, folder: Path) -> np.ndarray:
-    """Return the features of every training view, V×D float32, mapped from `folder`; found again there."""
-    path = Path(folder) / f"features-{views.identity[:16]}-{network.identity[:16]}.npy"
-    features = GrowingArray(path, rows=len(views), shape=(network.dimension,), dtype="float32")
-    if not features.complete:
-        with progress_bar(
-            description="features: training views", total=len(views), initial=features.done, unit="views"
-        ) as bar:
-            while not features.complete:
-                rows = slice(features.done, features.done + _FEATURES_AT_ONCE)
-                made = features_of(views.pictures[rows], network)
-                features.append(made)
-                features.keep()
-                bar.update(len(made))
-    return features.array
+@dataclass(frozen=True, eq=False)
+class Originals:
+    """The features of the training pictures as the score sees them: whole, or a prepared set's crops.
+
+    Only these are compared by features. Other forms of a picture are found by its pixels, which takes no
+    network, and a feature of every view would take three to four times as long as all others together.
+    """
+
+    features: np.ndarray
+    """M×D float32."""
+    view: np.ndarray
+    """M int64: which training view shows each picture so."""
+
+    @classmethod
+    def of(cls, side: Side, source: Source, views: TrainingViews) -> "Originals":
+        """Return those of a real side. A picture may be missing there or among the views: joined by name."""
+        assert side.features is not None
+        assert side.rows is not None
+        first = np.searchsorted(views.picture_index, np.arange(len(views.names)))
+        view_of = dict(zip(views.names, first.tolist(), strict=True))
+        view = np.array([view_of.get(source.images[row].name, -1) for row in side.rows])
+        known = view >= 0
+        return cls(side.features if known.all() else side.features[known], view[known])
 
 
 def real_sample(
-    views: TrainingViews,
-    view_features: np.ndarray,
-    groups: np.ndarray,
-    network: FeatureNetwork,
-    workspace: Workspace,
-    seed: int,
+    views: TrainingViews, groups: np.ndarray, network: FeatureNetwork, workspace: Workspace, seed: int
 ) -> Pictures:
     """Return training pictures to hold against the rest, at most `NULL_SAMPLE`, each in one of its forms.
 
@@ -83,19 +84,21 @@ def real_sample(
     chosen = np.sort(random.permutation(one_of_each)[:NULL_SAMPLE])
     first = np.searchsorted(views.picture_index, chosen, side="left")
     last = np.searchsorted(views.picture_index, chosen, side="right")
-    rows = random.integers(first, last)
-    pixels = np.asarray(views.pictures[rows])
-    mirrored = workspace.stage(
-        "real-features-mirrored",
-        lambda: {"features": features_of(pixels[:, :, ::-1], network, show_progress=True)},
+    pixels = np.asarray(views.pictures[random.integers(first, last)])
+    made = workspace.stage(
+        "real-features",
+        lambda: {
+            "plain": features_of(pixels, network, show_progress=True),
+            "mirrored": features_of(pixels[:, :, ::-1], network, show_progress=True),
+        },
     )
-    return Pictures(pixels, view_features[rows], mirrored["features"], own_group=groups[chosen])
+    return Pictures(pixels, made["plain"], made["mirrored"], own_group=groups[chosen])
 
 
 def gather(
     pictures: Pictures,
     views: TrainingViews,
-    view_features: np.ndarray,
+    originals: Originals,
     *,
     group_of_picture: np.ndarray,
     neighbours: int,
@@ -103,15 +106,18 @@ def gather(
     name: str,
     device: torch.device,
 ) -> Evidence:
-    """Compare pictures with every training view, in features and pixels; `name` heads bars and kept files."""
+    """Compare pictures with the training set, in features (originals) and in pixels (every view).
+
+    `name` heads bars and kept files.
+    """
     found = workspace.stage(
         f"{name}-neighbours",
         lambda: _arrays(
             nearest_views(
                 pictures.features,
                 pictures.mirrored_features,
-                view_features,
-                picture_of_view=views.picture_index,
+                originals.features,
+                picture_of_view=views.picture_index[originals.view],
                 k=neighbours,
                 group_of_picture=None if pictures.own_group is None else group_of_picture,
                 own_group=pictures.own_group,
@@ -127,6 +133,7 @@ def gather(
         for rows in blocks(len(pictures), _PICTURES_AT_ONCE)
     ]
     verified = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    found["view"] = np.where(found["view"] >= 0, originals.view[found["view"]], found["view"])
     return Evidence(Neighbours(**found), Verified(**verified))
 
 

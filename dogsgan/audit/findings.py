@@ -1,6 +1,8 @@
 """The verdicts made readable: for each picture the training picture, the kind of copy, and what to show."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +20,16 @@ _BLEND_SHARE = 0.88  # more of one picture is that picture
 _BLEND_GAIN = 0.6  # of the unexplained variance a second picture leaves at most this
 
 
+class _Match(NamedTuple):
+    """Which view a picture is held against, and the verdict."""
+
+    view: int
+    flipped: bool
+    flagged: bool
+    kind: str
+    second: str | None
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """All there is about the generated pictures, to answer questions about one of them."""
@@ -25,7 +37,8 @@ class Case:
     names: tuple[str, ...]
     pictures: Pictures
     views: TrainingViews
-    view_features: np.ndarray
+    features_of_views: Callable[[np.ndarray], np.ndarray]
+    """The network's features of some training views, by their indices: only few are looked at."""
     evidence: Evidence
     judgement: Judgement
     same: dict[int, SamePicture]
@@ -33,7 +46,22 @@ class Case:
 
     def findings(self) -> tuple[Finding, ...]:
         """Return one finding for each generated picture."""
-        return tuple(self._finding(index) for index in range(len(self.names)))
+        matches = [self._match(index) for index in range(len(self.names))]
+        neighbours = self.evidence.neighbours
+        distances = neighbours.distance[:, 0].copy()
+        other = [
+            index
+            for index, match in enumerate(matches)
+            if (match.view, match.flipped) != (neighbours.view[index, 0], neighbours.flipped[index, 0])
+        ]
+        if other:
+            views, place = np.unique([matches[index].view for index in other], return_inverse=True)
+            features = self.features_of_views(views)
+            for index, row in zip(other, place, strict=True):
+                distances[index] = self._feature_distance(index, features[row], matches[index].flipped)
+        return tuple(
+            self._finding(index, match, float(distances[index])) for index, match in enumerate(matches)
+        )
 
     def pair_of(self, finding: Finding) -> Pair:
         """Return the generated picture, the training picture, laid on it if it fits, and the difference."""
@@ -59,12 +87,12 @@ class Case:
         difference = np.clip(128.0 + picture.astype(np.float32) - training, 0, 255).astype(np.uint8)
         return Pair(picture, np.ascontiguousarray(training), difference)
 
-    def _finding(self, index: int) -> Finding:
+    def _match(self, index: int) -> _Match:
+        """Return what a generated picture is held against: the view that was copied, else the nearest."""
         same = self.same.get(index)
         flagged = bool(self.judgement.flagged[index]) or same is not None
         neighbours, verified = self.evidence.neighbours, self.evidence.verified
         view, flipped = int(neighbours.view[index, 0]), bool(neighbours.flipped[index, 0])
-        distance = float(neighbours.distance[index, 0])
         kind, second = "", None
         if flagged and same is None:
             kind, second = self._kind(index)
@@ -74,22 +102,24 @@ class Case:
             view, flipped = int(verified.view[index]), bool(verified.mirrored[index])
         if same is not None:
             kind, view, flipped = self._same(same)
-        if (view, flipped) != (neighbours.view[index, 0], neighbours.flipped[index, 0]):
-            distance = self._feature_distance(index, view, flipped)
-        picture = int(self.views.picture_index[view])
+        return _Match(view, flipped, flagged, kind, second)
+
+    def _finding(self, index: int, match: _Match, distance: float) -> Finding:
+        neighbours, verified = self.evidence.neighbours, self.evidence.verified
+        picture = int(self.views.picture_index[match.view])
         return Finding(
             index=index,
             name=self.names[index],
             nearest=self.views.names[picture],
-            form=self._form(view),
+            form=self._form(match.view),
             distance=distance,
             p_value=float(self.judgement.p_value[index]),
-            flagged=flagged,
-            kind=kind,
+            flagged=match.flagged,
+            kind=match.kind,
             class_name=self.views.class_names[picture],
-            flipped=flipped,
+            flipped=match.flipped,
             similarity=float(verified.similarity[index]),
-            second=second,
+            second=match.second,
             neighbours=tuple(
                 (self.views.names[picture], self._form(view), float(value))
                 for picture, view, value in zip(
@@ -162,9 +192,9 @@ class Case:
     def _form(self, view: int) -> str:
         return self.views.forms[self.views.form[view]]
 
-    def _feature_distance(self, index: int, view: int, flipped: bool) -> float:
-        """Return the cosine distance of the network's features to one view."""
+    def _feature_distance(self, index: int, of_view: np.ndarray, flipped: bool) -> float:
+        """Return the cosine distance of the network's features to those of one view."""
         side = self.pictures.mirrored_features if flipped else self.pictures.features
-        a, b = side[index].astype(np.float64), self.view_features[view].astype(np.float64)
+        a, b = side[index].astype(np.float64), of_view.astype(np.float64)
         size = float(np.linalg.norm(a) * np.linalg.norm(b))
         return float(np.clip(1 - abs(a @ b) / size, 0, 1)) if size else 1.0

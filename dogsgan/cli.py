@@ -409,7 +409,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--preset", default="demo", help="recipe: a grey one is trained on drawn digits, mnist-gan (demo)"
     )
-    demo.add_argument("--budget", metavar="TIME", help="time until the zip is finished (230s)")
+    demo.add_argument("--budget", metavar="TIME", help="time until the zip is finished (210s)")
     demo.add_argument("--images", type=positive, metavar="N", help="train on at most N images")
     demo.add_argument("--count", type=positive, default=10_000, help="pictures to generate (10000)")
     add_device(demo)

@@ -14,14 +14,19 @@ from dogsgan.models import build_networks, on_device
 from dogsgan.pipeline import RunReport, Tell, run_pipeline
 from dogsgan.presets import preset
 from dogsgan.progress import say
+from dogsgan.scoring.networks import LITE0
 from dogsgan.stages import COUNT, finishing_seconds
 
 PRESET = "demo"
 DOGS = 1_200
 DIGITS = 3_000
-BUDGET_S = 230.0
-AUDITED = 500
-"""Generated pictures that the audit looks at."""
+BUDGET_S = 210.0
+SCORED = 600
+"""Generated pictures that are scored, against all drawn ones."""
+AUDITED = 300
+"""Of the scored pictures, those that the audit looks at."""
+COMPARED = 400
+"""Drawn pictures at most that tell the audit how near honest pictures come."""
 _CLASSES = 10  # of the drawings; only for timing
 _BATCH = 32
 _LARGER_LR = 1e-3  # of generator and discriminator
@@ -65,7 +70,10 @@ def demo(
         started=started,
         count=count,
         device=device,
+        network=LITE0,
         audit_sample=AUDITED,
+        null_sample=COMPARED,
+        score_sample=SCORED,
         tell=tell,
     )
 

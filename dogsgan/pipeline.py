@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan.audit import Audit, audit
+from dogsgan.audit.evidence import NULL_SAMPLE
 from dogsgan.choosing import choose_recipe, refuse_too_slow, unconditional_without_labels
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
@@ -143,18 +144,23 @@ def run_pipeline(
     device: str = "auto",
     audited: bool = True,
     audit_sample: int | None = None,
+    null_sample: int = NULL_SAMPLE,
+    score_sample: int | None = None,
     tell: Tell = say,
 ) -> RunReport:
     """Go from a source to a scored and audited zip in `out`, or go on where an earlier call stopped.
 
     `out` then holds `crops/`, `run/`, `images.zip`, its classes in `labels.csv` where the recipe knows any,
-    `samples.png`, `audit/` and `report.json`, which grows with every stage. The budget of a call covers
-    everything up to the finished zip; the score and the audit come after it.
+    `samples.png`, `best.png` and `worst.png` where the network is a classifier, `audit/` and `report.json`,
+    which grows with every stage. The budget of a call covers everything up to the finished zip; the score and
+    the audit come after it.
 
     Args:
         recipe: what to train; None for that of the run in `out`, or one chosen by device, data and budget
             (`choose_recipe`), changed by `settings`.
-        audited: whether to audit; `audit_sample` pictures chosen by chance, or all.
+        audited: whether to audit; `audit_sample` pictures chosen by chance, or all, beside at most
+            `null_sample` training pictures.
+        score_sample: how many pictures to score, chosen by chance; None: all.
         network: as for `score`.
         tell: takes each stage's result as it ends.
 
@@ -170,7 +176,7 @@ def run_pipeline(
     recipe = unconditional_without_labels(recipe, opened)
     recipe.model.check_truncation(truncation)
     chosen = chosen_network(network, size_px=recipe.data.size_px, weights=weights)
-    open_network(chosen.name, weights=weights, device="cpu")  # refused before hours are spent
+    judge = open_network(chosen.name, weights=weights, device="cpu")  # refused before hours are spent
     _refuse_other_recipe(out, recipe, opened)
     if budget_s is not None:
         left_s = started + budget_s - time.monotonic()
@@ -207,10 +213,14 @@ def run_pipeline(
             )
         else:
             options = {"network": chosen.name, "weights": weights, "device": device}
+            if recipe.model.conditional and judge.classifier is not None:
+                options["labels"] = out / "labels.csv"
             if audited:
-                _audited(source, record, sample=audit_sample, options=options)
+                samples = {"sample": audit_sample, "scored": score_sample, "null_sample": null_sample}
+                _audited(source, record, options=options | samples)
             if record.report.score is None:
-                _scored(source, record, options=options)
+                _scored(source, record, options=options | {"sample": score_sample})
+            _save_best_and_worst(record)
     record.save()
     return record.report
 
@@ -258,7 +268,7 @@ def _checked(out: Path, recipe: Recipe, record: _Record, *, count: int, class_na
     record.add(checked.summary(), check=checked)
 
 
-def _audited(source: Path, record: _Record, *, sample: int | None, options: dict[str, Any]) -> None:
+def _audited(source: Path, record: _Record, *, options: dict[str, Any]) -> None:
     """Audit, which scores first. Nothing in an audit may cost the report of a run of hours."""
     out = record.report.out
 
@@ -266,9 +276,7 @@ def _audited(source: Path, record: _Record, *, sample: int | None, options: dict
         record.add(scored.summary(), score=scored)
 
     try:
-        found = audit(
-            out / "images.zip", source, out=out / "audit", sample=sample, on_score=take_score, **options
-        )
+        found = audit(out / "images.zip", source, out=out / "audit", on_score=take_score, **options)
     except DogsganError as error:
         record.note(f"not audited: {error}")
     except Exception as error:
@@ -286,6 +294,16 @@ def _scored(source: Path, record: _Record, *, options: dict[str, Any]) -> None:
         record.note(f"not scored: {type(error).__name__}: {error}")
     else:
         record.add(scored.summary(), score=scored)
+
+
+def _save_best_and_worst(record: _Record) -> None:
+    """Draw the pictures that a classifier recognises best, and those that it recognises worst."""
+    scored, out = record.report.score, record.report.out
+    if scored is None or scored.recognition is None:
+        return
+    names = scored.recognition.ordered()
+    save_sample_grid(out / "images.zip", out / "best.png", names=names)
+    save_sample_grid(out / "images.zip", out / "worst.png", names=names[::-1])
 
 
 def _generated(

@@ -203,9 +203,16 @@ def recipe_of_set(recipe: Recipe, crop_set: CropSet) -> Recipe:
     return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **made_with))
 
 
-def save_sample_grid(zip_path: Path, path: Path, *, columns: int = 16, rows: int = 10) -> None:
-    """Draw the first pictures of a zip."""
+GRID_COLUMNS, GRID_PICTURES = 16, 160
+"""Of the grids that a run leaves."""
+
+
+def save_sample_grid(zip_path: Path, path: Path, *, names: Sequence[str] | None = None) -> None:
+    """Draw the first pictures of a zip, or those of `names` in their order; at most `GRID_PICTURES`."""
     source = open_source(zip_path)
-    shown = source.images[: columns * rows]
+    shown = source.images[:GRID_PICTURES]
+    if names is not None:
+        images = {image.name: image for image in source.images}
+        shown = [images[name] for name in names[:GRID_PICTURES]]
     pictures = [np.asarray(decode_picture(source.read(image), image.name)) for image in shown]
-    save_grid(np.stack(pictures), path, columns=columns)
+    save_grid(np.stack(pictures), path, columns=GRID_COLUMNS)

@@ -8,17 +8,14 @@ MobileNet of the shared data, the Fréchet distance to the real crops, precision
 """
 
 import argparse
-import dataclasses
 import json
 import time
 from pathlib import Path
 
-import numpy as np
-
 from dogsgan.data.sources import Source, open_source
 from dogsgan.scoring import open_network
 from dogsgan.scoring.frechet import frechet_distance_between
-from dogsgan.scoring.per_class_labels import class_names_of
+from dogsgan.scoring.per_class_labels import labelled_sample
 from dogsgan.scoring.precision_recall import precision_recall
 from dogsgan.scoring.recognising import recognise
 from dogsgan.scoring.scorer import generated_side_of, generated_size, real_side_of
@@ -28,19 +25,9 @@ from dogsgan.scoring.weights import default_cache_dir
 def main() -> None:
     args = _parser().parse_args()
     whole, real = open_source(args.generated), open_source(args.real)
-    names = class_names_of(whole, args.labels)
-    generated, names = _some(whole, names, args.sample)
+    generated, names = labelled_sample(whole, args.labels, count=args.sample)
     print(json.dumps(_recognised(generated, names, real)), flush=True)
     print(json.dumps(_distance(generated, real, args.network, args.weights)), flush=True)
-
-
-def _some(source: Source, names: list[str | None], sample: int | None) -> tuple[Source, list[str | None]]:
-    count = len(source.images)
-    chosen = np.sort(np.random.default_rng(0).permutation(count)[: sample or count])
-    return (
-        dataclasses.replace(source, images=[source.images[row] for row in chosen]),
-        [names[row] for row in chosen],
-    )
 
 
 def _recognised(generated: Source, names: list[str | None], real: Source) -> dict[str, object]:

@@ -19,6 +19,7 @@ from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.scoring.features import Side
+from dogsgan.scoring.networks import FeatureNetwork
 from dogsgan.scoring.statistics import statistics_of
 
 TRAINING = training_clouds(80)
@@ -93,6 +94,25 @@ def test_the_whole_set_and_the_score_are_there(found: tuple[Audit, Path]) -> Non
     assert result.real == 80
     assert len(result.findings) == 20
     assert any("p-values are rough" in warning for warning in result.warnings)
+
+
+def test_only_originals_and_mirror_images_go_through_the_network(tmp_path: Path, monkeypatch) -> None:
+    """Copies of another form are found by their pixels; the distance told is that to the form found."""
+    wide = np.concatenate([TRAINING[:40], TRAINING[40:]], axis=2)  # 64×128: whole and center differ
+    training = write_zip(tmp_path / "wide.zip", {f"{i:02d}.png": picture for i, picture in enumerate(wide)})
+    pictures = {"copy.png": wide[7][:, 32:96], **{f"honest-{i}.png": p for i, p in enumerate(UNSEEN)}}
+    seen = []
+    features = FeatureNetwork.features
+    monkeypatch.setattr(
+        FeatureNetwork, "features", lambda self, batch: [seen.append(len(batch)), features(self, batch)][1]
+    )
+    result = audit(write_zip(tmp_path / "images.zip", pictures), training, network="stand-in")
+    [copy] = result.flagged
+    assert (copy.nearest, copy.form, copy.kind) == ("07.png", "center", "exact")
+    assert copy.distance < 1e-6
+    assert all(form == "whole" for finding in result.findings for _, form, _ in finding.neighbours)
+    generated, real, null, flagged = 16, 40, 40, 1
+    assert sum(seen) == 2 * generated + real + 2 * null + flagged
 
 
 def test_duplicates_are_grouped(found: tuple[Audit, Path]) -> None:

@@ -20,6 +20,8 @@ def _few_of_everything(monkeypatch, tmp_path):
     monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
     monkeypatch.setattr(demo_module, "DOGS", 30)
     monkeypatch.setattr(demo_module, "DIGITS", 60)
+    monkeypatch.setattr(demo_module, "SCORED", 20)
+    monkeypatch.setattr(demo_module, "AUDITED", 12)
     monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "cache"))
 
 
@@ -31,6 +33,9 @@ def test_it_ends_with_a_valid_zip_of_dogs(tmp_path):
     report = demo(tmp_path / "out", images=32, count=30, device="cpu")
     assert report.check.ok, report.check.summary()
     assert report.score is not None
+    assert (report.score.network, report.score.generated) == ("efficientnet-lite0", 20)
+    assert report.audit.submitted == 30
+    assert len(report.audit.findings) == 12
     assert open_source(tmp_path / "out" / "drawn-dogs.zip").kind == "competition"
 
 

@@ -56,6 +56,7 @@ def test_a_source_becomes_a_scored_zip(source, tmp_path):
     labels = read_labels(tmp_path / "labels.csv")
     assert list(labels) == sorted(names)
     assert len(names) == 20
+    assert not (tmp_path / "best.png").exists()  # the stand-in recognises nothing
     class_names = json.loads((tmp_path / "crops" / "set.json").read_text())["class_names"]
     assert list(labels.values()) == [class_names[index % len(class_names)] for index in range(20)]
 
@@ -218,6 +219,14 @@ def test_without_the_competition_s_weights_another_network_says_so(source, tmp_p
     monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "empty"))
     report = run(source, tmp_path / "out", network="auto")
     assert report.score.network == "efficientnet-lite0"
+    assert report.score.recognition.generated.labelled == 20
+    ordered = report.score.recognition.ordered()
+    probability = report.score.recognition.probability
+    assert sorted(probability.values(), reverse=True) == [probability[name] for name in ordered]
+    grids = [np.asarray(Image.open(tmp_path / "out" / f"{name}.png")) for name in ("best", "worst")]
+    with zipfile.ZipFile(tmp_path / "out" / "images.zip") as archive:
+        for grid, name in zip(grids, (ordered[0], ordered[-1]), strict=True):
+            assert np.array_equal(grid[2:34, 2:34], np.asarray(Image.open(archive.open(name))))
     assert "NOT the competition's score" in report.summary()
     assert any("not Kaggle's" in note for note in report.notes)
 

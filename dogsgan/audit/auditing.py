@@ -31,7 +31,7 @@ from dogsgan.progress import optional, say
 from dogsgan.scoring.cache import default_cache_dir, in_cache_or
 from dogsgan.scoring.features import Side, features_of
 from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork
-from dogsgan.scoring.per_class_labels import class_names_of
+from dogsgan.scoring.per_class_labels import labelled_sample
 from dogsgan.scoring.pictures import PIXELS, PictureStream
 from dogsgan.scoring.recognising import recognise
 from dogsgan.scoring.scorer import (
@@ -71,6 +71,8 @@ def audit(
     cache_dir: Path | None = None,
     seed: int = 0,
     labels: Path | None = None,
+    scored: int | None = None,
+    null_sample: int = NULL_SAMPLE,
     on_score: Callable[[Score], None] | None = None,
 ) -> Audit:
     """Find which generated pictures (zip, folder or prepared set) copy training pictures (any source).
@@ -80,8 +82,10 @@ def audit(
     on, for the data-copying test. `allow` is a file with the names of accepted pictures, one a line. Of the
     pictures flagged, a share of at most `false_discovery_rate` is honest, on average. `neighbours` of each
     picture are listed. With `sample`, that many of the generated pictures are looked at, chosen by chance;
-    the score and the statistics of the whole are still of all. `labels` is as for `score`. `on_score` takes
-    the score as soon as it is known, which is long before the rest.
+    the score and the statistics of the whole are still of all. `labels` is as for `score`. With
+    `scored`, only that many of the generated pictures, chosen by chance, are scored, by one network, and may
+    be looked at. At most `null_sample` training pictures tell how near honest ones come. `on_score` takes the
+    score as soon as it is known, which is long before the rest.
 
     With `out`, the page, the tables and the contact sheet are written there (see `write_report`), and an
     interrupted audit goes on where it was. The training pictures' views and features are kept in `cache_dir`,
@@ -101,12 +105,22 @@ def audit(
         open_source(Path(real)),
         open_source(Path(held_out)) if held_out is not None else None,
     )
+    submitted = len(inputs.generated.images)
+    some, class_names = labelled_sample(inputs.generated, labels, count=scored, seed=seed)
+    inputs = dataclasses.replace(inputs, generated=some)
     opened, notes = opened_for(inputs.generated, network, weights=weights, device=device, cache_dir=cache_dir)
     size_px = _checked_size(inputs, opened)
     if out is not None:
         write_text(Path(out) / _WORK / "README.txt", _WORK_NOTE)
     with _workspace(
-        out, inputs, opened, size_px=size_px, sample=sample, neighbours=neighbours, seed=seed
+        out,
+        inputs,
+        opened,
+        size_px=size_px,
+        null_sample=null_sample,
+        sample=sample,
+        neighbours=neighbours,
+        seed=seed,
     ) as workspace:
         generated_side, real_side, warnings = _sides(inputs, opened, workspace, size_px, cache_dir)
         own_score = dataclasses.replace(
@@ -117,7 +131,7 @@ def audit(
                 inputs.real,
                 real_side,
                 opened,
-                generated_classes=class_names_of(inputs.generated, labels),
+                generated_classes=class_names,
                 size_px=size_px,
                 cache_dir=cache_dir,
             ),
@@ -144,7 +158,7 @@ def audit(
         )
         originals = Originals.of(real_side, inputs.real, views)
         pictures = _with_features(pixels, generated_side, rows, opened, workspace)
-        honest = real_sample(views, duplicates.training_groups, opened, workspace, seed)
+        honest = real_sample(views, duplicates.training_groups, opened, workspace, seed, count=null_sample)
 
         def evidence_on(some: Pictures, name: str) -> Evidence:
             return gather(
@@ -173,7 +187,9 @@ def audit(
         findings, unknown = apply_allowed(
             case.findings(), allowed, names=[image.name for image in inputs.generated.images]
         )
-        others, left_out = _other_scores(opened, inputs, device, cache_dir, size_px)
+        others, left_out = (
+            ([], []) if scored is not None else _other_scores(opened, inputs, device, cache_dir, size_px)
+        )
         scores = (own_score, *others)
         result = Audit(
             generated_path=inputs.generated_path,
@@ -194,7 +210,7 @@ def audit(
             null_distances=judgement.null_distances,
             null_similarities=judgement.null_similarities,
             warnings=(*_warnings(views, judgement, len(honest)), *unknown, *left_out),
-            submitted=len(inputs.generated.images) if len(names) < len(inputs.generated.images) else None,
+            submitted=submitted if len(names) < submitted else None,
             distance_threshold=judgement.distance_threshold,
             similarity_threshold=judgement.similarity_threshold,
         )
@@ -237,6 +253,7 @@ def _workspace(
     network: FeatureNetwork,
     *,
     size_px: int,
+    null_sample: int,
     sample: int | None,
     neighbours: int,
     seed: int,
@@ -246,7 +263,7 @@ def _workspace(
         with tempfile.TemporaryDirectory() as passing:
             yield Workspace(Path(passing))
         return
-    decisive = (VERSION, PIXELS, NULL_SAMPLE, sample, neighbours, seed, network.identity)
+    decisive = (VERSION, PIXELS, null_sample, sample, neighbours, seed, network.identity)
     fingerprints = (inputs.generated.fingerprint(), identity_of_views(inputs.real, size_px=size_px))
     key = hashlib.sha256("\n".join(map(str, (*decisive, *fingerprints))).encode()).hexdigest()[:16]
     folder = Path(out) / _WORK / key

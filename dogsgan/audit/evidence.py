@@ -73,15 +73,21 @@ class Originals:
 
 
 def real_sample(
-    views: TrainingViews, groups: np.ndarray, network: FeatureNetwork, workspace: Workspace, seed: int
+    views: TrainingViews,
+    groups: np.ndarray,
+    network: FeatureNetwork,
+    workspace: Workspace,
+    seed: int,
+    *,
+    count: int = NULL_SAMPLE,
 ) -> Pictures:
-    """Return training pictures to hold against the rest, at most `NULL_SAMPLE`, each in one of its forms.
+    """Return training pictures to hold against the rest, at most `count`, each in one of its forms.
 
     Of a group of duplicates one is taken; `groups`, P, are those of the training pictures.
     """
     random = np.random.default_rng(seed)
     _, one_of_each = np.unique(groups, return_index=True)
-    chosen = np.sort(random.permutation(one_of_each)[:NULL_SAMPLE])
+    chosen = np.sort(random.permutation(one_of_each)[:count])
     first = np.searchsorted(views.picture_index, chosen, side="left")
     last = np.searchsorted(views.picture_index, chosen, side="right")
     pixels = np.asarray(views.pictures[random.integers(first, last)])

@@ -1,8 +1,11 @@
 """Which class each picture of a comparison is of, and which classes of the two sides are the same."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+
+import numpy as np
 
 from dogsgan.data.class_names import breed_name, names_for_people
 from dogsgan.data.sources import Source
@@ -17,6 +20,18 @@ def class_names_of(source: Source, labels: Path | None) -> list[str | None]:
     if labels is None:
         return [image.class_name for image in source.images]
     return generated_classes(source, labels)
+
+
+def labelled_sample(
+    source: Source, labels: Path | None, *, count: int | None, seed: int = 0
+) -> tuple[Source, list[str | None]]:
+    """Return a source with `count` of its pictures chosen by chance (None: all), and the class of each."""
+    names = class_names_of(source, labels)
+    if count is None or count >= len(source.images):
+        return source, names
+    rows = np.sort(np.random.default_rng(seed).permutation(len(source.images))[:count])
+    some = dataclasses.replace(source, images=[source.images[row] for row in rows])
+    return some, [names[row] for row in rows]
 
 
 def generated_classes(source: Source, labels: Path | None) -> list[str | None]:

@@ -72,7 +72,9 @@ def recognise(
         real=real_shares,
         real_crops=described,
         indices=indices,
-        probability=guesses.probability,
+        probability=dict(
+            zip((image.name for image in generated.images), guesses.probability.tolist(), strict=True)
+        ),
     )
 
 

@@ -69,8 +69,12 @@ class Recognition:
     """In words: which real crops these are."""
     indices: Mapping[str, int]
     """Of each class's name: the index of ImageNet's class."""
-    probability: np.ndarray
-    """Of each generated picture in order: how likely its class is to the network, or the class set."""
+    probability: Mapping[str, float]
+    """Of each generated picture by name: how likely its class is to the network, or the class set."""
+
+    def ordered(self) -> list[str]:
+        """Return the names of the generated pictures, the best recognised first."""
+        return sorted(self.probability, key=lambda name: (-self.probability[name], name))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values: the shares of the generated pictures, and those of real crops."""

@@ -23,7 +23,7 @@ from dogsgan.scoring.imagenet import class_set
 from dogsgan.scoring.leaderboard import SUBMISSIONS, percentile_2019
 from dogsgan.scoring.memorization import memorization_distance
 from dogsgan.scoring.networks import COMPETITION_PX, LITE0, FeatureNetwork, open_network
-from dogsgan.scoring.per_class_labels import class_names_of
+from dogsgan.scoring.per_class_labels import labelled_sample
 from dogsgan.scoring.pictures import PictureStream, size_of_first
 from dogsgan.scoring.recognising import recognise
 from dogsgan.scoring.recognition import Recognition
@@ -141,6 +141,7 @@ def score(
     save_stats: Path | None = None,
     labels: Path | None = None,
     classes: str | None = None,
+    sample: int | None = None,
 ) -> Score:
     """Score generated pictures (zip, folder or prepared set) against real ones (or a statistics file).
 
@@ -148,7 +149,7 @@ def score(
     side are kept in `cache_dir`, by default the user's cache folder. `save_stats` names an `.npz` for the
     real side's statistics. Where the network is a classifier, the score says how often it recognises one of
     `classes` (see `class_set`; dogs), and the class that each picture is of: by the CSV `labels`, else by the
-    class folders.
+    class folders. With `sample`, that many of the generated pictures are scored, chosen by chance.
 
     Raises:
         DogsganError: something is missing, unreadable, of the wrong size, or gives NaN.
@@ -163,7 +164,7 @@ def score(
     for option, given in (("--labels", labels), ("--classes", classes)):
         if given is not None:
             refuse_without_classifier(opened, option)
-    names = class_names_of(generated_source, labels)
+    generated_source, names = labelled_sample(generated_source, labels, count=sample)
     real_source = (
         load_statistics(Path(real), dimension=opened.dimension, network=opened.name)
         if real_pictures is None

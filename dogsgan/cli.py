@@ -417,7 +417,9 @@ def build_parser() -> argparse.ArgumentParser:
     command(commands, "presets", _presets, "list the named recipes", "presets")
 
     weights = command(commands, "weights", _weights, "fetch a network's weights", "weights public")
-    weights.add_argument("network", choices=("public", "private"), help="the competition's network")
+    weights.add_argument(
+        "network", help="public or private, the competition's networks, or timm:NAME, one of timm's own"
+    )
     weights.add_argument("--url", help="fetch from here instead of the release")
 
     kernel = commands.add_parser(

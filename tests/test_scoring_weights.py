@@ -2,18 +2,22 @@
 
 import hashlib
 import http.server
+import json
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
+from dogsgan.cli import main
 from dogsgan.errors import DogsganError
-from dogsgan.scoring import weights
+from dogsgan.scoring import open_network, weights
 from dogsgan.scoring.download import download
+from dogsgan.scoring.timm_weights import release_of
 from dogsgan.scoring.weights import fetch_weights, find_weights, read_weights
 
 CONTENT = os.urandom(3_000_000)
@@ -35,6 +39,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.shifted = False
         self.errors: list[int] = []
         self.requests: list[str | None] = []
+        self.paths: list[str] = []
 
     @property
     def url(self) -> str:
@@ -47,6 +52,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, wanted = self.server, self.headers.get("Range")
         server.requests.append(wanted)
+        server.paths.append(self.path)
         if server.errors:
             self.send_error(server.errors.pop(0))
             return
@@ -201,8 +207,48 @@ def test_missing_weights_say_where_to_get_them(tmp_path: Path, monkeypatch: pyte
         find_weights("private", cache_dir=tmp_path)
     with pytest.raises(DogsganError, match="no weights file at"):
         find_weights("private", weights=tmp_path / "none.pth")
-    with pytest.raises(DogsganError, match="choose from public, private"):
+    with pytest.raises(DogsganError, match="choose from public, private or timm:NAME"):
         fetch_weights("stand-in", cache_dir=tmp_path)
+
+
+def test_timms_own_weights_are_fetched_recorded_and_found(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From Hugging Face's address, which is the loopback here."""
+    monkeypatch.setenv("HF_ENDPOINT", server.url.removesuffix("/weights.pth"))
+    monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path))
+    state = timm.create_model("test_resnet").state_dict()
+    save_file(state, tmp_path / "state.safetensors")
+    server.content = (tmp_path / "state.safetensors").read_bytes()
+    with pytest.raises(DogsganError, match="run dogsgan weights timm:test_resnet where"):
+        open_network("timm:test_resnet:px=64", device="cpu")
+    assert main(["weights", "timm:test_resnet"]) == 0
+    file = tmp_path / "weights" / "timm-test_resnet.r160_in1k.safetensors"
+    assert server.paths == ["/timm/test_resnet.r160_in1k/resolve/main/model.safetensors"]
+    assert json.loads((file.parent / f"{file.name}.json").read_text()) == {
+        "url": server.url.replace("/weights.pth", server.paths[0]),
+        "sha256": hashlib.sha256(server.content).hexdigest(),
+        "bytes": len(server.content),
+    }
+    assert fetch_weights("timm:test_resnet") == file
+    assert len(server.paths) == 1
+    network = open_network("timm:test_resnet:px=64", device="cpu")
+    assert network.classifier is not None
+    assert torch.equal(network.classifier.weight, state["fc.weight"])
+    file.write_bytes(server.content + b"x")
+    with pytest.raises(DogsganError, match="it is damaged; remove it, then run dogsgan weights timm:test"):
+        open_network("timm:test_resnet", device="cpu")
+
+
+def test_a_hash_in_timms_address_must_be_the_files(server: Server, tmp_path: Path) -> None:
+    release = release_of("timm:resnet18")
+    assert release.url.startswith("https://github.com/huggingface/pytorch-image-models/releases/")
+    assert release.sha256 == "d63eafa0"
+    with pytest.raises(DogsganError, match="expected d63eafa0"):
+        fetch_weights("timm:resnet18", cache_dir=tmp_path, url=server.url)
+    assert not list(tmp_path.rglob("*.json"))
+    with pytest.raises(DogsganError, match="no network called 'resnet0'"):
+        fetch_weights("timm:resnet0", cache_dir=tmp_path)
 
 
 def test_reads_both_formats(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import sha256_of
 from dogsgan.scoring.cache import VARIABLE, user_cache_dir
 from dogsgan.scoring.download import download
+from dogsgan.scoring.timm_weights import PREFIX, fetch_timm_weights, find_timm_weights
 
 if TYPE_CHECKING:
     import torch
@@ -69,6 +70,14 @@ def find_weights(network: str, *, weights: Path | None = None, cache_dir: Path |
                 f"no weights file at {weights}: give the path of an existing file with --weights"
             )
         return Path(weights)
+    if network.startswith(PREFIX):
+        fetched = find_timm_weights(network, folder=(cache_dir or default_cache_dir()) / "weights")
+        if fetched is not None:
+            return fetched
+        raise DogsganError(
+            f"the network {network} needs its weights: give them with --weights FILE, or run dogsgan weights "
+            f"{PREFIX}{network.removeprefix(PREFIX).split(':')[0]} where there is internet"
+        )
     if network not in RELEASED:
         raise DogsganError(f"the network {network} needs its weights: give them with --weights FILE")
     released = RELEASED[network]
@@ -102,20 +111,27 @@ def fetch_weights(
 
     A download that was cut off goes on where it stopped, at the next call too. `url` names another place to
     fetch the file from; its hash must be the released one's unless `sha256` (or the start of it) says
-    otherwise.
+    otherwise. Of `timm:NAME` they are timm's own, see `timm_weights`.
 
     Raises:
         DogsganError: no weights are released for `network`, the download fails, or the hash is wrong.
     """
-    if network not in RELEASED:
-        raise DogsganError(f"no weights are released for {network!r}: choose from {', '.join(RELEASED)}")
-    released = RELEASED[network]
     cache = cache_dir or user_cache_dir()
     if cache is None:
         raise DogsganError(f"no home folder to keep weights in: set {VARIABLE} to a folder")
-    target = cache / "weights" / released.file_name
+    folder = cache / "weights"
+    if network.startswith(PREFIX):
+        return fetch_timm_weights(network, folder=folder, url=url, sha256=sha256, show_progress=show_progress)
+    if network not in RELEASED:
+        raise DogsganError(
+            f"no weights are to be fetched for {network!r}: choose from {', '.join(RELEASED)} or timm:NAME"
+        )
+    released = RELEASED[network]
     return download(
-        url or released.url, target, sha256=sha256 or released.sha256, show_progress=show_progress
+        url or released.url,
+        folder / released.file_name,
+        sha256=sha256 or released.sha256,
+        show_progress=show_progress,
     )
 
 

@@ -126,6 +126,21 @@ def _score_per_class(args: argparse.Namespace) -> Outcome:
     return Outcome(result.to_json(), result.summary() + where)
 
 
+def _floor(args: argparse.Namespace) -> Outcome:
+    from dogsgan.scoring.floor import COUNT, POLICIES, floor
+
+    result = floor(
+        args.source,
+        policies=args.policy or POLICIES,
+        count=args.count or COUNT,
+        size_px=args.size,
+        network=args.network,
+        weights=args.weights,
+        device=args.device,
+    )
+    return Outcome(result.to_json(), result.summary())
+
+
 def _audit(args: argparse.Namespace) -> Outcome:
     from dogsgan.audit import audit
 
@@ -344,6 +359,27 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="DIR", help="with --per-class: folder for its table, JSON and plot"
     )
     add_device(score)
+
+    floor = command(
+        commands,
+        "floor",
+        _floor,
+        "the best score that crops of a policy can have",
+        "floor dogs.zip --policy square --policy whole:0.5,context:0.5",
+    )
+    floor.add_argument("source", type=Path, help="training pictures in any known layout")
+    floor.add_argument(
+        "--policy",
+        action="append",
+        metavar="P",
+        help="as for prepare; may be repeated (every policy, and two mixtures)",
+    )
+    floor.add_argument(
+        "--count", type=positive, metavar="N", help="crops of each policy, and whole pictures, at most (3000)"
+    )
+    floor.add_argument("--size", type=positive, default=64, metavar="PX", help="side of the crops (64)")
+    add_network(floor, default="auto")
+    add_device(floor)
 
     audit = command(
         commands,

@@ -220,4 +220,4 @@ def test_a_path_that_is_not_there_is_named_before_a_network(missing, source, tmp
         assert main(command) == 2
         assert "nosuch" in capsys.readouterr().err.splitlines()[-1], command
     assert main(["score", str(source), "--real", str(source), "--network", "private"]) == 2
-    assert "--network stand-in needs none" in capsys.readouterr().err.splitlines()[-1]
+    assert "--network efficientnet-lite0 needs none" in capsys.readouterr().err.splitlines()[-1]

@@ -219,7 +219,7 @@ def test_without_the_competition_s_weights_another_network_says_so(source, tmp_p
     monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "empty"))
     report = run(source, tmp_path / "out", network="auto")
     assert report.score.network == "efficientnet-lite0"
-    assert report.score.recognition.generated.labelled == 20
+    assert report.score.recognition.generated.pictures == 20
     ordered = report.score.recognition.ordered()
     probability = report.score.recognition.probability
     assert sorted(probability.values(), reverse=True) == [probability[name] for name in ordered]

@@ -374,7 +374,7 @@ def test_breeds_of_the_competition_and_of_a_prepared_set(tmp_path):
 def test_generate_writes_each_picture_s_class_and_samples_the_same_bytes(tmp_path, monkeypatch, capsys):
     generator = build_networks(RECIPE, class_count=3).generator.eval()
     names = ("class 0", "class 1", "class 2")
-    sampler = Sampler(generator, RECIPE, names, 0, torch.device("cpu"))
+    sampler = Sampler(generator, RECIPE, names, 1, torch.device("cpu"))
     monkeypatch.setattr("dogsgan.stages.load_sampler", lambda run, device: sampler)
     run, plain, zipped, labels = (str(tmp_path / name) for name in ("run", "a.zip", "b.zip", "labels.csv"))
     assert main(["generate", run, "--out", plain, "--count", "7"]) == 0

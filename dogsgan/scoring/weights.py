@@ -70,8 +70,9 @@ def find_weights(network: str, *, weights: Path | None = None, cache_dir: Path |
                 f"no weights file at {weights}: give the path of an existing file with --weights"
             )
         return Path(weights)
+    cache = cache_dir or user_cache_dir()
     if network.startswith(PREFIX):
-        fetched = find_timm_weights(network, folder=(cache_dir or default_cache_dir()) / "weights")
+        fetched = find_timm_weights(network, folder=cache / "weights") if cache is not None else None
         if fetched is not None:
             return fetched
         raise DogsganError(
@@ -81,7 +82,6 @@ def find_weights(network: str, *, weights: Path | None = None, cache_dir: Path |
     if network not in RELEASED:
         raise DogsganError(f"the network {network} needs its weights: give them with --weights FILE")
     released = RELEASED[network]
-    cache = cache_dir or user_cache_dir()
     cached = [cache / "weights" / released.file_name] if cache is not None else []
     attached = sorted(KAGGLE_INPUT.rglob(released.file_name)) if KAGGLE_INPUT.is_dir() else []
     for candidate in (*cached, *attached):
@@ -95,7 +95,7 @@ def find_weights(network: str, *, weights: Path | None = None, cache_dir: Path |
     raise DogsganError(
         f"no weights for the network {network}: run dogsgan weights {network} where there is internet, "
         f"give the file with --weights, or attach a Kaggle dataset that holds {released.file_name}; "
-        "--network stand-in needs none, but its figure is not Kaggle's"
+        "--network efficientnet-lite0 needs none, but its figure is not Kaggle's"
     )
 
 

@@ -6,7 +6,7 @@ path.
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,13 +118,15 @@ def train_within(
     images: int | None,
     budget_s: float | None,
     started: float | None = None,
+    clock: Callable[[], float] | None = None,
     resume: str = "auto",
     device: str = "auto",
     count: int = COUNT,
 ) -> TrainReport:
     """Train so that `count` pictures can still be sampled and zipped within the budget.
 
-    What the set was prepared with goes into the recipe, so that the run's recipe tells the truth.
+    With a `clock` the budget is that of training alone, by it (see `Deadline`). What the set was prepared
+    with goes into the recipe, so that the run's recipe tells the truth.
     """
     recipe = recipe_of_set(recipe, crop_set)
     class_count = len(crop_set.class_names) if recipe.model.conditional else 0
@@ -135,6 +137,7 @@ def train_within(
         images=images,
         budget_s=budget_s,
         started=started,
+        clock=clock,
         resume=resume,
         device=device,
         finishing_s=lambda generator: finishing_seconds(

@@ -31,5 +31,14 @@ def test_what_was_measured_is_kept_back_with_a_margin():
     assert deadline.training_left_s() == pytest.approx(900 - deadline.reserve_s, abs=1)
 
 
+def test_by_another_clock_the_budget_is_that_of_training_alone():
+    now = [50.0]
+    deadline = Deadline(100, clock=lambda: now[0])
+    deadline.note_saving(10)
+    now[0] = 90.0
+    assert deadline.reserve_s == 0
+    assert deadline.training_left_s() == 60
+
+
 def test_without_a_budget_there_is_no_end():
     assert Deadline(None).training_left_s() == float("inf")

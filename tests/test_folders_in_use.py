@@ -15,6 +15,7 @@ from dogsgan.locks import LOCK_FILE, try_lock
 from dogsgan.pipeline import run_pipeline
 from dogsgan.studies.attention import study_attention
 from dogsgan.studies.augmentation import study_augmentation
+from dogsgan.studies.recipe import study_recipe
 from dogsgan.training.loop import train
 
 
@@ -43,6 +44,7 @@ USED = {
     "demo": lambda folder: demo(folder),
     "audit": lambda folder: audit(folder.parent, folder.parent, out=folder),
     "study attention": lambda folder: study_attention(folder.parent, folder, recipe=RECIPE, images=4),
+    "study recipe": lambda folder: study_recipe(folder.parent, folder, recipe=RECIPE),
     "study augmentation": lambda folder: study_augmentation(folder.parent, folder, recipe=RECIPE),
     "kernel rehearse": lambda folder: rehearse(folder.parent, out=folder),
 }

@@ -450,7 +450,8 @@ def test_a_short_run_logs_by_the_clock_and_shows_where_it_began(data, tmp_path, 
     lines = read_log(run, between=True)
     assert [line["images_seen"] for line in lines] == [4, 8, 12, 16, 20, 24, 24]
     assert all(line.keys() - {BETWEEN} == lines[-1].keys() for line in lines)
-    elapsed_s = lines[-1]["elapsed_s"]
+    elapsed_s, processor_s = lines[-1]["elapsed_s"], lines[-1]["processor_s"]
+    assert 0 < processor_s < time.process_time()
     grids = ("reals.png", "init.png", "samples/000000016.png")
     assert len({Image.open(run / name).size for name in grids}) == 1
     real = (np.asarray(Image.open(run / "reals.png"))[2:34, 2:34] == data.pictures).all(axis=(1, 2, 3))
@@ -461,4 +462,5 @@ def test_a_short_run_logs_by_the_clock_and_shows_where_it_began(data, tmp_path, 
     lines = read_log(run, between=True)
     assert [line["images_seen"] for line in lines][-2:] == [28, 32]
     assert all(line["elapsed_s"] > elapsed_s for line in lines[-2:])  # it goes on
+    assert all(line["processor_s"] > processor_s for line in lines[-2:])
     assert (run / "init.png").read_bytes() == init

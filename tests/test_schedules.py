@@ -99,6 +99,14 @@ def test_the_length_is_planned_once_from_the_speed_and_the_time_left(planned, mo
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * optimizer.defaults["lr"])
 
 
+def test_the_length_is_planned_by_the_deadline_s_own_clock(planned):
+    now = [7.0]
+    plan = LengthPlan(planned, Deadline(1000.0, clock=lambda: now[0]), images=None)
+    planned.images_seen, now[0] = 400, 107.0
+    assert plan.fix()
+    assert planned.planned_images == 400 + 4 * 900
+
+
 def test_the_images_asked_for_bound_the_plan(planned, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])

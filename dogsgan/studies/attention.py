@@ -2,50 +2,24 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
-from dogsgan.data.sources import open_source
 from dogsgan.files import holds
 from dogsgan.models import outline_networks, parameter_count
 from dogsgan.progress import say
 from dogsgan.scoring.choice import chosen_network
 from dogsgan.scoring.networks import open_network
-from dogsgan.stages import crops_of, recipe_of_set
+from dogsgan.stages import recipe_of_set
+from dogsgan.studies.all_runs import StudyReport, finish_all
 from dogsgan.studies.attention_table import NAME, Plan, write_study
 from dogsgan.studies.attention_variants import Variant, choose_variants
 from dogsgan.studies.judge import Judge
-from dogsgan.studies.runs import Result, finish_run, kept_result
-from dogsgan.studies.settings import check_settings, keep_settings, seeds_of
+from dogsgan.studies.runs import finish_run, kept_result
+from dogsgan.studies.settings import crops_for, keep_settings, seeds_of
 
 SIZES: tuple[int | None, ...] = (None, 8, 16, 32, 64)
-
-
-@dataclass(frozen=True)
-class AttentionReport:
-    """What the study found."""
-
-    out: Path
-    table: str
-    """The table as text."""
-    content: dict[str, Any]
-    """The table as JSON: what was compared, one row per variant, every run."""
-    left_out: tuple[str, ...]
-    complete: bool
-    """Whether every run got as far as it could: none ran out of memory."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the study's JSON, and where it lies."""
-        return {**self.content, "out": str(self.out)}
-
-    def summary(self) -> str:
-        """Return the table, and what is not in it."""
-        return "\n".join(
-            [self.table, *self.left_out, f"table, plot, samples and every run are in {self.out}"]
-        )
 
 
 @holds("out")
@@ -63,7 +37,7 @@ def study_attention(
     network: str = "stand-in",
     weights: Path | None = None,
     device: str = "auto",
-) -> AttentionReport:
+) -> StudyReport:
     """Train and judge every variant of a recipe, and write table, plot and sample grids into `out`.
 
     All variants of a seed come before those of the next, and the table is written anew after every run, so
@@ -89,7 +63,8 @@ def study_attention(
         say(line)
     chosen = chosen_network(network, size_px=base.data.size_px, weights=weights)
     opened = open_network(chosen.name, weights=weights, device=device)
-    crop_set, fixed = _crops(source, out, base, images=images)
+    growing = {"images": images}
+    crop_set, fixed = crops_for(source, out, study=NAME, recipe=base, growing=growing)
     asked, base = base, recipe_of_set(base, crop_set)
     judge = Judge(
         crop_set,
@@ -108,30 +83,8 @@ def study_attention(
         judge=judge,
         left_out=left_out,
     )
-    keep_settings(out, study=NAME, recipe=asked, fixed=fixed, growing={"images": images})
+    keep_settings(out, study=NAME, recipe=asked, fixed=fixed, growing=growing)
     return _all_runs(out, plan, base, crop_set, device=device)
-
-
-def _crops(source: Path, out: Path, base: Recipe, *, images: int) -> tuple[CropSet, dict[str, str]]:
-    """Return the crops, and what tells them from others.
-
-    Nothing is written that binds a later call: whether networks can be built of the recipe is not known yet.
-
-    Raises:
-        DogsganError: the folder was begun with others or with other settings, or their size is not the
-            recipe's.
-    """
-    opened = open_source(source)
-    fixed = {}
-    if opened.crop_set is None:
-        # Under `source` earlier versions kept names, sizes and times of change.
-        fixed["contents_of_source"] = opened.fingerprint()
-    # Before another source's crops replace those that are there, and again when the crops are known.
-    check_settings(out, study=NAME, recipe=base, fixed=fixed, growing={"images": images})
-    crop_set, _ = crops_of(opened, out / "crops", base.data)
-    fixed["crops"] = crop_set.fingerprint
-    check_settings(out, study=NAME, recipe=base, fixed=fixed, growing={"images": images})
-    return crop_set, fixed
 
 
 def _parameters(variant: Variant, base: Recipe, crop_set: CropSet) -> tuple[int, int]:
@@ -140,19 +93,14 @@ def _parameters(variant: Variant, base: Recipe, crop_set: CropSet) -> tuple[int,
     return parameter_count(networks.generator), parameter_count(networks.discriminator)
 
 
-def _all_runs(out: Path, plan: Plan, base: Recipe, crop_set: CropSet, *, device: str) -> AttentionReport:
+def _all_runs(out: Path, plan: Plan, base: Recipe, crop_set: CropSet, *, device: str) -> StudyReport:
     """Finish every run that is not finished, seed by seed."""
-    runs = [(variant, seed) for seed in plan.seeds for variant in plan.variants]
-    results: dict[tuple[Variant, int], Result] = {}
-    for variant, seed in runs:
-        if kept := kept_result(_folder(out, variant, seed), images=plan.images, judge=plan.judge):
-            results[variant, seed] = kept
-    text, content = write_study(out, plan, results)
-    for number, (variant, seed) in enumerate(runs, start=1):
-        if (variant, seed) in results:
-            continue
-        say(f"run {number} of {len(runs)}: {variant.name}, seed {seed}")
-        results[variant, seed] = finish_run(
+    (text, content), complete = finish_all(
+        [(variant, seed) for seed in plan.seeds for variant in plan.variants],
+        kept=lambda variant, seed: kept_result(
+            _folder(out, variant, seed), images=plan.images, judge=plan.judge
+        ),
+        finish=lambda variant, seed: finish_run(
             _folder(out, variant, seed),
             variant.recipe(base, seed=seed),
             crop_set,
@@ -160,10 +108,10 @@ def _all_runs(out: Path, plan: Plan, base: Recipe, crop_set: CropSet, *, device:
             judge=plan.judge,
             device=device,
             grid=out / "samples" / f"{variant.name}-seed-{seed}.png",
-        )
-        text, content = write_study(out, plan, results)
-    complete = all(result.trained.is_final for result in results.values())
-    return AttentionReport(out, text, content, tuple(plan.left_out), complete)
+        ),
+        write=lambda results: write_study(out, plan, results),
+    )
+    return StudyReport(out, text, content, tuple(plan.left_out), complete)
 
 
 def _folder(out: Path, variant: Variant, seed: int) -> Path:

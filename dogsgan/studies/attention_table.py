@@ -1,15 +1,14 @@
 """What the attention study shows: one row per variant, a plot, and every run's figures in the JSON."""
 
-import dataclasses
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dogsgan.progress import optional
+from dogsgan.studies.all_runs import endings, runs_as_json
 from dogsgan.studies.attention_variants import Variant
-from dogsgan.studies.judge import Judge
+from dogsgan.studies.judge import Figures, Judge
 from dogsgan.studies.plot import Line, save_lines
 from dogsgan.studies.runs import Result
 from dogsgan.studies.table import Row, Spread, as_json, spread_of, write_table
@@ -83,14 +82,14 @@ class Plan:
         }
 
 
-Results = Mapping[tuple[Variant, int], Result]
+Results = Mapping[tuple[Variant, int], Result[Figures]]
 """What is finished, by variant and seed."""
 
 
 def write_study(out: Path, plan: Plan, results: Results) -> tuple[str, dict[str, Any]]:
     """Write table and plot of what is finished into `out`; return the table's text and JSON."""
     rows = [_row(plan, variant, results) for variant in plan.variants]
-    about = {**plan.about(), "runs": list(_runs(plan, results))}
+    about = {**plan.about(), "runs": runs_as_json(_places(plan), results)}
     text = write_table(out, NAME, rows, headings=HEADINGS, about=about, caption=plan.caption())
     with optional(f"the plot {out / f'{NAME}.png'}"):
         _plot(out / f"{NAME}.png", plan, results)
@@ -111,37 +110,18 @@ def _row(plan: Plan, variant: Variant, results: Results) -> Row:
             seconds for result in done if (seconds := result.trained.seconds_per_thousand_images)
         ),
         "images_seen": [result.trained.images_seen for result in done],
-        "ended": _ended(done),
+        "ended": endings(done),
         "seeds_done": f"{len(done)} of {len(plan.seeds)}",
         "network": plan.judge.network.name,
     }
 
 
-def _spread_of_figure(name: str, done: Iterable[Result]) -> Spread | None:
+def _spread_of_figure(name: str, done: Iterable[Result[Figures]]) -> Spread | None:
     return spread_of(getattr(result.figures, name) for result in done if result.figures)
 
 
-def _ended(done: Sequence[Result]) -> str | None:
-    """Return why the runs ended, how often each where not all did alike, and how many could not be judged."""
-    counts = Counter(result.trained.stopped_by for result in done)
-    reasons = [f"{reason}" if len(counts) == 1 else f"{times}× {reason}" for reason, times in counts.items()]
-    if unjudged := sum(result.figures is None for result in done):
-        reasons.append(f"{unjudged}× no pictures")
-    return ", ".join(reasons) or None
-
-
-def _runs(plan: Plan, results: Results) -> Iterable[dict[str, Any]]:
-    for variant in plan.variants:
-        for seed in plan.seeds:
-            if result := results.get((variant, seed)):
-                figures = dataclasses.asdict(result.figures) if result.figures else None
-                yield {
-                    "variant": variant.name,
-                    "seed": seed,
-                    "figures": figures,
-                    "problem": result.problem,
-                    **dataclasses.asdict(result.trained),
-                }
+def _places(plan: Plan) -> list[tuple[Variant, int]]:
+    return [(variant, seed) for variant in plan.variants for seed in plan.seeds]
 
 
 def _plot(path: Path, plan: Plan, results: Results) -> None:

@@ -4,9 +4,11 @@ from typing import Any
 
 from dogsgan.studies.attention_command import add_attention_command
 from dogsgan.studies.augmentation_command import add_augmentation_command
+from dogsgan.studies.recipe_command import add_recipe_command
 
 
 def add_study_commands(studies: Any) -> None:
     """Add every study to the subparsers of `dogsgan study`."""
     add_attention_command(studies)
     add_augmentation_command(studies)
+    add_recipe_command(studies)

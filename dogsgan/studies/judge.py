@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Judge:
 
     Args:
         count: generated pictures to judge each run by.
+        half: 0 or 1 for one of two halves of the crops, which share none; None for all.
         real_count: crops to compare with, drawn by chance, the same for all runs; or all where there are
             fewer.
         cache_dir: where the real side's features are kept.
@@ -60,13 +62,15 @@ class Judge:
         count: int,
         real_count: int,
         cache_dir: Path,
+        half: int | None = None,
     ) -> None:
         if network.required_px not in (None, crop_set.size_px):
             raise DogsganError(
                 f"the network {network.name} takes pictures of {network.required_px} px and these are "
                 f"{crop_set.size_px}: choose another --network"
             )
-        real_count = min(real_count, len(crop_set))
+        self._crops = _in_order(len(crop_set), half=half)
+        real_count = min(real_count, len(self._crops))
         if min(count, real_count) <= NEIGHBOURS:
             raise DogsganError(
                 f"{count} generated and {real_count} real pictures: precision and recall need "
@@ -74,10 +78,10 @@ class Judge:
             )
         self.crop_set, self.network, self.channels = crop_set, network, channels
         self.count, self.real_count = count, real_count
-        self._cache_dir = cache_dir
+        self.half, self._cache_dir = half, cache_dir
 
     @property
-    def key(self) -> dict[str, str | int]:
+    def key(self) -> dict[str, Any]:
         """What decides the figures beside the generator: figures of another key are of something else."""
         return {
             "network": self.network.name,
@@ -86,11 +90,19 @@ class Judge:
             "channels": self.channels,
             "count": self.count,
             "real_count": self.real_count,
+            **({} if self.half is None else {"half": self.half}),
         }
 
     def figures(self, pictures: np.ndarray) -> Figures:
         """Return the figures of generated pictures, N×H×W×C uint8."""
-        features = features_of(_in_colour(pictures), self.network, show_progress=True)
+        return self.compare(self.features(pictures))
+
+    def features(self, pictures: np.ndarray) -> np.ndarray:
+        """Return the network's features, N×D, of pictures N×H×W×C uint8."""
+        return features_of(_in_colour(pictures), self.network, show_progress=True)
+
+    def compare(self, features: np.ndarray) -> Figures:
+        """Return the figures of generated pictures by their features, N×D."""
         found = precision_recall(features, self._some_real)
         return Figures(
             frechet_distance=frechet_distance_between(statistics_of(features), self._real.statistics),
@@ -98,11 +110,16 @@ class Judge:
             recall=found.recall,
         )
 
+    def restored(self, saved: dict[str, Any]) -> Figures:
+        """Return figures that were saved as plain values."""
+        return Figures(**saved)
+
     @cached_property
     def _real(self) -> Side:
         self.crop_set.verify()
         decisive = (VERSION, SEED, self.network.identity, self.crop_set.fingerprint, self.channels)
-        identity = "\n".join(map(str, (*decisive, self.real_count)))
+        half = () if self.half is None else (f"half {self.half}",)
+        identity = "\n".join(map(str, (*decisive, self.real_count, *half)))
         cached = self._cache_dir / f"{hashlib.sha256(identity.encode()).hexdigest()}.npz"
         side = load_cached(cached, self.network)
         if side is None:
@@ -113,14 +130,19 @@ class Judge:
             save_statistics(cached, side)
         return side
 
+    @property
+    def real_features(self) -> np.ndarray:
+        """The features of the real pictures, N×D."""
+        assert self._real.features is not None
+        return self._real.features
+
     @cached_property
     def _some_real(self) -> np.ndarray:
         """The features of `count` of the real pictures, or of all where there are no more."""
-        assert self._real.features is not None
-        return self._real.features[: self.count]
+        return self.real_features[: self.count]
 
     def _real_batches(self) -> Iterator[tuple[np.ndarray, list[str]]]:
-        chosen = np.random.default_rng(SEED).permutation(len(self.crop_set))[: self.real_count]
+        chosen = self._crops[: self.real_count]
         step = self.network.batch_size
         for start in range(0, self.real_count, step):
             indices = chosen[start : start + step]
@@ -128,6 +150,12 @@ class Judge:
             if self.channels == 1:  # grey as training shows them
                 pictures = in_grey(pictures)
             yield _in_colour(pictures), [f"crop {index}" for index in indices]
+
+
+def _in_order(count: int, *, half: int | None) -> np.ndarray:
+    """Return indices of crops in an order by chance: of all, or of every other one in that order."""
+    order = np.random.default_rng(SEED).permutation(count)
+    return order if half is None else order[half::2]
 
 
 def _in_colour(pictures: np.ndarray) -> np.ndarray:

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan.config import Recipe
+from dogsgan.data.cropset import CropSet
+from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_json
+from dogsgan.stages import crops_of
 
 SETTINGS_FILE = "settings.json"
 
@@ -25,6 +28,37 @@ def seeds_of(recipe: Recipe, count: int) -> list[int]:
     """
     first = recipe.training.seed
     return [with_seed(recipe, seed).training.seed for seed in range(first, first + count)]
+
+
+def crops_for(
+    source: Path,
+    out: Path,
+    *,
+    study: str,
+    recipe: Recipe,
+    fixed: Mapping[str, str | int] | None = None,
+    growing: Mapping[str, int] | None = None,
+) -> tuple[CropSet, dict[str, str | int]]:
+    """Return the crops of a study's source, cut into `out` unless it is a prepared set; and what is fixed.
+
+    That is `fixed` with what tells these crops from others. Nothing is written that binds a later call:
+    whether networks can be built of the recipe is not known yet.
+
+    Raises:
+        DogsganError: the folder was begun with others or with other settings, or their size is not the
+            recipe's.
+    """
+    opened = open_source(source)
+    known = dict(fixed or {})
+    if opened.crop_set is None:
+        # Under `source` earlier versions kept names, sizes and times of change.
+        known["contents_of_source"] = opened.fingerprint()
+    # Before another source's crops replace those that are there, and again when the crops are known.
+    check_settings(out, study=study, recipe=recipe, fixed=known, growing=growing)
+    crop_set, _ = crops_of(opened, out / "crops", recipe.data)
+    known["crops"] = crop_set.fingerprint
+    check_settings(out, study=study, recipe=recipe, fixed=known, growing=growing)
+    return crop_set, known
 
 
 def keep_settings(

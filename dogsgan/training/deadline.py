@@ -3,6 +3,7 @@
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 
 from dogsgan.errors import DogsganError
 
@@ -32,15 +33,25 @@ def parse_duration(text: str) -> float:
 
 
 class Deadline:
-    """A budget that began at `started` (by `time.monotonic`) and covers training and everything after it.
+    """A budget that began at `started` (by its clock) and covers training and everything after it.
 
     Args:
         budget_s: seconds from `started` to the finished result; None for no limit.
+        clock: what counts the seconds, None for `time.monotonic`. By another clock, such as
+            `time.process_time`, the budget is that of training alone: nothing is kept back.
     """
 
-    def __init__(self, budget_s: float | None, *, started: float | None = None) -> None:
+    def __init__(
+        self,
+        budget_s: float | None,
+        *,
+        started: float | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self.budget_s = budget_s
-        self.started = time.monotonic() if started is None else started
+        self.clock = clock or time.monotonic
+        self.keeps_back = clock is None
+        self.started = self.clock() if started is None else started
         self._finishing_s: deque[float] = deque(maxlen=3)
         self._saving_s: deque[float] = deque(maxlen=3)
 
@@ -55,6 +66,8 @@ class Deadline:
     @property
     def reserve_s(self) -> float:
         """Seconds kept back for what follows training."""
+        if not self.keeps_back:
+            return 0.0
         return (
             MARGIN * (max(self._finishing_s, default=0.0) + max(self._saving_s, default=0.0))
             + FIXED_RESERVE_S
@@ -64,4 +77,4 @@ class Deadline:
         """Return the seconds that training may still use; infinite without a budget."""
         if self.budget_s is None:
             return float("inf")
-        return self.started + self.budget_s - self.reserve_s - time.monotonic()
+        return self.started + self.budget_s - self.reserve_s - self.clock()

@@ -8,6 +8,8 @@ from typing import Any
 from dogsgan.files import atomic_path, write_text
 
 LOG_FILE = "log.jsonl"
+PROCESSOR_S = "processor_s"
+"""In a line: the processor seconds of the run so far, those of all threads, over all its calls."""
 BETWEEN = "between_ticks"
 """Marks a line that was written because time had passed, and not because a tick was due."""
 

@@ -30,7 +30,7 @@ from dogsgan.training.losses import build_loss
 from dogsgan.training.planning import LengthPlan
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step
-from dogsgan.training.ticker import Ticker
+from dogsgan.training.ticker import Begun, Ticker
 
 Finishing: TypeAlias = Callable[[nn.Module], float]
 """Takes the averaged generator and returns the seconds that sampling it to the end will take."""
@@ -85,7 +85,8 @@ def train(
     *,
     images: int | None = None,  # total of the run, resumed or not
     budget_s: float | None = None,  # seconds from `started` until everything after training is done, too
-    started: float | None = None,  # time.monotonic() when the budget began; now if None
+    started: float | None = None,  # when the budget began, by its clock; now if None
+    clock: Callable[[], float] | None = None,  # that counts the budget's seconds, see `Deadline`
     resume: str = "auto",  # `auto` goes on where a run stands, `never` wants a fresh folder
     device: str = "auto",
     finishing_s: Finishing | None = None,  # measures what follows training
@@ -104,8 +105,8 @@ def train(
     """
     if images is None and budget_s is None:
         raise DogsganError("training needs a length: add --images N or --budget 9h")
-    deadline = Deadline(budget_s, started=started)
-    begun = time.monotonic()
+    deadline = Deadline(budget_s, started=started, clock=clock)
+    begun = Begun.now()
     answer = "training ends after this step, and the run is saved"
     with (
         listen_for_stop(answer, repeated_ends=processes() == 1) as wish,
@@ -120,7 +121,7 @@ def train(
             keeper.save()  # something to return to, and something to sample, from the first second
 
         def measure_finishing() -> None:
-            if finishing_s is not None and budget_s is not None and team.leads:
+            if finishing_s is not None and budget_s is not None and deadline.keeps_back and team.leads:
                 deadline.note_finishing(finishing_s(state.averaged.module) + choosing_s(state))
 
         def reason_to_stop(step_s: float) -> str | None:
@@ -145,7 +146,7 @@ def train(
                 _finish(stopped_by, state, keeper, ticker)
             if team.leads:
                 _plot(run)
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - begun.clock_s
     return TrainReport(run, state.images_seen, state.steps, stopped_by, seconds, state.rollbacks)
 
 
@@ -178,6 +179,7 @@ def _train_until(
 ) -> str:
     """Step until there is a reason to stop, and return it."""
     loss, step_s, team = build_loss(state.recipe.training), 0.0, state.team
+    clock = ticker.deadline.clock
     while True:
         try:
             # Stop, and read the losses now and then, when any process has a reason to.
@@ -187,9 +189,9 @@ def _train_until(
                 return reason
 
             # Train.
-            step_began = time.monotonic()
+            step_began = clock()
             ticker.add(train_step(state, loss))
-            step_s = time.monotonic() - step_began
+            step_s = clock() - step_began
 
             # Go back to the last good state if the losses are none any more.
             tick_due, save_due, planned = ticker.is_due(), keeper.is_due(), False

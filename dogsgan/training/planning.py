@@ -1,7 +1,5 @@
 """The planned length of a run in images, which its learning rates decay to."""
 
-import time
-
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.state import TrainingState
 
@@ -20,7 +18,7 @@ class LengthPlan:
 
     def __init__(self, state: TrainingState, deadline: Deadline, *, images: int | None) -> None:
         self.state, self.deadline, self.images = state, deadline, images
-        self._images_at_start, self._began = state.images_seen, time.monotonic()
+        self._images_at_start, self._began = state.images_seen, deadline.clock()
 
     def fix(self) -> bool:
         """Fix the length if the recipe wants one and the speed is known; return whether that was just now."""
@@ -36,7 +34,7 @@ class LengthPlan:
         """Return the images that the budget will last for, or 0 while the speed is not known well enough."""
         if self.deadline.budget_s is None:
             return self.images or 0
-        seconds = time.monotonic() - self._began
+        seconds = self.deadline.clock() - self._began
         if seconds < MEASURED_SHARE * self.deadline.budget_s:
             return 0
         speed = (self.state.images_seen - self._images_at_start) / seconds

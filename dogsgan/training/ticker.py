@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from dogsgan.models.noise import draw_noise
 from dogsgan.progress import say
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.ema import to_uint8, with_own_statistics
-from dogsgan.training.log import BETWEEN, append_line, read_log
+from dogsgan.training.log import BETWEEN, PROCESSOR_S, append_line, read_log
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import METERS
 
@@ -30,16 +30,31 @@ MOST_LINES = 500  # as many, about, in any e-fold of a run's time
 LEAST_FOR_START_S = 60.0  # a shorter training draws no grid before it begins
 
 
+class Begun(NamedTuple):
+    """When this call of training began."""
+
+    clock_s: float
+    """By `time.monotonic`."""
+    processor_s: float
+    """By `time.process_time`."""
+
+    @classmethod
+    def now(cls) -> "Begun":
+        """Return the present by both clocks."""
+        return cls(time.monotonic(), time.process_time())
+
+
 class Ticker:
     """Collects losses on the device, shows them, and writes the log and the sample grids.
 
     Of several processes all collect and read, the first alone shows and writes (`bar` is None in the others).
     """
 
-    def __init__(self, state: TrainingState, run: Path, deadline: Deadline, begun: float, bar: Any) -> None:
+    def __init__(self, state: TrainingState, run: Path, deadline: Deadline, begun: Begun, bar: Any) -> None:
         self.state, self.run, self.deadline, self.begun, self.bar = state, run, deadline, begun, bar
         lines = read_log(run, between=True) if state.team.leads else []
-        self._before_s = max((float(line.get("elapsed_s") or 0) for line in lines), default=0.0)
+        self._before_s = _greatest(lines, "elapsed_s")
+        self._processor_before_s = _greatest(lines, PROCESSOR_S)
         self.restart()
 
     def restart(self) -> None:
@@ -111,7 +126,11 @@ class Ticker:
 
     def _elapsed_s(self, now: float) -> float:
         """Return the seconds that the run took so far, earlier calls included."""
-        return self._before_s + now - self.begun
+        return self._before_s + now - self.begun.clock_s
+
+    def _processor_s(self) -> float:
+        """Return the processor seconds that this process spent on the run so far, earlier calls included."""
+        return self._processor_before_s + time.process_time() - self.begun.processor_s
 
     def _show(self, values: dict[str, float]) -> None:
         if self.bar is None:
@@ -150,6 +169,7 @@ class Ticker:
             "images_seen": state.images_seen,
             "steps": state.steps,
             "elapsed_s": round(self._elapsed_s(now), 2),
+            PROCESSOR_S: round(self._processor_s(), 2),
             "images_per_second": round(images_per_second, 2),
             **{name: round(value, 5) for name, value in zip(METERS, means, strict=True)},
             "gamma": {player: _gammas(getattr(state, player)) for player in ("generator", "discriminator")},
@@ -167,6 +187,10 @@ class Ticker:
             if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 raise
             say(f"{what} not written: {error}")
+
+
+def _greatest(lines: list[dict[str, Any]], name: str) -> float:
+    return max((float(line.get(name) or 0) for line in lines), default=0.0)
 
 
 def _gammas(network: nn.Module) -> dict[str, float]:

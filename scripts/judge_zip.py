@@ -14,12 +14,12 @@ from pathlib import Path
 
 from dogsgan.data.sources import Source, open_source
 from dogsgan.scoring import open_network
+from dogsgan.scoring.cache import default_cache_dir
 from dogsgan.scoring.frechet import frechet_distance_between
 from dogsgan.scoring.per_class_labels import labelled_sample
 from dogsgan.scoring.precision_recall import precision_recall
 from dogsgan.scoring.recognising import recognise
 from dogsgan.scoring.scorer import generated_side_of, generated_size, real_side_of
-from dogsgan.scoring.weights import default_cache_dir
 
 
 def main() -> None:

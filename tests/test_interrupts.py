@@ -24,10 +24,7 @@ SENT = {name: getattr(signal, name) for name in HERE}
 
 @pytest.fixture(autouse=True)
 def _as_before():
-    """Begin with the default handlers: nohup and a shell's background ignore some, which is respected."""
     before = {number: signal.getsignal(number) for number in SENT.values()}
-    for number in before:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -4,8 +4,10 @@ import dataclasses
 import time
 from pathlib import Path
 
+from dogsgan.choosing import class_count_of, finishing_reserve_s
 from dogsgan.config import Recipe
 from dogsgan.data.drawn_digits import draw_digits
+from dogsgan.data.sources import open_source
 from dogsgan.data.synthetic import draw_competition
 from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
@@ -61,8 +63,13 @@ def demo(
             f"{preset_name} in a hurry: small batches, a high learning rate; `dogsgan run SOURCE --preset "
             f"{preset_name}` trains it as it is meant to be"
         )
+    source = _drawn_for(recipe, out)
+    if budget_s == BUDGET_S:  # nobody asked for less: on a slow or busy machine everything is shown later
+        classes = class_count_of(open_source(source))
+        needed_s = finishing_reserve_s(recipe, classes, count, pick_device(device))
+        budget_s = max(budget_s, time.monotonic() - started + 2 * needed_s)
     return run_pipeline(
-        _drawn_for(recipe, out),
+        source,
         out,
         recipe=recipe,
         images=images,

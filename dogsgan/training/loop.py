@@ -4,6 +4,7 @@ Under `torchrun` every process goes through it in step with the others (`distrib
 """
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -120,9 +121,11 @@ def train(
         if not keeper.has_saved():
             keeper.save()  # something to return to, and something to sample, from the first second
 
+        choice_s = functools.cache(lambda: choosing_s(state))  # it takes as long at every tick
+
         def measure_finishing() -> None:
             if finishing_s is not None and budget_s is not None and deadline.keeps_back and team.leads:
-                deadline.note_finishing(finishing_s(state.averaged.module) + choosing_s(state))
+                deadline.note_finishing(finishing_s(state.averaged.module) + choice_s())
 
         def reason_to_stop(step_s: float) -> str | None:
             if images is not None and state.images_seen >= images:

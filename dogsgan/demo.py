@@ -6,9 +6,9 @@ from pathlib import Path
 
 from dogsgan.choosing import class_count_of, finishing_reserve_s
 from dogsgan.config import Recipe
-from dogsgan.data.drawn_digits import draw_digits
+from dogsgan.data.drawn.competition import draw_competition
+from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.sources import open_source
-from dogsgan.data.synthetic import draw_competition
 from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds

@@ -37,10 +37,10 @@ from dogsgan.audit.tables import apply_allowed, read_allowed
 from dogsgan.config import Recipe
 from dogsgan.data.annotations import parse_annotation
 from dogsgan.data.cropset import CropSet, write_crop_set
-from dogsgan.data.drawn_digits import draw_digits
+from dogsgan.data.drawn.competition import draw_competition
+from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
-from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.build import build_kernel
 from dogsgan.kernel.rehearse import read_head

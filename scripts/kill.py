@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from dogsgan import cli, sampling
 from dogsgan.audit import audit  # noqa: F401 (imported once here, not in every child)
-from dogsgan.data.synthetic import draw_competition
+from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.pipeline import run_pipeline  # noqa: F401
 from dogsgan.training import ticker
 

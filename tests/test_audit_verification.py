@@ -16,7 +16,7 @@ from dogsgan.audit.blends import with_partners
 from dogsgan.audit.search import find_candidates
 from dogsgan.audit.verification import Verified, verify
 from dogsgan.data.borders import add_border
-from dogsgan.data.drawn_digits import draw_digit
+from dogsgan.data.drawn.digits import draw_digit
 
 SIDE = 64
 TRAINING = training_clouds()

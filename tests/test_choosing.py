@@ -9,10 +9,10 @@ from tiny import RECIPE, crop_set
 from dogsgan import choosing
 from dogsgan.choosing import choose_recipe, refuse_too_slow
 from dogsgan.cli import main
-from dogsgan.data.drawn_digits import draw_digits
+from dogsgan.data.drawn.competition import draw_competition
+from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
-from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.presets import PRESETS, choose_presets
 from dogsgan.training.checkpoint import GENERATOR_FILE, save_recipe

@@ -10,7 +10,7 @@ from tiny import RECIPE, crop_set
 
 from dogsgan import cli, sampling
 from dogsgan.cli import main
-from dogsgan.data.synthetic import draw_competition
+from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.training.loop import train
 
 COMMANDS = ["prepare", "train", "generate", "check", "score", "run", "demo", "presets", "weights"]

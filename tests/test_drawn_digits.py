@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dogsgan.data.drawn_digits import SIDE_PX, draw_digits
+from dogsgan.data.drawn.digits import SIDE_PX, draw_digits
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 

@@ -11,7 +11,7 @@ import pytest
 from kaggle_server import KERNEL, Reply, log_of
 from PIL import Image
 
-from dogsgan.data.synthetic import draw_competition
+from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.remote.client import Kaggle
 from dogsgan.kernel.remote.fetching import fetch_output

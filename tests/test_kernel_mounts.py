@@ -5,9 +5,9 @@ import zipfile
 import pytest
 
 from dogsgan.config import DataRecipe
-from dogsgan.data.drawn_digits import draw_digits
+from dogsgan.data.drawn.competition import draw_competition
+from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.sources import open_source
-from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.inside.mounts import data_set_of, find_data
 from dogsgan.kernel.staging import MOUNTS, has_boxes, lay_out

@@ -12,7 +12,7 @@ import pytest
 from kaggle_server import built_kernel
 from tiny import RECIPE
 
-from dogsgan.data.synthetic import draw_competition
+from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.build import build_kernel
 from dogsgan.kernel.faults import setting_code

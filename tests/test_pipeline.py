@@ -11,9 +11,9 @@ from tiny import RECIPE
 
 from dogsgan import pipeline, sampling
 from dogsgan.data.cropset import CropSet
-from dogsgan.data.drawn_digits import draw_digits
+from dogsgan.data.drawn.competition import draw_competition
+from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.prepare import prepare
-from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks
 from dogsgan.pipeline import run_pipeline

@@ -22,9 +22,9 @@ from test_sources import PUG, annotation, competition, jpeg, lay_out, zip_up
 
 from dogsgan.data.annotations import Box
 from dogsgan.data.cropset import CropSet
+from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import VERSION, PrepareReport, prepare
 from dogsgan.data.sources import open_source
-from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 
 FILES = ("pictures.npy", "labels.npy", "origins.npy", "set.json", "skipped.json", "contact-sheet.png")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dogsgan.audit import audit, workspace
 from dogsgan.config import Recipe
-from dogsgan.data.synthetic import draw_competition
+from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.build import build_kernel
 from dogsgan.scoring import cache, score

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dogsgan.cli import main
+from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import prepare
-from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.scoring.floor import POLICIES, floor
 

@@ -18,8 +18,8 @@ from tiny import RECIPE
 
 from dogsgan.cli import main
 from dogsgan.config import Recipe
+from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import prepare
-from dogsgan.data.synthetic import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks
 from dogsgan.sampling import Sampler

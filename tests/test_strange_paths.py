@@ -12,8 +12,8 @@ from tiny import RECIPE
 
 from dogsgan import sampling
 from dogsgan.audit import audit
+from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import prepare
-from dogsgan.data.synthetic import draw_competition
 from dogsgan.pipeline import run_pipeline
 from dogsgan.stages import generate
 from dogsgan.tensors import load_file, read_metadata, save_file

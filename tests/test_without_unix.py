@@ -32,7 +32,7 @@ for module in pkgutil.walk_packages(dogsgan.__path__, "dogsgan."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 from dogsgan import cli, sampling
-from dogsgan.data.synthetic import draw_competition
+from dogsgan.data.drawn.competition import draw_competition
 from pathlib import Path
 sampling.STATISTICS_IMAGES = 16
 draw_competition(Path("dogs.zip"), images=40, seed=1)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan.config import Recipe
-from dogsgan.data.drawn_digits import draw_digits
-from dogsgan.data.synthetic import draw_competition
+from dogsgan.data.drawn.competition import draw_competition
+from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds, read_json, write_bytes
 from dogsgan.kernel.faults import fault_code

@@ -1,10 +1,10 @@
-"""The breeds that `synthetic` draws, and how the dogs of one breed differ."""
+"""The drawn breeds, and how the dogs of one breed differ."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dogsgan.data.pen import Colour, shade
+from dogsgan.data.drawn.pen import Colour, shade
 
 
 @dataclass(frozen=True)

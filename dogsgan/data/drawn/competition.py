@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from dogsgan.data.annotations import Box
-from dogsgan.data.drawn_breeds import BREEDS, Breed, varied
-from dogsgan.data.drawn_dogs import POSES, draw_dog
-from dogsgan.data.drawn_scenes import SCENES, add_light, draw_scene
-from dogsgan.data.pen import Pen
+from dogsgan.data.drawn.breeds import BREEDS, Breed, varied
+from dogsgan.data.drawn.dogs import POSES, draw_dog
+from dogsgan.data.drawn.pen import Pen
+from dogsgan.data.drawn.scenes import SCENES, add_light, draw_scene
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path
 from dogsgan.progress import progress_bar

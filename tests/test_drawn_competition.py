@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dogsgan.data import synthetic
 from dogsgan.data.annotations import parse_annotation
-from dogsgan.data.drawn_breeds import BREEDS
-from dogsgan.data.drawn_dogs import POSES, draw_dog
-from dogsgan.data.pen import Pen
+from dogsgan.data.drawn import competition
+from dogsgan.data.drawn.breeds import BREEDS
+from dogsgan.data.drawn.competition import annotation_text, draw_competition, draw_picture
+from dogsgan.data.drawn.dogs import POSES, draw_dog
+from dogsgan.data.drawn.pen import Pen
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
-from dogsgan.data.synthetic import annotation_text, draw_competition, draw_picture
 from dogsgan.errors import DogsganError
 
 
@@ -72,8 +72,8 @@ def test_boxes_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     def black(name: str, size: tuple[int, int], horizon: int, rng: np.random.Generator) -> Image.Image:
         return Image.new("RGB", size)
 
-    monkeypatch.setattr(synthetic, "draw_scene", black)
-    monkeypatch.setattr(synthetic, "add_light", lambda picture, rng: picture)
+    monkeypatch.setattr(competition, "draw_scene", black)
+    monkeypatch.setattr(competition, "add_light", lambda picture, rng: picture)
     checked = 0
     for index in range(30):
         drawn = draw_picture(index)

@@ -1,4 +1,4 @@
-"""Where drawn dogs stand: backgrounds, clutter and light, for `synthetic`."""
+"""The scenes that drawn dogs stand in: backgrounds, clutter and light."""
 
 import numpy as np
 from PIL import Image, ImageDraw

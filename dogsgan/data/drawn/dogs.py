@@ -1,4 +1,4 @@
-"""Dogs as shapes, for `synthetic`: poses and the parts of a body.
+"""Dogs as shapes: poses and the parts of a body.
 
 Coordinates of a dog: its body is about 1 long, x points to where it looks, y up from the ground it stands on.
 """
@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from dogsgan.data.drawn_breeds import Breed
-from dogsgan.data.pen import Colour, Pen, Point, ellipse, shade, smooth
+from dogsgan.data.drawn.breeds import Breed
+from dogsgan.data.drawn.pen import Colour, Pen, Point, ellipse, shade, smooth
 
 POSES = ("stand", "walk", "sit", "lie", "portrait")
 

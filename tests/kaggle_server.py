@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dogsgan import cli
-from dogsgan.kernel.commands_remote import add_remote_commands
+from dogsgan.commands.kernel_remote import add_remote_commands
 from dogsgan.kernel.remote.official import require_client
 
 TOKEN = "KGAT_0123456789abcdef0123456789abcdef"

@@ -8,7 +8,7 @@ import time
 import pytest
 from tiny import RECIPE, crop_set
 
-from dogsgan import cli, sampling
+from dogsgan import sampling
 from dogsgan.cli import main
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.training.loop import train
@@ -199,10 +199,6 @@ def test_a_terminated_command_cleans_up(tmp_path, monkeypatch):
     assert running.returncode == 130
     assert errors.strip().splitlines()[-1].startswith("error: interrupted")
     assert not list(out.iterdir())
-
-
-def test_the_budget_begins_with_the_process():
-    assert time.monotonic() >= cli.STARTED
 
 
 @pytest.mark.parametrize("group", [[], ["kernel"], ["study"]])

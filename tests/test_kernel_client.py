@@ -195,7 +195,7 @@ def test_an_unwritable_settings_folder_is_one_line(tmp_path, folder):
 ONE_COMMAND = (
     "import argparse, sys\n"
     "from dogsgan import cli\n"
-    "from dogsgan.kernel.commands_remote import add_remote_commands\n"
+    "from dogsgan.commands.kernel_remote import add_remote_commands\n"
     "parser = argparse.ArgumentParser()\n"
     "add_remote_commands(parser.add_subparsers())\n"
     "cli.build_parser = lambda: parser\n"
@@ -304,7 +304,7 @@ def test_importing_the_client_neither_asks_nor_prints(tmp_path):
 
 def test_the_commands_are_declared_without_the_client():
     code = (
-        "import sys, argparse; from dogsgan.kernel.commands_remote import add_remote_commands\n"
+        "import sys, argparse; from dogsgan.commands.kernel_remote import add_remote_commands\n"
         "add_remote_commands(argparse.ArgumentParser().add_subparsers())\n"
         "print(sorted({'kaggle', 'requests', 'torch', 'numpy', 'tqdm'} & sys.modules.keys()))"
     )

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from dogsgan.commands.kernel_local import add_local_commands
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.commands_local import add_local_commands
 from dogsgan.kernel.inside import launch
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands import Outcome, add_device, add_network, add_settings, command, positive
+from dogsgan.commands.options import Outcome, add_device, add_network, add_settings, command, positive
 
 
 def add_attention_command(studies: Any) -> None:

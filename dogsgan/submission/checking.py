@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dogsgan.competition import CHANNELS, COUNT, SIZE_PX
 from dogsgan.data.pictures import has_picture_suffix
 from dogsgan.data.sources import MAX_NAME_LENGTH
 from dogsgan.data.storage import is_left_beside
@@ -33,7 +34,7 @@ from dogsgan.submission.png import DamagedPng, Png, parse_png, picture_format
 
 EXAMINED = 30_000  # entries looked at, or twice the wanted number: more would only take longer
 READABLE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-COMPETITION = (10_000, 64, 3)  # count, size in px and channels that the competition takes
+COMPETITION = (COUNT, SIZE_PX, CHANNELS)  # count, size in px and channels that the competition takes
 MODES = {1: "8-bit grey", 3: "8-bit RGB"}
 ACCEPTED_BUT_WRONG = frozenset(("same-bytes", "same-pixels", "one-colour"))
 MESSAGES = {  # kind of problem: what it means, and what to do. The order is that of the report

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands import Outcome, add_settings, command, not_negative, positive
+from dogsgan.commands.options import Outcome, add_settings, command, not_negative, positive
 
 
 def add_local_commands(commands: Any) -> None:

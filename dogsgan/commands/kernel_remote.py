@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands import Outcome, add_device, add_network, command, positive
+from dogsgan.commands.options import Outcome, add_device, add_network, command, positive
 
 _KERNEL_HELP = "USER/SLUG, or the built folder"
 

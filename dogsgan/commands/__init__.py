@@ -1,0 +1,34 @@
+"""The commands, one module each. Importing them imports no torch; a command's work does, when it runs."""
+
+from dogsgan.commands import (
+    audit,
+    check,
+    demo,
+    floor,
+    generate,
+    kernel,
+    prepare,
+    presets,
+    run,
+    score,
+    study,
+    train,
+    weights,
+)
+
+COMMANDS = (
+    prepare,
+    train,
+    generate,
+    check,
+    score,
+    floor,
+    audit,
+    run,
+    demo,
+    presets,
+    weights,
+    kernel,
+    study,
+)
+"""In the order of the help. Each has `add_command`."""

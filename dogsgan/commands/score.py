@@ -1,0 +1,81 @@
+"""The command `dogsgan score`, which scores generated pictures against real ones."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dogsgan.commands.options import Outcome, add_device, add_network, command
+from dogsgan.errors import DogsganError
+
+
+def add_command(commands: Any) -> None:
+    """Add `score` to the subparsers of `dogsgan`."""
+    parser = command(
+        commands, "score", _run, "the competition's score (MiFID)", "score images.zip --real dogs.zip"
+    )
+    parser.add_argument("generated", type=Path, help="zip or folder of generated pictures")
+    parser.add_argument(
+        "--real",
+        type=Path,
+        required=True,
+        metavar="SOURCE",
+        help="training pictures in any known layout, or .npz statistics",
+    )
+    add_network(parser)
+    parser.add_argument("--save-stats", type=Path, metavar="NPZ", help="write the real side's statistics")
+    parser.add_argument("--per-class", action="store_true", help="how each class fares, too")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="CSV",
+        help="name,class of the generated pictures, for --per-class and for recognition (else their folders "
+        "are the classes)",
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="SET",
+        help="what a classifier should recognise: dogs, or a file with an ImageNet wnid or class name a line "
+        "(dogs)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="with --per-class: folder for its table, JSON and plot"
+    )
+    add_device(parser)
+
+
+def _run(args: argparse.Namespace) -> Outcome:
+    if args.per_class:
+        return _run_per_class(args)
+    if args.out is not None:
+        raise DogsganError("--out goes with --per-class: give both or neither")
+    from dogsgan.scoring import score
+
+    result = score(
+        args.generated,
+        args.real,
+        network=args.network,
+        weights=args.weights,
+        device=args.device,
+        save_stats=args.save_stats,
+        labels=args.labels,
+        classes=args.classes,
+    )
+    return Outcome(result.to_json(), result.summary())
+
+
+def _run_per_class(args: argparse.Namespace) -> Outcome:
+    from dogsgan.scoring import per_class
+
+    result = per_class(
+        args.generated,
+        args.real,
+        labels=args.labels,
+        out=args.out,
+        network=args.network,
+        weights=args.weights,
+        device=args.device,
+        save_stats=args.save_stats,
+        classes=args.classes,
+    )
+    where = f"\nlook at {args.out / 'per-class.png'}" if args.out else ""
+    return Outcome(result.to_json(), result.summary() + where)

@@ -1,0 +1,70 @@
+"""The command `dogsgan train`, which trains a recipe on a prepared set."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from dogsgan.commands.options import (
+    STARTED,
+    Outcome,
+    add_device,
+    add_length,
+    add_preset,
+    budget_s,
+    command,
+    named_recipe,
+)
+
+
+def add_command(commands: Any) -> None:
+    """Add `train` to the subparsers of `dogsgan`."""
+    parser = command(
+        commands,
+        "train",
+        _run,
+        "train a recipe on a prepared set",
+        "train --data crops --run run --budget 8h",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="SET", help="prepared set")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
+    add_preset(parser)
+    add_length(parser)
+    parser.add_argument(
+        "--resume",
+        choices=("auto", "never"),
+        default="auto",
+        help="auto goes on where the run stands, never wants a fresh folder (auto)",
+    )
+    add_device(parser)
+
+
+def _run(args: argparse.Namespace) -> Outcome:
+    from dogsgan.choosing import choose_recipe, refuse_too_slow, unconditional_without_labels
+    from dogsgan.data.cropset import CropSet
+    from dogsgan.data.sources import crop_set_source
+    from dogsgan.stages import COUNT, refuse_other_crops, train_within
+
+    recipe, seconds, crop_set = named_recipe(args), budget_s(args), CropSet.open(args.data)
+    source = crop_set_source(crop_set)
+    left_s = None if seconds is None else STARTED + seconds - time.monotonic()
+    if recipe is None:
+        recipe = choose_recipe(
+            source, args.run, settings=args.set, device=args.device, left_s=left_s, count=COUNT
+        )
+    recipe = unconditional_without_labels(recipe, source)
+    refuse_other_crops(args.set, recipe, crop_set)
+    if seconds is not None:
+        left_s = STARTED + seconds - time.monotonic()
+    refuse_too_slow(recipe, source, args.run, left_s=left_s, count=COUNT, device=args.device)
+    report = train_within(
+        recipe,
+        crop_set,
+        args.run,
+        images=args.images,
+        budget_s=seconds,
+        started=STARTED,
+        resume=args.resume,
+        device=args.device,
+    )
+    return Outcome(report.to_json(), report.summary(), report.trained_something)

@@ -20,8 +20,8 @@ from dogsgan.config import ModelRecipe, Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.device import repeatable
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.inside.children import ANSWER, READY
-from dogsgan.kernel.inside.launch import command
+from dogsgan.supervise.children import ANSWER, READY
+from dogsgan.supervise.launch import command
 from dogsgan.training import loop, step, ticker
 from dogsgan.training.augment import diffaugment, flip_half
 from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, checkpoints

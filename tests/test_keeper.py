@@ -7,7 +7,7 @@ import torch
 from tiny import RECIPE, crop_set
 
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.inside.attempts import Training
+from dogsgan.supervise.attempts import Training
 from dogsgan.training import checkpoint
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.keeper import Keeper

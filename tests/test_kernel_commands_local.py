@@ -7,7 +7,7 @@ import pytest
 
 from dogsgan.commands.kernel_local import add_local_commands
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.inside import launch
+from dogsgan.supervise import launch
 
 
 def run(*arguments):
@@ -62,7 +62,7 @@ def test_two_gpus_train_through_torchrun_and_one_without():
     one, two = (launch.command("train", {"a": 1}, processes=count) for count in (1, 2))
     assert "torch.distributed.run" not in one
     assert two[two.index("--nproc-per-node") + 1] == "2"
-    assert one[-3:] == two[-3:] == ["dogsgan.kernel.inside.worker", "train", '{"a": 1}']
+    assert one[-3:] == two[-3:] == ["dogsgan.supervise.worker", "train", '{"a": 1}']
 
 
 def test_a_child_sees_the_gpus_it_is_given_and_no_others(tmp_path, monkeypatch):

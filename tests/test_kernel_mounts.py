@@ -9,7 +9,7 @@ from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.inside.mounts import data_set_of, find_data
+from dogsgan.kernel.mounts import data_set_of, find_data
 from dogsgan.kernel.staging import MOUNTS, has_boxes, lay_out
 
 IMAGES = 6

@@ -23,7 +23,7 @@ COUNT = 60
 BUDGET_S, HANGING_BUDGET_S = 240.0, 90.0
 DISK_MB = 5  # room for the crops and two checkpoints
 QUICK = setting_code("dogsgan.sampling", "STATISTICS_IMAGES", 64)
-SAFETY = "dogsgan.kernel.inside.safety"
+SAFETY = "dogsgan.supervise.safety"
 SAFE = setting_code(SAFETY, "MOST_COST", 1.0) + setting_code(SAFETY, "SHARE", 0.1)  # as if there were hours
 
 isolated_only = pytest.mark.skipif(namespaces() is None, reason="no namespaces are allowed here")

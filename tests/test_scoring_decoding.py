@@ -197,7 +197,7 @@ def test_other_decoders_make_other_features(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_kernel_needs_no_simplejpeg() -> None:
     """Kaggle's image may lack it: what prepares, trains, generates and checks never imports it."""
-    modules = "dogsgan.stages, dogsgan.data.prepare, dogsgan.submission, dogsgan.kernel.inside.main"
+    modules = "dogsgan.stages, dogsgan.data.prepare, dogsgan.submission, dogsgan.kernel.main"
     program = f"import sys; sys.modules['simplejpeg'] = None; import {modules}; print('fine')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == "fine\n", done.stderr

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-ENTRY_POINTS = ("dogsgan.kernel.inside.main", "dogsgan.kernel.inside.worker", "dogsgan.kernel.inside.showing")
+ENTRY_POINTS = ("dogsgan.kernel.main", "dogsgan.supervise.worker", "dogsgan.kernel.showing")
 LINE = 108
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same bytes on any day
 

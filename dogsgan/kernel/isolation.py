@@ -15,7 +15,7 @@ from pathlib import Path
 
 import dogsgan
 from dogsgan.kernel import stage
-from dogsgan.kernel.inside.settings import BUDGET_VARIABLE, COUNT_VARIABLE, ROOT_VARIABLE
+from dogsgan.kernel.settings import BUDGET_VARIABLE, COUNT_VARIABLE, ROOT_VARIABLE
 
 CORES = 2
 PASSED_ON = ("OMP_NUM_THREADS", "LD_LIBRARY_PATH", "CUDA_HOME", "NVIDIA_VISIBLE_DEVICES")

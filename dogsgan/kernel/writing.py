@@ -53,7 +53,7 @@ _MAIN = '''\
 def main():
     """Do everything; exit with 0 when images.zip is there and valid."""
     package = open_package()
-    from dogsgan.kernel.inside.main import open_kernel
+    from dogsgan.kernel.main import open_kernel
 
     status = open_kernel(globals(), package=package, started=STARTED).work()
     if status:
@@ -83,8 +83,8 @@ def notebook(title: str, values: dict[str, Any], *, package: str, sha256: str) -
             "",
             _packed(package, sha256),
             "package = open_package()",
-            "from dogsgan.kernel.inside.main import NothingToTrainOn, open_kernel",
-            "from dogsgan.kernel.inside.showing import show",
+            "from dogsgan.kernel.main import NothingToTrainOn, open_kernel",
+            "from dogsgan.kernel.showing import show",
             "",
             "kernel = open_kernel(globals(), package=package, started=STARTED)",
         ]

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from dogsgan.config import Recipe
-from dogsgan.kernel.inside.session import Session
 from dogsgan.presets import preset
+from dogsgan.supervise.session import Session
 
 SURVEY_LIMIT_S, PROBE_LIMIT_S = 300.0, 180.0
 SMALLEST = "demo"  # the preset that samples fastest

@@ -15,7 +15,7 @@ from typing import Any
 from dogsgan.config import Recipe
 from dogsgan.console import STDERR
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.inside.children import answer, ready
+from dogsgan.supervise.children import answer, ready
 
 BEGAN = time.monotonic()
 TIMED_CLASSES = 120  # breeds that the sampling of a conditional recipe is timed with

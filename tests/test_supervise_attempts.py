@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from tiny import RECIPE
 
-from dogsgan.kernel.inside import attempts
-from dogsgan.kernel.inside.attempts import MOST_ATTEMPTS, Training
-from dogsgan.kernel.inside.children import Ended
-from dogsgan.kernel.inside.session import Session
-from dogsgan.kernel.inside.settings import Settings
+from dogsgan.kernel.settings import Settings
+from dogsgan.supervise import attempts
+from dogsgan.supervise.attempts import MOST_ATTEMPTS, Training
+from dogsgan.supervise.children import Ended
+from dogsgan.supervise.session import Session
 
 SMALL = dataclasses.replace(RECIPE, name="small")
 BIG_BATCH = dataclasses.replace(RECIPE, training=dataclasses.replace(RECIPE.training, batch_size=32))

@@ -9,9 +9,9 @@ from typing import Any
 from safetensors import SafetensorError
 
 from dogsgan.config import Recipe
-from dogsgan.kernel.inside.children import Ended
-from dogsgan.kernel.inside.machine import time_rescue, working_gpus
-from dogsgan.kernel.inside.session import Session
+from dogsgan.supervise.children import Ended
+from dogsgan.supervise.machine import time_rescue, working_gpus
+from dogsgan.supervise.session import Session
 from dogsgan.tensors import read_metadata
 
 MOST_ATTEMPTS = 6

@@ -7,13 +7,13 @@ import time
 import pytest
 from tiny import RECIPE
 
-from dogsgan.kernel.inside import safety
-from dogsgan.kernel.inside.outputs import sweep
-from dogsgan.kernel.inside.safety import NICENESS, SafetyZip
-from dogsgan.kernel.inside.session import Session, launch
-from dogsgan.kernel.inside.settings import Settings
+from dogsgan.kernel.outputs import sweep
+from dogsgan.kernel.settings import Settings
+from dogsgan.supervise import safety
+from dogsgan.supervise.safety import NICENESS, SafetyZip
+from dogsgan.supervise.session import Session, launch
 
-PRELUDE = "import time\nfrom dogsgan.kernel.inside.children import answer, ready\nready()\n"
+PRELUDE = "import time\nfrom dogsgan.supervise.children import answer, ready\nready()\n"
 WRITES = PRELUDE + "answer({'images_seen': 5, 'valid': True})"
 HANGS = PRELUDE + "time.sleep(60)"
 CRASHES = PRELUDE + "raise MemoryError('no room')"

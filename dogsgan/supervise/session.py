@@ -9,11 +9,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from dogsgan.kernel.inside import launch
-from dogsgan.kernel.inside.children import Children, Ended
-from dogsgan.kernel.inside.clock import Clock
-from dogsgan.kernel.inside.outputs import LOG_FILE, KernelLog, roomiest
-from dogsgan.kernel.inside.settings import Settings
+from dogsgan.kernel.outputs import LOG_FILE, KernelLog, roomiest
+from dogsgan.kernel.settings import Settings
+from dogsgan.supervise import launch
+from dogsgan.supervise.children import Children, Ended
+from dogsgan.supervise.clock import Clock
 from dogsgan.training.interrupts import STOP_SIGNALS, handle_signals
 
 SCRATCHES = (Path("/kaggle/temp"), Path("/var/tmp"))

@@ -8,12 +8,12 @@ import time
 import pytest
 from tiny import RECIPE
 
-from dogsgan.kernel.inside import session as session_module
-from dogsgan.kernel.inside.children import Children
-from dogsgan.kernel.inside.session import Session
-from dogsgan.kernel.inside.settings import Settings
+from dogsgan.kernel.settings import Settings
+from dogsgan.supervise import session as session_module
+from dogsgan.supervise.children import Children
+from dogsgan.supervise.session import Session
 
-PRELUDE = "import sys, time, os, signal\nfrom dogsgan.kernel.inside.children import answer, ready\n"
+PRELUDE = "import sys, time, os, signal\nfrom dogsgan.supervise.children import answer, ready\n"
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import time
 import pytest
 from tiny import RECIPE
 
-from dogsgan.kernel.inside.children import Ended
-from dogsgan.kernel.inside.machine import choose_machine
-from dogsgan.kernel.inside.session import Session
-from dogsgan.kernel.inside.settings import Settings
+from dogsgan.kernel.settings import Settings
 from dogsgan.presets import preset
+from dogsgan.supervise.children import Ended
+from dogsgan.supervise.machine import choose_machine
+from dogsgan.supervise.session import Session
 
 SECONDS = {"dogs-sagan": 700.0, "dogs-best-cpu": 60.0, "demo": 15.0, "tiny": 700.0}
 

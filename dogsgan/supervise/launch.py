@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-WORKER = "dogsgan.kernel.inside.worker"
+WORKER = "dogsgan.supervise.worker"
 TORCHRUN = ("--standalone", "--max-restarts", "0")  # restarts are the parent's business
 
 

@@ -17,14 +17,14 @@ from dogsgan import __version__
 from dogsgan.console import close_streams, open_streams
 from dogsgan.errors import DogsganError
 from dogsgan.files import write_json
-from dogsgan.kernel.inside.attempts import Training
-from dogsgan.kernel.inside.children import Ended
-from dogsgan.kernel.inside.machine import choose_machine
-from dogsgan.kernel.inside.mounts import data_set_of, find_data
-from dogsgan.kernel.inside.outputs import keep, sweep
-from dogsgan.kernel.inside.safety import SafetyZip
-from dogsgan.kernel.inside.session import Session
-from dogsgan.kernel.inside.settings import Settings
+from dogsgan.kernel.mounts import data_set_of, find_data
+from dogsgan.kernel.outputs import keep, sweep
+from dogsgan.kernel.settings import Settings
+from dogsgan.supervise.attempts import Training
+from dogsgan.supervise.children import Ended
+from dogsgan.supervise.machine import choose_machine
+from dogsgan.supervise.safety import SafetyZip
+from dogsgan.supervise.session import Session
 
 REPORT_FILE = "kernel.json"
 CROPPING_SHARE = 0.4  # of the budget, at least

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
-from dogsgan.kernel.inside.children import Children
-from dogsgan.kernel.inside.session import Session
+from dogsgan.supervise.children import Children
+from dogsgan.supervise.session import Session
 
 SHARE = 0.5  # of the budget has passed when it is written
 MOST_COST = 0.1  # of the budget: where sampling takes more, training is not disturbed

@@ -1,0 +1,1 @@
+"""Supervised stages: crops, training and sampling in child processes that may crash, hang or overrun."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan.audit import Audit, audit
-from dogsgan.audit.evidence import NULL_SAMPLE
+from dogsgan.audit.copies.evidence import NULL_SAMPLE
 from dogsgan.choosing import choose_recipe, refuse_too_slow, unconditional_without_labels
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet

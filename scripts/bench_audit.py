@@ -21,9 +21,9 @@ from pathlib import Path
 import attacks
 import numpy as np
 
+from dogsgan.audit.copies.evidence import Evidence, Originals, Pictures, gather, real_sample
+from dogsgan.audit.copies.views import TrainingViews, training_views
 from dogsgan.audit.duplicates import Collection, find_duplicates
-from dogsgan.audit.evidence import Evidence, Originals, Pictures, gather, real_sample
-from dogsgan.audit.forms import TrainingViews, training_views
 from dogsgan.audit.judgement import judge
 from dogsgan.audit.workspace import Workspace
 from dogsgan.data.sources import Source, open_source

@@ -33,7 +33,7 @@ import torch
 from PIL import Image
 
 from dogsgan import sampling
-from dogsgan.audit.tables import apply_allowed, read_allowed
+from dogsgan.audit.page.tables import apply_allowed, read_allowed
 from dogsgan.config import Recipe
 from dogsgan.data.annotations import parse_annotation
 from dogsgan.data.cropset import CropSet, write_crop_set

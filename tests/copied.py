@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from drawn_pictures import drawn_pictures
 
-from dogsgan.audit.forms import TrainingViews
+from dogsgan.audit.copies.views import TrainingViews
 
 
 def views_of(pictures: np.ndarray, picture_index: Sequence[int] | None = None) -> TrainingViews:

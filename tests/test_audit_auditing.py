@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from copied import training_clouds, unseen_clouds, views_of
 from drawn_pictures import saved_as_jpeg
-from test_audit_forms import png
+from test_audit_copies_views import png
 
-from dogsgan.audit import Audit, audit, auditing, forms
+from dogsgan.audit import Audit, audit, auditing
+from dogsgan.audit.copies import views as forms
 from dogsgan.cli import main
 from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import open_source
@@ -147,12 +148,12 @@ def test_an_interrupted_audit_goes_on_and_ends_the_same(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("dogsgan.audit.evidence.verify", interrupted)
+        patch.setattr("dogsgan.audit.copies.evidence.verify", interrupted)
         with pytest.raises(KeyboardInterrupt):
             audit(generated, real, out=tmp_path / "out", network="stand-in")
     assert calls == ["generated 1–20 of 20: alignment"]
     with monkeypatch.context() as patch:
-        patch.setattr("dogsgan.audit.evidence.nearest_views", interrupted)
+        patch.setattr("dogsgan.audit.copies.evidence.nearest_views", interrupted)
         patch.setattr("dogsgan.audit.auditing.features_of", interrupted)
         calls.clear()
         with pytest.raises(KeyboardInterrupt):  # generated: kept; of the real sample: not made yet
@@ -264,8 +265,8 @@ def test_the_very_pixels_are_a_copy_whatever_the_network_sees(real: Path, tmp_pa
 
 
 def test_real_dogs(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dogsgan.audit.evidence.NULL_SAMPLE", 100)
-    from dogsgan.audit.forms import training_views
+    monkeypatch.setattr("dogsgan.audit.copies.evidence.NULL_SAMPLE", 100)
+    from dogsgan.audit.copies.views import training_views
     from dogsgan.data.sources import open_source
 
     mini = shared_data / "generative-dog-images-mini"

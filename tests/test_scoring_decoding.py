@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dogsgan.audit.forms import training_views
+from dogsgan.audit.copies.views import training_views
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.scoring import decoding, score

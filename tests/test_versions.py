@@ -16,9 +16,10 @@ from test_idx import idx
 from test_scoring_decoding import SMALL
 from tiny import crop_set
 
-from dogsgan.audit import auditing, forms
-from dogsgan.audit.evidence import Originals, Pictures, gather
-from dogsgan.audit.forms import TrainingViews, training_views
+from dogsgan.audit import auditing
+from dogsgan.audit.copies import views as forms
+from dogsgan.audit.copies.evidence import Originals, Pictures, gather
+from dogsgan.audit.copies.views import TrainingViews, training_views
 from dogsgan.audit.workspace import Workspace
 from dogsgan.data.annotations import Box
 from dogsgan.data.sources import open_source

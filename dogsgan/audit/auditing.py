@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from dogsgan.audit import meanings
-from dogsgan.audit.blends import with_partners
 from dogsgan.audit.calibration import refuse_few
+from dogsgan.audit.copies.blends import with_partners
+from dogsgan.audit.copies.evidence import NULL_SAMPLE, Evidence, Originals, Pictures, gather, real_sample
+from dogsgan.audit.copies.views import TrainingViews, identity_of_views, training_views
 from dogsgan.audit.duplicates import Collection, Duplicates, file_digests, find_duplicates
-from dogsgan.audit.evidence import NULL_SAMPLE, Evidence, Originals, Pictures, gather, real_sample
 from dogsgan.audit.findings import Case
-from dogsgan.audit.forms import TrainingViews, identity_of_views, training_views
 from dogsgan.audit.judgement import Judgement, judge
-from dogsgan.audit.report import write_report
+from dogsgan.audit.page.report import write_report
+from dogsgan.audit.page.tables import apply_allowed, read_allowed
 from dogsgan.audit.result import Audit, Statistic
-from dogsgan.audit.tables import apply_allowed, read_allowed
 from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
 from dogsgan.audit.workspace import Workspace
 from dogsgan.data.sources import Source, open_source

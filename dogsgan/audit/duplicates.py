@@ -14,15 +14,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from dogsgan.audit.perceptual_hash import (
+from dogsgan.audit.copies.perceptual_hash import (
     SAME_PICTURE_BITS,
     SAME_SCENE_BITS,
     HashedPictures,
     Matches,
     matches_between,
 )
+from dogsgan.audit.groups import Edges, Group, group_numbers, star_groups
 from dogsgan.audit.result import DuplicateGroup
-from dogsgan.audit.same_picture import Edges, Group, group_numbers, star_groups
 from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
 from dogsgan.progress import progress_bar

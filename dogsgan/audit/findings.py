@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dogsgan.audit.copies.evidence import Evidence, Pictures
+from dogsgan.audit.copies.views import TrainingViews
 from dogsgan.audit.duplicates import SamePicture
-from dogsgan.audit.evidence import Evidence, Pictures
-from dogsgan.audit.forms import TrainingViews
 from dogsgan.audit.judgement import Judgement
 from dogsgan.audit.kinds import Laid, kind_of, lay_blend_on, lay_on
 from dogsgan.audit.result import Finding, Pair

@@ -11,7 +11,7 @@ from dogsgan.audit.calibration import (
     nearness_of_distance,
     nearness_of_similarity,
 )
-from dogsgan.audit.evidence import Evidence
+from dogsgan.audit.copies.evidence import Evidence
 
 TESTS = 3
 """Of each picture: features, one view in pixels, two views in pixels."""

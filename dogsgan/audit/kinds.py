@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from dogsgan.audit.alignment import warp
+from dogsgan.audit.copies.alignment import warp
 from dogsgan.audit.result import Pair
 
 _CELL_PX = 8

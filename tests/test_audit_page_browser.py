@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_audit import audit_of, copy, drawn_pair, finding
 
-from dogsgan.audit.report import ReportFiles, write_report
+from dogsgan.audit.page.report import ReportFiles, write_report
 from dogsgan.audit.result import Pair
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'dogsgan[test]'")

@@ -6,10 +6,10 @@ from functools import partial
 import numpy as np
 import torch
 
-from dogsgan.audit.forms import TrainingViews
-from dogsgan.audit.neighbours import Neighbours, nearest_views
-from dogsgan.audit.search import find_candidates
-from dogsgan.audit.verification import Verified, verify
+from dogsgan.audit.copies.neighbours import Neighbours, nearest_views
+from dogsgan.audit.copies.search import find_candidates
+from dogsgan.audit.copies.verification import Verified, verify
+from dogsgan.audit.copies.views import TrainingViews
 from dogsgan.audit.workspace import Workspace, blocks
 from dogsgan.data.sources import Source
 from dogsgan.scoring.features import Side, features_of

@@ -10,11 +10,11 @@ from drawn_pictures import saved_as_jpeg
 from PIL import Image
 from scipy import ndimage
 
-from dogsgan.audit.alignment import FINE_PX, multiple_correlation, picture_bands, refine, warp
-from dogsgan.audit.bands import luminance
-from dogsgan.audit.blends import with_partners
-from dogsgan.audit.search import find_candidates
-from dogsgan.audit.verification import Verified, verify
+from dogsgan.audit.copies.alignment import FINE_PX, multiple_correlation, picture_bands, refine, warp
+from dogsgan.audit.copies.bands import luminance
+from dogsgan.audit.copies.blends import with_partners
+from dogsgan.audit.copies.search import find_candidates
+from dogsgan.audit.copies.verification import Verified, verify
 from dogsgan.data.borders import add_border
 from dogsgan.data.drawn.digits import draw_digit
 

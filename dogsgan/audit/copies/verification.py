@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from dogsgan.audit.alignment import (
+from dogsgan.audit.copies.alignment import (
     COARSE_PX,
     FINE_PX,
     Aligned,
@@ -21,9 +21,9 @@ from dogsgan.audit.alignment import (
     turned,
     warp,
 )
-from dogsgan.audit.bands import luminance
-from dogsgan.audit.forms import TrainingViews
-from dogsgan.audit.search import Candidates
+from dogsgan.audit.copies.bands import luminance
+from dogsgan.audit.copies.search import Candidates
+from dogsgan.audit.copies.views import TrainingViews
 from dogsgan.audit.workspace import blocks
 from dogsgan.scoring.blockwise import blockwise
 

@@ -14,9 +14,9 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from dogsgan.audit.charts import HEIGHT, WIDTH, Histogram, Mark, histogram, threshold_bar
+from dogsgan.audit.page.charts import HEIGHT, WIDTH, Histogram, Mark, histogram, threshold_bar
+from dogsgan.audit.page.thumbnails import Strip
 from dogsgan.audit.result import Audit, DuplicateGroup, Finding, nearest_first
-from dogsgan.audit.thumbnails import Strip
 from dogsgan.data.class_names import breed_name
 from dogsgan.errors import printable
 from dogsgan.number_text import distance, fixed, p_value, significant
@@ -75,7 +75,7 @@ def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
 
 
 def _resource(name: str) -> str:
-    return (files("dogsgan.audit") / "template" / name).read_text(encoding="utf-8")
+    return (files("dogsgan.audit.page") / "template" / name).read_text(encoding="utf-8")
 
 
 def _policy(style: str, script: str) -> str:

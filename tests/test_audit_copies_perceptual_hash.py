@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from drawn_pictures import drawn_pictures, halved_and_back, saved_as_jpeg
 
-from dogsgan.audit import perceptual_hash
-from dogsgan.audit.perceptual_hash import HashedPictures, Matches, matches_between
+from dogsgan.audit.copies import perceptual_hash
+from dogsgan.audit.copies.perceptual_hash import HashedPictures, Matches, matches_between
 
 
 def hashed(pictures: np.ndarray, owner: np.ndarray | None = None) -> HashedPictures:

@@ -10,7 +10,7 @@ from drawn_pictures import drawn_pictures
 from PIL import Image
 from tiny import crop_set
 
-from dogsgan.audit.forms import training_views
+from dogsgan.audit.copies.views import training_views
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dogsgan.audit import neighbours
-from dogsgan.audit.neighbours import Neighbours, nearest_views
+from dogsgan.audit.copies import neighbours
+from dogsgan.audit.copies.neighbours import Neighbours, nearest_views
 from dogsgan.errors import DogsganError
 from dogsgan.scoring import memorization_distance
 

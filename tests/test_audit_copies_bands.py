@@ -6,7 +6,7 @@ import torch
 from drawn_pictures import drawn_pictures
 from scipy.ndimage import gaussian_filter
 
-from dogsgan.audit.bands import Window, band, luminance, window_bands
+from dogsgan.audit.copies.bands import Window, band, luminance, window_bands
 
 
 def correlated(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_audit import HONEST, audit_of, copy, finding
 
+from dogsgan.audit.page.tables import apply_allowed, read_allowed, write_neighbours
 from dogsgan.audit.result import DuplicateGroup, Finding
-from dogsgan.audit.tables import apply_allowed, read_allowed, write_neighbours
 from dogsgan.errors import DogsganError
 
 FIRST_COLUMNS = "name,nearest,form,distance,p_value,flagged,kind"

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dogsgan.audit.page import render_page
+from dogsgan.audit.page.render import render_page
+from dogsgan.audit.page.tables import write_neighbours
+from dogsgan.audit.page.thumbnails import Strip, save_sheet, strip, tile
 from dogsgan.audit.result import Audit, Finding, Pair, nearest_first
-from dogsgan.audit.tables import write_neighbours
-from dogsgan.audit.thumbnails import Strip, save_sheet, strip, tile
 from dogsgan.files import write_json, write_text
 from dogsgan.progress import progress_bar
 

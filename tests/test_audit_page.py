@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from tiny_audit import HONEST, PUBLIC_SCORE, audit_of, copy, drawn_pair, finding
 
-from dogsgan.audit import report, thumbnails
-from dogsgan.audit.charts import Mark, histogram
-from dogsgan.audit.report import write_report
+from dogsgan.audit.page import report, thumbnails
+from dogsgan.audit.page.charts import Mark, histogram
+from dogsgan.audit.page.report import write_report
 from dogsgan.audit.result import Audit, DuplicateGroup, Finding, Pair, Statistic
 
 HOSTILE = (
@@ -236,7 +236,7 @@ def test_pictures_stop_where_their_room_is_used_up(tmp_path: Path, monkeypatch: 
 def test_the_table_keeps_every_pair_when_its_rows_run_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dogsgan.audit.page.MAX_ROWS", 3)
+    monkeypatch.setattr("dogsgan.audit.page.render.MAX_ROWS", 3)
     monkeypatch.setattr(report, "MAX_UNFLAGGED", 5)
     page = page_of(audit_of([finding(index) for index in range(9)]), tmp_path)
     assert len(rows_of(page)) == 5

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from dogsgan.audit.bands import band
+from dogsgan.audit.copies.bands import band
 
 COARSE_PX, FINE_PX = 16, 32
 _SIGMA = {COARSE_PX: 2.0, FINE_PX: 2.5}

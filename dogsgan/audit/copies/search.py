@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dogsgan.audit.bands import Window, luminance, window_bands
-from dogsgan.audit.forms import TrainingViews
+from dogsgan.audit.copies.bands import Window, luminance, window_bands
+from dogsgan.audit.copies.views import TrainingViews
 from dogsgan.audit.workspace import blocks
 from dogsgan.scoring.blockwise import blockwise
 

@@ -4,11 +4,15 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from copied import training_clouds, unseen_clouds
+from copied import training_clouds, unseen_clouds, views_of
 from drawn_pictures import saved_as_jpeg
 from PIL import Image, ImageFilter
 
-from dogsgan.audit.kinds import covered_part, kind_of, lay_blend_on, lay_on
+from dogsgan.audit.copies.overlay import lay_blend_on, lay_on
+from dogsgan.audit.copies.search import find_candidates
+from dogsgan.audit.copies.simplest import simplified
+from dogsgan.audit.copies.verification import verify
+from dogsgan.audit.kinds import MEANINGS, covered_part, kind_of
 
 
 def photographs(count: int) -> np.ndarray:
@@ -57,6 +61,68 @@ def covered(picture: np.ndarray) -> np.ndarray:
 def test_what_was_done_is_named(change: Callable[[np.ndarray], np.ndarray], wanted: str) -> None:
     kinds = [kind(change(view), view) for view in TRAINING]
     assert kinds.count(wanted) >= 7, kinds
+
+
+def resized(picture: np.ndarray, side: int) -> np.ndarray:
+    small = Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(small.resize(picture.shape[:2], Image.Resampling.BILINEAR))
+
+
+def blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(sigma)))
+
+
+@pytest.mark.parametrize("side", [32, 48, 96])
+def test_a_resize_is_no_jpeg(side: int) -> None:
+    found = [kind(resized(view, side), view) for view in TRAINING]
+    assert set(found) <= {"blurred", "near-exact"}, found
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (lambda picture: blurred(picture, 1.0), "blurred"),
+        (lambda picture: blurred(picture, 2.0), "blurred"),
+        (lambda picture: resized(picture, 32), "blurred"),
+        (with_noise, "noise"),
+        (lambda picture: saved_as_jpeg(picture, quality=30), "JPEG"),
+        (lambda picture: np.roll(picture, 6, axis=1), "shift"),
+        (lambda picture: picture[6:58, 4:56], "crop"),
+    ],
+    ids=["blur 1", "blur 2", "resized", "noise", "JPEG", "shift", "crop"],
+)
+def test_what_alignment_is_unsure_of_is_not_named(
+    change: Callable[[np.ndarray], np.ndarray], wanted: str
+) -> None:
+    """A blurred copy is aligned a little askew: that makes it no crop, and not stretched."""
+    copies = np.stack([np.asarray(Image.fromarray(change(view)).resize((64, 64))) for view in TRAINING])
+    views = views_of(TRAINING)
+    found = verify(copies, views, find_candidates(copies, views))
+    found = simplified(copies, views, found, rows=np.arange(len(copies)))
+    kinds = [
+        kind(copy, TRAINING[view], mirrored=bool(mirrored), transform=transform)
+        for copy, view, mirrored, transform in zip(
+            copies, found.view, found.mirrored, found.transform, strict=True
+        )
+    ]
+    assert kinds.count(wanted) >= 7, kinds
+
+
+def test_the_simplest_account_is_the_form_that_was_copied() -> None:
+    """Of two forms of one picture the copied one is named, whichever was found, and no crop of the other."""
+    part = np.asarray(Image.fromarray(TRAINING[0]).resize((64, 64), box=(8, 8, 56, 56)))
+    views = views_of(np.stack([TRAINING[0], part]), [0, 0])
+    copy = blurred(part, 1.0)[None]
+    found = verify(copy, views_of(TRAINING[:1]), find_candidates(copy, views_of(TRAINING[:1])))
+    assert found.view[0] == 0
+    simple = simplified(copy, views, found, rows=np.arange(1))
+    assert simple.view[0] == 1
+    assert np.array_equal(simple.transform[0], STAY)
+
+
+def test_every_part_of_a_kind_is_explained() -> None:
+    named = {"exact", "near-exact", "flip", "crop", "shrunk", "shift", "turned", "stretched", "recoloured"}
+    assert named | {"blurred", "noise", "JPEG", "covered", "blend", "look-alike"} == set(MEANINGS)
 
 
 def test_a_mirror_image_is_a_flip() -> None:

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 from tiny_audit import HONEST, PUBLIC_SCORE, audit_of, copy, drawn_pair, finding
 
+from dogsgan.audit.kinds import MEANINGS
 from dogsgan.audit.page import report, thumbnails
-from dogsgan.audit.page.charts import Mark, histogram
+from dogsgan.audit.page.charts import Mark, histogram, shares
 from dogsgan.audit.page.report import write_report
 from dogsgan.audit.result import Audit, DuplicateGroup, Finding, Pair, Statistic
 
@@ -211,7 +212,29 @@ def test_honest_pictures_only_show_the_nearest(tmp_path: Path) -> None:
     page = files.page.read_text(encoding="utf-8")
     assert "None of 300 pictures is found to copy training data." in text_of(page)
     assert len(rows_of(page)) == 300
-    assert Image.open(files.sheet).width > 3 * 3 * 128
+
+
+def test_the_contact_sheet_is_of_flagged_pictures_only(mixed: Audit, tmp_path: Path) -> None:
+    """Where nothing is flagged there is none, and an earlier audit's goes."""
+    accepted = [dataclasses.replace(f, allowed=f.flagged) for f in mixed.findings]
+    assert write_report(mixed, tmp_path, pair_of=drawn_pair).sheet == tmp_path / "flagged.png"
+    with Image.open(tmp_path / "flagged.png") as sheet:
+        assert sheet.width < 3 * 3 * 128, "two tiles: two are flagged, twelve were looked at"
+        assert sheet.height < 2 * 128
+    for findings in (accepted, [finding(index) for index in range(30)]):
+        (tmp_path / "flagged.png").write_bytes(b"an earlier audit's")
+        assert write_report(audit_of(findings), tmp_path, pair_of=drawn_pair).sheet is None
+        assert not (tmp_path / "flagged.png").exists()
+
+
+def test_the_page_explains_itself_in_the_order_of_its_links(mixed: Audit, tmp_path: Path) -> None:
+    page = page_of(mixed, tmp_path)
+    links = re.findall(r'<a href="#(\w+)">', page.partition("</nav>")[0].partition("<nav")[2])
+    assert links == re.findall(r'<section id="(\w+)">', page)
+    assert links[0] == "reading"
+    reading = text_of(page.partition('id="reading"')[2].partition("</section>")[0])
+    assert all(f"{kind} {meaning}" in reading for kind, meaning in MEANINGS.items())
+    assert all(word in reading for word in ("Distance", "Similarity", "p-value", "Flagged"))
 
 
 def test_flagged_pictures_beyond_what_is_shown_are_counted_and_stay_in_the_data(
@@ -227,7 +250,7 @@ def test_pictures_stop_where_their_room_is_used_up(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(report, "MAX_STRIP_BYTES", 60_000)
     audit = audit_of([copy(index, kind="crop") for index in range(30)])
     page = page_of(audit, tmp_path)
-    uris = re.findall(r'src="(data:image/[^"]+)"', page)
+    uris = re.findall(r'src="(data:image/webp[^"]+)"', page)
     assert 0 < len(uris) < 30
     assert sum(map(len, uris)) <= 60_000
     assert len(rows_of(page)) == 30
@@ -293,18 +316,26 @@ def test_the_same_audit_gives_the_same_bytes(mixed: Audit, tmp_path: Path) -> No
     assert [path.read_bytes() for path in write_report(mixed, tmp_path, pair_of=drawn_pair)] == contents
 
 
-def test_a_histograms_bars_are_shares_of_all_pictures() -> None:
-    random = np.random.default_rng(0)
-    values = np.append(random.uniform(0.1, 0.4, 500), np.nan)
+def test_bars_are_shares_of_all_values() -> None:
+    values = np.random.default_rng(0).uniform(0.1, 0.4, 500)
+    found = shares(values, np.array([0.1, 0.2, 0.4]))
+    assert found.sum() == pytest.approx(1)
+    assert found[0] == pytest.approx((values < 0.2).mean())
+
+
+def test_a_histogram_is_drawn_for_light_and_dark_and_told_in_words() -> None:
+    values = np.append(np.random.default_rng(0).uniform(0.1, 0.4, 500), np.nan)
     chart = histogram("title", values, null=values / 2, flagged=values[:3], marks=[Mark(0.7, "far", "flag")])
     assert chart is not None
-    per_share = 130 / max(bar.height for bar in chart.bars)
-    assert per_share > 0
-    assert "500 generated" in chart.caption
-    positions = [mark.position for mark in chart.marks]
-    assert 38 < positions[0] <= 350
-    assert all(bar.x >= 38 and bar.x + bar.width <= 350.1 and bar.height >= 0 for bar in chart.bars)
-    assert len(chart.rug) == 3
+    assert chart.text.startswith("title. 500 generated, median ")
+    assert "500 real among themselves" in chart.text
+    assert "3 flagged" in chart.text
+    assert chart.text.endswith(". far.")
+    light, dark = decoded(chart.light), decoded(chart.dark)
+    assert light.shape == dark.shape == (544, 960, 4)
+    ink = light[..., :3][light[..., 3] > 250].mean(), dark[..., :3][dark[..., 3] > 250].mean()
+    assert (light[0, 0, 3], dark[0, 0, 3]) == (0, 0), "the page's own background"
+    assert ink[0] != ink[1]
 
 
 def test_equal_values_and_nothing_to_draw_are_no_error() -> None:
@@ -312,8 +343,7 @@ def test_equal_values_and_nothing_to_draw_are_no_error() -> None:
     assert histogram("title", none, null=none, flagged=none) is None
     chart = histogram("title", np.zeros(5), null=none, flagged=none)
     assert chart is not None
-    assert len(chart.bars) == 1
-    assert chart.outline == ""
+    assert "real" not in chart.text
 
 
 def test_the_sentence_on_the_threshold_of_2019_counts_right(shared_data: Path) -> None:

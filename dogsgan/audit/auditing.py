@@ -15,6 +15,7 @@ from dogsgan.audit import meanings
 from dogsgan.audit.calibration import refuse_few
 from dogsgan.audit.copies.blends import with_partners
 from dogsgan.audit.copies.evidence import NULL_SAMPLE, Evidence, Originals, Pictures, gather, real_sample
+from dogsgan.audit.copies.simplest import simplified
 from dogsgan.audit.copies.views import TrainingViews, identity_of_views, training_views
 from dogsgan.audit.duplicates import Collection, Duplicates, file_digests, find_duplicates
 from dogsgan.audit.findings import Case
@@ -363,6 +364,8 @@ def _with_partners(
         device=network.device,
         description="flagged: search for a second picture",
     )
+    found = np.flatnonzero(judgement.flagged & (verified.view >= 0))
+    verified = simplified(pictures.pixels, views, verified, rows=found)
     return dataclasses.replace(evidence, verified=verified)
 
 

@@ -7,14 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from dogsgan.audit.copies.evidence import Evidence, Pictures
+from dogsgan.audit.copies.overlay import Overlay, lay_blend_on, lay_on
 from dogsgan.audit.copies.views import TrainingViews
 from dogsgan.audit.duplicates import SamePicture
 from dogsgan.audit.judgement import Judgement
-from dogsgan.audit.kinds import Laid, kind_of, lay_blend_on, lay_on
+from dogsgan.audit.kinds import LOOK_ALIKE, kind_of
 from dogsgan.audit.result import Finding, Pair
 
-LOOK_ALIKE = "look-alike"
-"""Flagged for its features alone: no training picture could be laid on it."""
 _SHOWS_A_MATCH = 1e-3  # a pixel p-value below which the aligned view is what people want to see
 _BLEND_SHARE = 0.88  # more of one picture is that picture
 _BLEND_GAIN = 0.6  # of the unexplained variance a second picture leaves at most this
@@ -171,7 +170,7 @@ class Case:
             return False
         return self._blend(index)[1] <= _BLEND_SHARE
 
-    def _laid(self, index: int) -> Laid:
+    def _laid(self, index: int) -> Overlay:
         verified = self.evidence.verified
         return lay_on(
             np.asarray(self.pictures.pixels[index]),

@@ -9,10 +9,10 @@ import dataclasses
 import numpy as np
 import torch
 
+from dogsgan.audit.copies.overlay import lay_on
 from dogsgan.audit.copies.search import Candidates, find_candidates
 from dogsgan.audit.copies.verification import Verified, verify
 from dogsgan.audit.copies.views import TrainingViews
-from dogsgan.audit.kinds import lay_on
 
 _PARTNERS = 12
 _REMAINDER_STD = 50.0  # grey levels that the remainder is stretched to, so that it is searched like a picture

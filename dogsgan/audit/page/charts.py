@@ -1,167 +1,153 @@
-"""The page's drawings as plain geometry: histograms of distances, and distances beside their thresholds.
+"""Histograms of an audit's distances and similarities, drawn by matplotlib for a light and a dark page."""
 
-The template turns them into inline SVG, whose colours come from the style sheet: crisp at any size, in the
-dark and on paper. Units are those of the SVG's viewBox, about one px on a phone.
-"""
-
-import math
+import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from dogsgan.audit.result import Audit, Finding
 from dogsgan.number_text import fixed
 
-WIDTH, HEIGHT = 360, 216
-_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 350, 36, 166
 _BINS = 40
-_RUG_STEP = 1.5  # ticks that would be nearer to each other than this are drawn as one
+_INCHES, _DPI = (6.0, 3.4), 160
+_INK, _BAR, _FLAG, _EPSILON = "ink", "bar", "flag", "epsilon"
+_LIGHT = {_INK: "#1b1b19", _BAR: "#a9c0d4", _FLAG: "#a8281c", _EPSILON: "#41688a"}
+_INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+_DARK = {_INK: "#ecece6", _BAR: "#45617a", _FLAG: "#ff9483", _EPSILON: "#96bbdb"}
 
 
-class Bar(NamedTuple):
-    """A rectangle."""
+@dataclass(frozen=True)
+class Chart:
+    """A histogram twice, as PNG in data URIs, and what it shows in words."""
 
-    x: float
-    y: float
-    width: float
-    height: float
-
-
-class Tick(NamedTuple):
-    """A place on an axis, and what stands there."""
-
-    position: float
+    light: str
+    dark: str
     text: str
 
 
 class Mark(NamedTuple):
-    """A vertical line with its label: at a value before it is placed, at an x afterwards."""
+    """A vertical line with its label."""
 
     position: float
     label: str
-    style: str
-    """Class in the style sheet: flag or epsilon."""
+    colour: str
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """Generated pictures as bars, the honest null as an outline, both as shares of their own number."""
-
-    title: str
-    bars: tuple[Bar, ...]
-    outline: str
-    """The null's steps as the points of an SVG polyline; empty where there is no null."""
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    marks: tuple[Mark, ...]
-    rug: tuple[float, ...]
-    """Where flagged pictures lie, thinned out to what can be told apart."""
-    caption: str
-
-
-@dataclass(frozen=True)
-class ThresholdBar:
-    """A distance as a bar, with its threshold; fractions of the bar's room."""
-
-    distance: float
-    epsilon: float
+def charts_of(audit: Audit) -> list[Chart]:
+    """Return the histograms of the feature distances and, where there are any, of the pixel similarities."""
+    flagged = [finding for finding in audit.findings if finding.flagged]
+    charts = (
+        histogram(
+            "Feature distance to the nearest training picture",
+            np.array([finding.distance for finding in audit.findings]),
+            null=audit.null_distances,
+            flagged=np.array([finding.distance for finding in flagged]),
+            marks=_distance_marks(audit, flagged),
+        ),
+        histogram(
+            "Pixel similarity to the training picture, aligned",
+            _similarities(audit.findings),
+            null=audit.null_similarities,
+            flagged=_similarities(flagged),
+            marks=_similarity_marks(audit, flagged),
+        ),
+    )
+    return [chart for chart in charts if chart is not None]
 
 
 def histogram(
-    title: str,
-    generated: np.ndarray,
-    *,
-    null: np.ndarray,
-    flagged: np.ndarray,
-    marks: Sequence[Mark] = (),
-) -> Histogram | None:
-    """Lay out a histogram of values that are finite, or return None where `generated` has none of them."""
-    generated, null, flagged = (_finite(values) for values in (generated, null, flagged))
+    title: str, generated: np.ndarray, *, null: np.ndarray, flagged: np.ndarray, marks: Sequence[Mark] = ()
+) -> Chart | None:
+    """Draw values of the generated pictures as bars and of the null distribution as an outline.
+
+    Both are shares of their own number; flagged values are ticks below. None where no value is finite.
+    """
+    generated, null, flagged = (values[np.isfinite(values)] for values in (generated, null, flagged))
     if not len(generated):
         return None
     edges = _edges(np.concatenate([generated, null, [mark.position for mark in marks]]))
-    shares, null_shares = _shares(generated, edges), _shares(null, edges)
-    top = float(max(shares.max(), null_shares.max()))
-    low, high = float(edges[0]), float(edges[-1])
 
-    def x_of(value: float) -> float:
-        return round(_LEFT + (value - low) / (high - low) * (_RIGHT - _LEFT), 2)
+    def draw(axes: Any, colours: dict[str, str]) -> None:
+        axes.stairs(shares(generated, edges), edges, fill=True, color=colours[_BAR], label="generated")
+        if len(null):
+            axes.stairs(shares(null, edges), edges, color=colours[_INK], label="real among themselves")
+        if len(flagged):
+            axes.plot(flagged, np.zeros(len(flagged)), "|", color=colours[_FLAG], label="flagged")
+        for mark in marks:
+            style = "--" if mark.colour == _EPSILON else "-"
+            axes.axvline(mark.position, color=colours[mark.colour], linestyle=style, label=mark.label)
+        axes.set_xlabel(title)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.legend(frameon=False, fontsize=8)
 
-    def y_of(share: float) -> float:
-        return round(_BOTTOM - share / top * (_BOTTOM - _TOP), 2)
-
-    return Histogram(
-        title=title,
-        bars=tuple(
-            Bar(x_of(left), y_of(share), round(x_of(right) - x_of(left), 2), round(_BOTTOM - y_of(share), 2))
-            for left, right, share in zip(edges[:-1], edges[1:], shares, strict=True)
-            if share > 0
-        ),
-        outline=_steps([x_of(edge) for edge in edges], [y_of(s) for s in null_shares]) if len(null) else "",
-        x_ticks=tuple(Tick(x_of(value), text) for value, text in _round_ticks(low, high, about=5)),
-        y_ticks=tuple(
-            Tick(y_of(value / 100), f"{text}%") for value, text in _round_ticks(0, 100 * top, about=3)
-        ),
-        marks=tuple(mark._replace(position=x_of(mark.position)) for mark in marks),
-        rug=_thinned(sorted(x_of(value) for value in flagged.tolist())),
-        caption=_caption(generated, null, flagged),
-    )
+    counted = [("generated", generated), ("real among themselves", null), ("flagged", flagged)]
+    parts = [
+        f"{len(values):,} {what}, median {fixed(np.median(values), 4)}"
+        for what, values in counted
+        if len(values)
+    ]
+    text = ". ".join([title, "; ".join(parts), *(mark.label for mark in marks)]) + "."
+    return Chart(_png(draw, _LIGHT), _png(draw, _DARK), text)
 
 
-def threshold_bar(distance: float, epsilon: float) -> ThresholdBar:
-    """Lay out a distance beside its threshold, both within nine tenths of the room."""
-    room = max(distance, epsilon) / 0.9
-    return ThresholdBar(round(distance / room, 4), round(epsilon / room, 4))
-
-
-def _finite(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64).ravel()
-    finite: np.ndarray = values[np.isfinite(values)]
-    return finite
+def shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return which share of the values lies between each two edges."""
+    return np.asarray(np.histogram(values, edges)[0] / max(len(values), 1))
 
 
 def _edges(values: np.ndarray) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
-    room = (high - low) * 0.02 or 0.01
-    return np.linspace(max(low - room, 0.0) if low >= 0 else low - room, high + room, _BINS + 1)
+    margin = (high - low) * 0.02 or 0.01
+    return np.linspace(max(low - margin, 0.0) if low >= 0 else low - margin, high + margin, _BINS + 1)
 
 
-def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    shares: np.ndarray = np.histogram(values, edges)[0] / max(len(values), 1)
-    return shares
+def _png(draw: Any, colours: dict[str, str]) -> str:
+    """Draw on a transparent background with the ink of a colour scheme; return a data URI."""
+    import matplotlib as mpl  # only here: its import takes a second
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    ink: Any = dict.fromkeys(_INKED, colours[_INK])
+    with mpl.rc_context(ink):
+        figure = Figure(figsize=_INCHES, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        draw(axes, colours)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.spines[["top", "right"]].set_visible(False)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=_DPI, transparent=True, metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _steps(edges: Sequence[float], heights: Sequence[float]) -> str:
-    points = [(edges[0], float(_BOTTOM))]
-    for left, right, height in zip(edges[:-1], edges[1:], heights, strict=True):
-        points += [(left, height), (right, height)]
-    points.append((edges[-1], float(_BOTTOM)))
-    return " ".join(f"{x:g},{y:g}" for x, y in points)
+def _similarities(findings: Sequence[Finding]) -> np.ndarray:
+    return np.array([f.similarity for f in findings if f.similarity is not None], dtype=np.float64)
 
 
-def _round_ticks(low: float, high: float, *, about: int) -> list[tuple[float, str]]:
-    """Return round values between two others, about so many of them, as 1, 2 or 5 times a power of ten."""
-    rough = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = min((factor * power for factor in (1, 2, 5, 10)), key=lambda step: abs(step - rough))
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    multiples = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
-    return [(multiple * step, f"{multiple * step:.{decimals}f}") for multiple in multiples]
+def _distance_marks(audit: Audit, flagged: list[Finding]) -> list[Mark]:
+    """Return the flag threshold, or where it is not known how far flagged pictures reach, and epsilon."""
+    marks = []
+    if audit.distance_threshold is not None:
+        threshold = audit.distance_threshold
+        marks.append(Mark(threshold, f"flagged below {threshold:#.3g}", _FLAG))
+    elif flagged:
+        farthest = max(finding.distance for finding in flagged)
+        marks.append(Mark(farthest, f"flagged up to {farthest:#.3g}", _FLAG))
+    epsilon = next((score.epsilon for score in audit.scores if score.network == audit.network), None)
+    if epsilon is not None:
+        marks.append(Mark(epsilon, f"ε {epsilon:g}, for the mean", _EPSILON))
+    return marks
 
 
-def _thinned(positions: Sequence[float]) -> tuple[float, ...]:
-    kept: list[float] = []
-    for position in positions:
-        if not kept or position - kept[-1] >= _RUG_STEP:
-            kept.append(position)
-    return tuple(kept)
-
-
-def _caption(generated: np.ndarray, null: np.ndarray, flagged: np.ndarray) -> str:
-    parts = [f"{len(generated):,} generated, median {fixed(np.median(generated), 4)}"]
-    if len(null):
-        parts.append(f"{len(null):,} honest, median {fixed(np.median(null), 4)}")
-    if len(flagged):
-        parts.append(f"{len(flagged):,} flagged, median {fixed(np.median(flagged), 4)}")
-    return "; ".join(parts)
+def _similarity_marks(audit: Audit, flagged: list[Finding]) -> list[Mark]:
+    values = _similarities(flagged)
+    if audit.similarity_threshold is not None:
+        threshold = audit.similarity_threshold
+        return [Mark(threshold, f"flagged above {threshold:#.3g}", _FLAG)]
+    if len(values):
+        return [Mark(float(values.min()), f"flagged from {values.min():#.3g}", _FLAG)]
+    return []

@@ -1,7 +1,7 @@
-"""`report.html`: an audit as one self-contained page, from the template that lies beside this module.
+"""`report.html`: an audit as one self-contained page, rendered from the folder `template`.
 
-Names of files, kinds and classes are a stranger's: they are shown with control characters escaped, every
-value goes through the template's autoescaping, and the page forbids itself whatever it does not carry.
+Names of files, kinds and classes are untrusted: control characters are escaped, every value goes through the
+template's autoescaping, and a content security policy forbids whatever the page does not carry itself.
 """
 
 import base64
@@ -14,7 +14,8 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from dogsgan.audit.page.charts import HEIGHT, WIDTH, Histogram, Mark, histogram, threshold_bar
+from dogsgan.audit.kinds import MEANINGS
+from dogsgan.audit.page.charts import charts_of
 from dogsgan.audit.page.thumbnails import Strip
 from dogsgan.audit.result import Audit, DuplicateGroup, Finding, nearest_first
 from dogsgan.data.class_names import breed_name
@@ -27,7 +28,7 @@ MAX_ROWS = 20_000
 """How many pictures the page's table has, at most, the nearest."""
 _LONGEST = 160  # characters of a name; a longer one loses its middle
 _DIGITS = 6  # decimals of a distance in the page's data; all of them are in neighbours.csv
-FLAGGED, ACCEPTED, HONEST = "flagged", "accepted", "honest"
+FLAGGED, ACCEPTED, UNFLAGGED = "flagged", "accepted", "unflagged"
 
 
 def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
@@ -62,10 +63,8 @@ def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
         max_names=_MAX_NAMES,
         group_title=_group_title,
         pictured={finding.name: finding.index for finding in audit.findings if finding.index in strips},
-        histograms=_histograms(audit),
-        width=WIDTH,
-        height=HEIGHT,
-        threshold_bar=threshold_bar,
+        charts=charts_of(audit),
+        kind_meanings=MEANINGS,
         kinds=_kinds(audit),
         breeds=_breeds(audit),
         rows=_rows(audit, strips),
@@ -95,7 +94,7 @@ def _in_order(audit: Audit, strips: Mapping[int, Strip]) -> list[Finding]:
 
 
 def _name(text: str) -> str:
-    """Return a stranger's name as it is shown: on one line, nothing invisible in it, and not endless."""
+    """Return an untrusted name as it is shown: on one line, nothing invisible in it, and not endless."""
     text = printable(text)
     half = _LONGEST // 2
     return text if len(text) <= _LONGEST else f"{text[:half]}…{text[-half:]}"
@@ -103,7 +102,7 @@ def _name(text: str) -> str:
 
 def _state(finding: Finding) -> str:
     if not finding.flagged:
-        return HONEST
+        return UNFLAGGED
     return ACCEPTED if finding.allowed else FLAGGED
 
 
@@ -165,50 +164,3 @@ def _rows(audit: Audit, strips: Mapping[int, Strip]) -> list[list[Any]]:
 
 def _rounded(value: float | None) -> float | None:
     return round(float(value), _DIGITS) if value is not None and np.isfinite(value) else None
-
-
-def _histograms(audit: Audit) -> list[Histogram]:
-    flagged = [finding for finding in audit.findings if finding.flagged]
-    distances = histogram(
-        "Feature distance to the nearest training picture",
-        np.array([finding.distance for finding in audit.findings]),
-        null=audit.null_distances,
-        flagged=np.array([finding.distance for finding in flagged]),
-        marks=_distance_marks(audit, flagged),
-    )
-    similarities = histogram(
-        "Pixel similarity to the training picture, aligned",
-        _similarities(audit.findings),
-        null=audit.null_similarities,
-        flagged=_similarities(flagged),
-        marks=_similarity_marks(audit, flagged),
-    )
-    return [chart for chart in (distances, similarities) if chart is not None]
-
-
-def _similarities(findings: Any) -> np.ndarray:
-    return np.array([f.similarity for f in findings if f.similarity is not None], dtype=np.float64)
-
-
-def _distance_marks(audit: Audit, flagged: list[Finding]) -> list[Mark]:
-    """Return the flag threshold, or where it is not known how far flagged pictures reach, and epsilon."""
-    marks = []
-    if audit.distance_threshold is not None:
-        marks.append(Mark(audit.distance_threshold, f"flagged below {audit.distance_threshold:#.3g}", "flag"))
-    elif flagged:
-        farthest = max(finding.distance for finding in flagged)
-        marks.append(Mark(farthest, f"flagged up to {farthest:#.3g}", "flag"))
-    epsilon = next((score.epsilon for score in audit.scores if score.network == audit.network), None)
-    if epsilon is not None:
-        marks.append(Mark(epsilon, f"ε {epsilon:g}, for the mean", "epsilon"))
-    return marks
-
-
-def _similarity_marks(audit: Audit, flagged: list[Finding]) -> list[Mark]:
-    values = _similarities(flagged)
-    if audit.similarity_threshold is not None:
-        threshold = audit.similarity_threshold
-        return [Mark(threshold, f"flagged above {threshold:#.3g}", "flag")]
-    if len(values):
-        return [Mark(float(values.min()), f"flagged from {values.min():#.3g}", "flag")]
-    return []

@@ -1,4 +1,4 @@
-"""What an audit leaves behind: a page to look at, a table, JSON, and a contact sheet, all in one folder."""
+"""The files of an audit, all in one folder: page, table, contact sheet and JSON."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,17 +11,15 @@ from dogsgan.audit.page.tables import write_neighbours
 from dogsgan.audit.page.thumbnails import Strip, save_sheet, strip, tile
 from dogsgan.audit.result import Audit, Finding, Pair, nearest_first
 from dogsgan.files import write_json, write_text
-from dogsgan.progress import progress_bar
 
 MAX_FLAGGED = 1_000
-"""How many of the flagged pictures are shown, at most."""
+"""The most flagged pictures that are shown."""
 MAX_ACCEPTED = 200
 MAX_UNFLAGGED = 200
-"""How many of those that are not flagged are shown, the nearest."""
+"""The most of the others that are shown, the nearest first."""
 MAX_STRIP_BYTES = 16_000_000
-"""What the pictures of the page take, at most: it stays under 30 MB with its text."""
+"""The most that the pictures of the page take, so that it stays under 30 MB with its text."""
 _SHEET_TILES = 60
-_SHEET_TILES_UNFLAGGED = 12
 
 
 class ReportFiles(NamedTuple):
@@ -31,17 +29,17 @@ class ReportFiles(NamedTuple):
     """report.html"""
     neighbours: Path
     """neighbours.csv"""
-    sheet: Path
-    """flagged.png"""
+    sheet: Path | None
+    """flagged.png; None where nothing is flagged."""
     json: Path
-    """audit.json, written last: where it stands, the others do."""
+    """audit.json, written last: where it is there, the others are."""
 
 
 def write_report(audit: Audit, out: Path, *, pair_of: Callable[[Finding], Pair]) -> ReportFiles:
-    """Write `report.html`, `neighbours.csv`, `flagged.png` and `audit.json` to the folder `out`.
+    """Write `report.html`, `neighbours.csv`, `audit.json` and, of flagged pictures, `flagged.png` to `out`.
 
-    `pair_of` is asked once for each picture that is shown, nearest first. Where nothing is flagged, the
-    contact sheet shows the nearest pictures, each captioned as not flagged.
+    `pair_of` is called once for each picture that is shown, nearest first. Where nothing is flagged, an
+    earlier audit's contact sheet is removed.
 
     Raises:
         DogsganError: a file cannot be written.
@@ -50,25 +48,27 @@ def write_report(audit: Audit, out: Path, *, pair_of: Callable[[Finding], Pair])
     if not audit.findings:
         raise ValueError("an audit without findings has nothing to report")
     out = Path(out)
-    files = ReportFiles(out / "report.html", out / "neighbours.csv", out / "flagged.png", out / "audit.json")
-    files.json.unlink(missing_ok=True)  # an earlier audit's: it would vouch for what is not there yet
+    page, neighbours, sheet, json = (
+        out / name for name in ("report.html", "neighbours.csv", "flagged.png", "audit.json")
+    )
+    json.unlink(missing_ok=True)  # an earlier audit's does not describe what is written now
+    sheet.unlink(missing_ok=True)
     strips, tiles = _drawn(audit, pair_of)
-    write_text(files.page, render_page(audit, strips))
-    write_neighbours(audit, files.neighbours)
-    save_sheet(tiles, files.sheet)
-    write_json(files.json, audit.to_json(report=files.page))
-    return files
+    write_text(page, render_page(audit, strips))
+    write_neighbours(audit, neighbours)
+    if tiles:
+        save_sheet(tiles, sheet)
+    write_json(json, audit.to_json(report=page))
+    return ReportFiles(page, neighbours, sheet if tiles else None, json)
 
 
 def _drawn(audit: Audit, pair_of: Callable[[Finding], Pair]) -> tuple[dict[int, Strip], list[np.ndarray]]:
     """Return the page's strips by the finding's index, as many as fit, and the contact sheet's tiles."""
-    shown = _shown(audit)
-    on_sheet = _SHEET_TILES if audit.flagged else _SHEET_TILES_UNFLAGGED
-    sheet = {finding.index for finding in (audit.flagged or shown)[:on_sheet]}
+    sheet = {finding.index for finding in audit.flagged[:_SHEET_TILES]}
     strips: dict[int, Strip] = {}
     tiles: list[np.ndarray] = []
     used = 0
-    for finding in progress_bar(shown, description="report", unit="pairs"):
+    for finding in _shown(audit):
         pair = pair_of(finding)
         if finding.index in sheet:
             tiles.append(tile(finding, pair))
@@ -81,7 +81,7 @@ def _drawn(audit: Audit, pair_of: Callable[[Finding], Pair]) -> tuple[dict[int, 
 
 
 def _shown(audit: Audit) -> Sequence[Finding]:
-    """Return what is worth a picture, the flagged before the accepted before the rest, each nearest first."""
+    """Return what is shown: the flagged before the accepted before the rest, each nearest first."""
     unflagged = nearest_first(finding for finding in audit.findings if not finding.flagged)
     return [
         *audit.flagged[:MAX_FLAGGED],

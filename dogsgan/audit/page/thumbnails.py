@@ -19,7 +19,7 @@ SIDE_PX = 128
 _GAP = 16  # a strip's transparent gap is a sixteenth of a picture's width
 _TILE_PX = 128
 _CAPTION_PX = 30
-_BACKGROUND, _INK, _FLAGGED_INK = (24, 24, 24), (235, 235, 235), (255, 140, 120)
+_BACKGROUND, _INK, _VERDICT_INK = (24, 24, 24), (235, 235, 235), (255, 140, 120)
 _COLUMNS = 3
 
 
@@ -62,7 +62,7 @@ def _fitted(picture: np.ndarray, side_px: int) -> Image.Image:
 
 
 def tile(finding: Finding, pair: Pair) -> np.ndarray:
-    """Draw a pair for the contact sheet, height×width×3, with its name, kind and numbers beneath."""
+    """Draw a flagged pair for the contact sheet, height×width×3, with its name, kind and numbers beneath."""
     canvas = Image.new("RGB", (3 * _TILE_PX + 8, _TILE_PX + _CAPTION_PX), _BACKGROUND)
     for place, picture in enumerate(pair):
         image = _fitted(picture, _TILE_PX)
@@ -70,18 +70,13 @@ def tile(finding: Finding, pair: Pair) -> np.ndarray:
         image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
         left = place * (_TILE_PX + 4) + (_TILE_PX - image.width) // 2
         canvas.paste(image, (left, (_TILE_PX - image.height) // 2))
-    if not finding.flagged:
-        verdict = "not flagged"
-    else:
-        verdict = f"{finding.kind} (accepted)" if finding.allowed else finding.kind
+    verdict = f"{finding.kind} (accepted)" if finding.allowed else finding.kind
     lines = (
         f"{finding.name}: {verdict}",
         f"{finding.nearest}  distance {distance(finding.distance)}  p {p_value(finding.p_value)}",
     )
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default()
-    for row, (line, ink) in enumerate(
-        zip(lines, (_FLAGGED_INK if finding.flagged else _INK, _INK), strict=True)
-    ):
+    for row, (line, ink) in enumerate(zip(lines, (_VERDICT_INK, _INK), strict=True)):
         plain = printable(line).encode("ascii", "replace").decode()
         draw.text((3, _TILE_PX + 2 + 13 * row), _shortened(plain, draw, font), fill=ink, font=font)
     return np.asarray(canvas)
@@ -90,11 +85,10 @@ def tile(finding: Finding, pair: Pair) -> np.ndarray:
 def _shortened(
     text: str, draw: ImageDraw.ImageDraw, font: ImageFont.ImageFont | ImageFont.FreeTypeFont
 ) -> str:
-    """Return what fits under a tile: a long text loses its middle."""
-    room = 3 * _TILE_PX
+    """Return `text`, or where it does not fit under a tile its beginning and end."""
     keep = len(text)
     shorter = text
-    while draw.textlength(shorter, font=font) > room and keep > 8:
+    while draw.textlength(shorter, font=font) > 3 * _TILE_PX and keep > 8:
         keep -= 4
         shorter = f"{text[: keep // 2]}...{text[-(keep - keep // 2) :]}"
     return shorter

@@ -151,7 +151,7 @@
   const digits = (number, places) => (number === null ? "–" : number.toFixed(places).replace(/^-(0\.?0*)$/, "$1"));
 
   function verdict(row) {
-    if (row[STATE] === "honest") return "not flagged";
+    if (row[STATE] === "unflagged") return "not flagged";
     return (row[KIND] || "flagged") + (row[STATE] === "accepted" ? ", accepted" : "");
   }
 

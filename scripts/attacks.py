@@ -45,6 +45,20 @@ def half_and_back(picture: np.ndarray, random: np.random.Generator) -> np.ndarra
     return np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
 
 
+def half_up_and_back(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Scale up by half and back."""
+    side = len(picture)
+    large = Image.fromarray(picture).resize((side * 3 // 2, side * 3 // 2), Image.Resampling.BILINEAR)
+    return np.asarray(large.resize((side, side), Image.Resampling.BILINEAR))
+
+
+def three_quarters_and_back(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Scale to three quarters of the size and back."""
+    side = len(picture)
+    small = Image.fromarray(picture).resize((side * 3 // 4, side * 3 // 4), Image.Resampling.LANCZOS)
+    return np.asarray(small.resize((side, side), Image.Resampling.LANCZOS))
+
+
 def blur(sigma: float) -> Attack:
     """Blur by a Gaussian of sigma px."""
     return lambda picture, random: np.asarray(
@@ -236,6 +250,64 @@ OTHERS: dict[str, Attack] = {
     "JPEG, quality 10": jpeg(10),
 }
 """What nothing was tuned on."""
+RESIZED: dict[str, Attack] = {
+    "scaled up by half and back": half_up_and_back,
+    "scaled to three quarters and back": three_quarters_and_back,
+}
+"""Scaled without any other loss."""
+KINDS: dict[str, tuple[str, str]] = {
+    "exact": ("exact", ""),
+    "flip": ("flip", ""),
+    "JPEG, quality 40": ("JPEG", ""),
+    "scaled to half and back": ("blurred", ""),
+    "scaled up by half and back": ("", "near-exact + blurred"),
+    "scaled to three quarters and back": ("", "near-exact + blurred"),
+    "blur, σ = 1 px": ("blurred", ""),
+    "noise, σ = 8": ("noise", ""),
+    "brightness ± 25%": ("recoloured", ""),
+    "contrast ± 25%": ("recoloured", ""),
+    "hue ± 30°": ("recoloured", ""),
+    "crop of 85% of the area": ("crop", ""),
+    "crop of 70% of the area": ("crop", ""),
+    "shift by 6 px": ("shift", "covered"),
+    "turn by ± 8°": ("turned", "covered"),
+    "16 px square covered": ("covered", ""),
+    "crop + flip + contrast": ("crop + flip + recoloured", ""),
+    "blend 70/30": ("blend", ""),
+    "blend 50/50": ("blend", ""),
+    "shift + blur": ("shift + blurred", "covered"),
+    "turn + flip": ("turned + flip", "covered"),
+    "crop + noise": ("crop + noise", ""),
+    "crop + turn": ("crop + turned", "covered"),
+    "crop + JPEG": ("crop + JPEG", "blurred"),
+    "turn + hue + cover": ("turned + recoloured + covered", ""),
+    "grey + flip + JPEG": ("recoloured + flip + JPEG", ""),
+    "shrink + brightness": ("shrunk + recoloured", "covered"),
+    "shift + flip + noise + gamma": ("shift + flip + noise + recoloured", "covered"),
+    "crop of 50% of the area": ("crop", ""),
+    "turn by ± 15°": ("turned", "covered"),
+    "stretched": ("stretched", "crop"),
+    "on a plain ground at 80%": ("shrunk", "covered"),
+    "head over": ("turned 180° + flip", ""),
+    "grey": ("recoloured", ""),
+    "gamma 0.6 or 1.7": ("recoloured", ""),
+    "32 px square covered": ("covered", ""),
+    "blur, σ = 2 px": ("blurred", ""),
+    "noise, σ = 20": ("noise", ""),
+    "JPEG, quality 10": ("JPEG", "blurred"),
+}
+"""What the kind has to name, and what it may name beside, as that is true: a turn bares the corners."""
+GEOMETRY = frozenset(("crop", "shrunk", "shift", "stretched", "turned"))
+"""Parts of a kind that another form of the same training picture changes."""
+
+
+def named_right(attack: str, kind: str, *, same_form: bool) -> bool:
+    """Whether a kind says what was done; `same_form`: whether it is told of the very view that was copied."""
+    needed, allowed = (set(filter(None, part.split(" + "))) for part in KINDS[attack])
+    steps = set(kind.partition(" of ")[0].split(" + "))
+    if not same_form:
+        needed, allowed = needed - GEOMETRY - {"exact"}, allowed | GEOMETRY | {"near-exact"}
+    return needed <= steps and steps - needed <= allowed
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

@@ -5,8 +5,12 @@
 Half of the pictures, by chance, are the training set. The other half, unseen, plays an honest generator, but
 for photographs that the training half holds too: what has the same bytes, pixels or perceptual hash, bursts
 included (`dogsgan.audit.duplicates`), is left out of it, and how many those are is said. Copies are made of
-included (`dogsgan.audit.duplicates`), is left out of it, and how many those are is said. Copies are made of
-own: its copies among all the honest pictures, at the audit's default false discovery rate.
+the training pictures, whole or square by chance. Each attack is judged on its own: its copies among all the
+honest pictures, at the audit's default false discovery rate.
+
+A second table says how many of the flagged copies have a kind that names what was done: all of it, and
+nothing that is not true (`attacks.KINDS`). Where another form of the right training picture was found, the
+geometry is free, as a crop of the one is a shift of the other.
 
 Beside it stands what a threshold on MiFID's distance finds, the cosine distance of the features to the
 nearest whole training picture, where it is set so that it takes 1% of the honest pictures.
@@ -16,14 +20,18 @@ import argparse
 import dataclasses
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import attacks
 import numpy as np
 
 from dogsgan.audit.copies.evidence import Evidence, Originals, Pictures, gather, real_sample
+from dogsgan.audit.copies.simplest import simplified
+from dogsgan.audit.copies.verification import Verified
 from dogsgan.audit.copies.views import TrainingViews, training_views
 from dogsgan.audit.duplicates import Collection, find_duplicates
+from dogsgan.audit.findings import Case
 from dogsgan.audit.judgement import judge
 from dogsgan.audit.workspace import Workspace
 from dogsgan.data.sources import Source, open_source
@@ -34,6 +42,7 @@ from dogsgan.scoring.scorer import real_side_of
 
 USED_FORMS = ("whole", "square")
 RATE = 0.01
+LEAST_NAMED = 0.9
 
 
 def main() -> int:
@@ -52,7 +61,8 @@ def main() -> int:
         )
         honest = chosen(unseen, random, args.honest, among=~has_twin)
         twins = chosen(unseen, random, len(unseen.names), among=has_twin)
-        sets = {"honest": honest, "with a twin": twins} | copies(training, random, args.count)
+        made, sources = copies(training, random, args.count)
+        sets = {"honest": honest, "with a twin": twins} | made
         pixels = np.concatenate(list(sets.values()))
         start = time.perf_counter()
         side, _ = real_side_of(training_source, network, size_px=64, cache_dir=work)
@@ -77,7 +87,9 @@ def main() -> int:
         seconds = time.perf_counter() - middle
         print(f"features {middle - start:.0f} s, search and verification {seconds:.0f} s\n", flush=True)
         distance = nearest_real(pictures.features, originals.features)[0]
-    return report(sets, found, null, distance)
+    found = dataclasses.replace(found, verified=explained(found, pictures, training))
+    broken = report(sets, found, null, distance)
+    return max(broken, report_kinds(sets, found, null, pictures, training, sources))
 
 
 def halves(
@@ -114,30 +126,100 @@ def chosen(
     views: TrainingViews, random: np.random.Generator, count: int, *, among: np.ndarray | None = None
 ) -> np.ndarray:
     """Return pictures, N×64×64×3, each whole or square by chance, `count` at most."""
+    return np.asarray(views.pictures[chosen_rows(views, random, count, among=among)])
+
+
+def chosen_rows(
+    views: TrainingViews, random: np.random.Generator, count: int, *, among: np.ndarray | None = None
+) -> np.ndarray:
+    """Return which views those pictures are."""
     usable = np.isin(views.form, [views.forms.index(form) for form in USED_FORMS])
     if among is not None:
         usable &= among[views.picture_index]
     rows = random.permutation(np.flatnonzero(usable))
     _, first = np.unique(views.picture_index[rows], return_index=True)  # one view a picture
-    return np.asarray(views.pictures[np.sort(random.permutation(rows[first])[:count])])
+    return np.asarray(np.sort(random.permutation(rows[first])[:count]))
 
 
-def copies(training: TrainingViews, random: np.random.Generator, count: int) -> dict[str, np.ndarray]:
-    """Return `count` copies for each attack."""
-    made = {}
+def copies(
+    training: TrainingViews, random: np.random.Generator, count: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return `count` copies for each attack, and the views that they were made of; of a blend, the first."""
+    made, sources = {}, {}
     single = {name: attack for name, (attack, _) in attacks.PROMISED.items()} | attacks.OTHERS
+
+    def attacked(name: str, attack: attacks.Attack) -> None:
+        sources[name] = chosen_rows(training, random, count)
+        made[name] = np.stack([attack(np.asarray(training.pictures[row]), random) for row in sources[name]])
+
     for name, attack in single.items():
-        made[name] = np.stack([attack(picture, random) for picture in chosen(training, random, count)])
+        attacked(name, attack)
     for name, (share, _) in attacks.BLENDS.items():
-        first, second = chosen(training, random, count), chosen(training, random, count)
+        sources[name] = chosen_rows(training, random, count)
+        first, second = training.pictures[sources[name]], chosen(training, random, count)
         second = second[random.permutation(len(second))]
         made[name] = np.stack([attacks.blend(a, b, share) for a, b in zip(first, second, strict=True)])
-    return made
+    for name, attack in attacks.RESIZED.items():
+        attacked(name, attack)
+    return made, sources
 
 
 def features(pixels: np.ndarray, network: FeatureNetwork) -> np.ndarray:
     """Return the features, N×D."""
     return features_of(pixels, network, show_progress=True)
+
+
+def explained(found: Evidence, pictures: Pictures, training: TrainingViews) -> Verified:
+    """Return what was verified with the simplest account of each picture that a view was found for."""
+    rows = np.flatnonzero(found.verified.view >= 0)
+    return simplified(pictures.pixels, training, found.verified, rows=rows)
+
+
+def report_kinds(
+    sets: dict[str, np.ndarray],
+    found: Evidence,
+    null: Evidence,
+    pictures: Pictures,
+    training: TrainingViews,
+    sources: dict[str, np.ndarray],
+) -> int:
+    """Print which kinds the flagged copies were given; return 1 if fewer than 90% are named right."""
+    ends = np.cumsum([len(some) for some in sets.values()])
+    starts = dict(zip(sets, ends - [len(some) for some in sets.values()], strict=True))
+    named = flagged = 0
+    print("\n| copies | flagged | named right | named wrong |")
+    print("| --- | ---: | ---: | --- |")
+    for name in (name for name in sets if name in attacks.KINDS):
+        rows = np.concatenate([np.arange(len(sets["honest"])), starts[name] + np.arange(len(sets[name]))])
+        evidence = part_of(found, rows)
+        case = Case(
+            names=tuple(map(str, rows)),
+            pictures=Pictures(
+                pictures.pixels[rows], pictures.features[rows], pictures.mirrored_features[rows]
+            ),
+            views=training,
+            features_of_views=lambda views: np.zeros((len(views), pictures.features.shape[1])),
+            evidence=evidence,
+            judgement=judge(evidence, null, rate=RATE),
+            same={},
+        )
+        wrong: Counter[str] = Counter()
+        told = case.findings()[len(sets["honest"]) :]
+        for finding, source in zip(told, sources[name], strict=True):
+            if finding.flagged:
+                flagged += 1
+                same_form = int(evidence.verified.view[finding.index]) == source
+                right = attacks.named_right(name, finding.kind, same_form=same_form)
+                named += right
+                wrong[finding.kind] += not right
+        count = sum(finding.flagged for finding in told)
+        mistakes = sorted(
+            ((kind, times) for kind, times in wrong.items() if times), key=lambda item: -item[1]
+        )
+        share = f"{1 - sum(times for _, times in mistakes) / max(count, 1):.0%}"
+        print(f"| {name} | {count} | {share} | {', '.join(f'{times} {kind}' for kind, times in mistakes)} |")
+    print(f"\nkinds: {named} of {flagged} flagged copies named right, {named / max(flagged, 1):.1%}")
+    return int(named < LEAST_NAMED * flagged)
 
 
 def report(sets: dict[str, np.ndarray], found: Evidence, null: Evidence, distance: np.ndarray) -> int:

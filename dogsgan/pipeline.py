@@ -276,7 +276,14 @@ def _audited(source: Path, record: _Record, *, options: dict[str, Any]) -> None:
         record.add(scored.summary(), score=scored)
 
     try:
-        found = audit(out / "images.zip", source, out=out / "audit", on_score=take_score, **options)
+        found = audit(
+            out / "images.zip",
+            source,
+            out=out / "audit",
+            untrained=record.report.untrained,
+            on_score=take_score,
+            **options,
+        )
     except DogsganError as error:
         record.note(f"not audited: {error}")
     except Exception as error:

@@ -153,7 +153,7 @@ def test_an_interrupted_audit_goes_on_and_ends_the_same(
             audit(generated, real, out=tmp_path / "out", network="stand-in")
     assert calls == ["generated 1–20 of 20: alignment"]
     with monkeypatch.context() as patch:
-        patch.setattr("dogsgan.audit.copies.evidence.nearest_views", interrupted)
+        patch.setattr("dogsgan.audit.copies.evidence.nearest_pictures", interrupted)
         patch.setattr("dogsgan.audit.auditing.features_of", interrupted)
         calls.clear()
         with pytest.raises(KeyboardInterrupt):  # generated: kept; of the real sample: not made yet
@@ -264,8 +264,7 @@ def test_the_very_pixels_are_a_copy_whatever_the_network_sees(real: Path, tmp_pa
     assert told == [("copy.png", "flat-1.png", "exact")]
 
 
-def test_real_dogs(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dogsgan.audit.copies.evidence.NULL_SAMPLE", 100)
+def test_real_dogs(shared_data: Path, tmp_path: Path) -> None:
     from dogsgan.audit.copies.views import training_views
     from dogsgan.data.sources import open_source
 
@@ -275,7 +274,7 @@ def test_real_dogs(shared_data: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     flipped = {f"flip-{i}.png": squares[i][:, ::-1] for i in range(0, 200, 10)}
     clouds = {f"cloud-{i}.png": picture for i, picture in enumerate(UNSEEN)}
     path = write_zip(tmp_path / "images.zip", {**flipped, **clouds})
-    result = audit(path, mini, network="stand-in")
+    result = audit(path, mini, network="stand-in", null_sample=100)
     assert {finding.name for finding in result.flagged} >= set(flipped)
     assert sum(finding.name in clouds for finding in result.flagged) == 0
     assert {finding.kind for finding in result.flagged} == {"flip"}

@@ -54,7 +54,7 @@ def test_copies_are_told_from_honest_pictures() -> None:
     assert said["c_t"].value < -10
     assert "points to copying" in said["c_t"].meaning
     assert said["authpct"].value == 0
-    assert "kept close to one training picture" in said["authpct"].meaning
+    assert "were close to one training picture" in said["authpct"].meaning
     honest = whole_set_statistics(random.randn(300, 32), real, show_progress=False)
     assert honest.p_value > 0.01
     assert "shows no copying" in by_key(honest.statistics)["c_t"].meaning
@@ -144,7 +144,7 @@ def test_real_dogs_unseen_and_copied(shared_data: Path) -> None:
     training, unseen = features_of(pictures[::2], network), features_of(pictures[1::2], network)
     honest = whole_set_statistics(unseen, training, show_progress=False)
     assert honest.p_value > 0.01
-    assert "as honest pictures do" in by_key(honest.statistics)["authpct"].meaning
+    assert "does not differ from pictures that copy nothing" in by_key(honest.statistics)["authpct"].meaning
     noisy = np.clip(pictures[::2] + np.random.default_rng(0).normal(0, 4, pictures[::2].shape), 0, 255)
     copies = whole_set_statistics(
         features_of(noisy.astype(np.uint8), network), training, held_out=unseen, show_progress=False
@@ -157,3 +157,28 @@ def small(file: Path) -> np.ndarray:
     with Image.open(file) as picture:
         picture.draft("RGB", (128, 128))
         return np.asarray(picture.convert("RGB").resize((64, 64), Image.Resampling.BILINEAR))
+
+
+def test_noise_in_one_place_is_not_called_real() -> None:
+    """After twenty steps all pictures are alike: they lie in one real picture's neighbourhood."""
+    real, _, _ = golden()
+    outlier = real[np.linalg.norm(real, axis=1).argmax()]
+    noise = outlier + 0.01 * np.random.RandomState(2).randn(400, 32)
+    said = by_key(whole_set_statistics(noise, real, show_progress=False).statistics)
+    assert said["precision"].value == 1
+    for key in ("precision", "density"):
+        assert said[key].meaning.startswith("Not judged: the generated pictures are near only ")
+        assert "pass for real" not in said[key].meaning
+
+
+def test_a_reason_not_to_judge_replaces_every_sentence_on_a_value() -> None:
+    real, _, fake = golden()
+    usual = whole_set_statistics(fake, real[:5], show_progress=False)
+    found = whole_set_statistics(fake, real[:5], not_judged="No.", show_progress=False)
+    assert [(item.value, item.low) for item in found.statistics] == [
+        (item.value, item.low) for item in usual.statistics
+    ]
+    values = [item.value for item in found.statistics]
+    assert None in values
+    for item, before in zip(found.statistics, usual.statistics, strict=True):
+        assert item.meaning == (before.meaning if item.value is None else "No.")

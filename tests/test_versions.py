@@ -146,7 +146,7 @@ def test_evidence(tmp_path: Path) -> None:
         [evidence.verified.similarity[:2], evidence.verified.view[:2], evidence.neighbours.distance.ravel()]
     )
     golden = [0.9915, 1.0, 3.0, 4.0, 0.1305, 0.1315, 0.1305, 0.1327, 0.1182, 0.1385]
-    check_numbers(auditing, found, {4: golden}, atol=0.01)
+    check_numbers(auditing, found, {5: golden}, atol=0.01)
 
 
 def test_crops_that_a_study_judges_by(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from dogsgan.audit.findings import Case
 from dogsgan.audit.judgement import Judgement, judge
 from dogsgan.audit.page.report import write_report
 from dogsgan.audit.page.tables import apply_allowed, read_allowed
-from dogsgan.audit.result import Audit, Statistic
+from dogsgan.audit.result import Audit
 from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
 from dogsgan.audit.workspace import Workspace
 from dogsgan.data.sources import Source, open_source
@@ -47,8 +47,9 @@ from dogsgan.scoring.scorer import (
 from dogsgan.scoring.statistics import statistics_of
 from dogsgan.scoring.weights import RELEASED, find_weights
 
-VERSION = 4  # to be raised when the same pixels give other evidence
+VERSION = 5  # to be raised when the same pixels give other evidence
 DEFAULT_RATE = 0.01
+UNTRAINED = "the generator is untrained and the pictures are noise: nothing here says what it will do"
 _WORK = ".work"
 _WORK_NOTE = "What an audit has found so far. It goes on from here, and removes this when it is done.\n"
 _EXPLAINED = 0.9  # pixel similarity above which one training picture says it all
@@ -74,6 +75,7 @@ def audit(
     labels: Path | None = None,
     scored: int | None = None,
     null_sample: int = NULL_SAMPLE,
+    untrained: bool = False,
     on_score: Callable[[Score], None] | None = None,
 ) -> Audit:
     """Find which generated pictures (zip, folder or prepared set) copy training pictures (any source).
@@ -85,8 +87,9 @@ def audit(
     picture are listed. With `sample`, that many of the generated pictures are looked at, chosen by chance;
     the score and the statistics of the whole are still of all. `labels` is as for `score`. With
     `scored`, only that many of the generated pictures, chosen by chance, are scored, by one network, and may
-    be looked at. At most `null_sample` training pictures tell how near honest ones come. `on_score` takes the
-    score as soon as it is known, which is long before the rest.
+    be looked at. At most `null_sample` training pictures tell how near honest ones come. `untrained`
+    says that the pictures are noise: no figure of them is judged then, and the report says so. `on_score`
+    takes the score as soon as it is known, long before the rest.
 
     With `out`, the page, the tables and the contact sheet are written there (see `write_report`), and an
     interrupted audit goes on where it was. The training pictures' views and features are kept in `cache_dir`,
@@ -155,6 +158,7 @@ def audit(
             opened,
             size_px=size_px,
             cache_dir=cache_dir,
+            untrained=untrained,
             seed=seed,
         )
         originals = Originals.of(real_side, inputs.real, views)
@@ -204,13 +208,18 @@ def audit(
             false_discovery_rate=false_discovery_rate,
             findings=findings,
             duplicates=duplicates.groups,
-            statistics=_as_far_as_seen(whole.statistics, opened),
+            statistics=whole.statistics,
             scores=scores,
             distance=_distance(scores[0]),
             p_value=whole.p_value,
             null_distances=judgement.null_distances,
             null_similarities=judgement.null_similarities,
-            warnings=(*_warnings(views, judgement, len(honest)), *unknown, *left_out),
+            warnings=(
+                *([UNTRAINED] if untrained else []),
+                *_warnings(views, judgement, len(honest)),
+                *unknown,
+                *left_out,
+            ),
             submitted=submitted if len(names) < submitted else None,
             distance_threshold=judgement.distance_threshold,
             similarity_threshold=judgement.similarity_threshold,
@@ -393,6 +402,7 @@ def _whole_set(
     *,
     size_px: int,
     cache_dir: Path,
+    untrained: bool,
     seed: int,
 ) -> WholeSet:
     """Return the statistics of the whole set, by the features that the score looks at."""
@@ -406,17 +416,13 @@ def _whole_set(
         real.features,
         held_out=unseen.features if unseen else None,
         excluded_real=excluded,
+        not_judged=meanings.why_not_judged(
+            network=network.name,
+            generated=len(generated.features),
+            real=int((~excluded).sum()),
+            untrained=untrained,
+        ),
         seed=seed,
-    )
-
-
-def _as_far_as_seen(statistics: tuple[Statistic, ...], network: FeatureNetwork) -> tuple[Statistic, ...]:
-    """Return the statistics without a judgement where the network does not know what pictures show."""
-    if network.name != "stand-in":
-        return statistics
-    meaning = meanings.of_blind_network(network.name)
-    return tuple(
-        item if item.value is None else dataclasses.replace(item, meaning=meaning) for item in statistics
     )
 
 

@@ -120,11 +120,9 @@ class Case:
             similarity=float(verified.similarity[index]),
             second=match.second,
             neighbours=tuple(
-                (self.views.names[picture], self._form(view), float(value))
-                for picture, view, value in zip(
-                    neighbours.picture[index], neighbours.view[index], neighbours.distance[index], strict=True
-                )
-                if picture >= 0
+                (self.views.names[self.views.picture_index[view]], self._form(view), float(value))
+                for view, value in zip(neighbours.view[index], neighbours.distance[index], strict=True)
+                if view >= 0
             ),
         )
 

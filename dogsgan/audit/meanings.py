@@ -1,4 +1,4 @@
-"""One sentence for people on each number about the whole set: what this value means for this submission."""
+"""Sentences on the statistics of the whole set: what each value means for this submission."""
 
 from math import prod
 
@@ -7,6 +7,12 @@ from dogsgan.number_text import percent
 
 SIGNIFICANT = 0.01
 """A p-value below this counts as a finding."""
+FEWEST_JUDGED = 100
+"""Fewer generated or real pictures, and no sentence judges a figure."""
+BLIND_NETWORK = "stand-in"
+"""The network with random weights."""
+CROWDED = 0.1
+"""Coverage below this share of what is expected says that all generated pictures lie in one place."""
 _MOST = 0.8
 _FEW = 0.3
 _SLIGHTLY = 0.55
@@ -16,40 +22,40 @@ def of_data_copying(outcome: DataCopying) -> str:
     """Say whether the generated pictures lie nearer to the training set than unseen real ones."""
     lie = (
         "generated pictures lie nearer to the training set than unseen real ones in "
-        f"{_percent(outcome.nearer)} of comparisons, where half is honest"
+        f"{_percent(outcome.nearer)} of comparisons, where 50% is expected without copying"
     )
     odds = f"p = {_p_value(outcome.p_value)}"
     if outcome.p_value < SIGNIFICANT and outcome.nearer < _SLIGHTLY:
         return (
-            f"The set as a whole keeps a little close: {lie} ({odds}), which some copies bring about, "
+            f"The set as a whole lies a little too near: {lie} ({odds}). A few copies cause this, "
             "and so do pictures that are all rather typical."
         )
     if outcome.p_value < SIGNIFICANT:
         return f"The set as a whole points to copying: {lie} ({odds})."
     rare = "a few copies among many would not show here"
     if outcome.p_value > 1 - SIGNIFICANT:
-        return f"The set as a whole does not copy: {lie}, so they rather fall short of the real ones; {rare}."
+        return f"The set as a whole does not copy: {lie}, so they differ from the real ones; {rare}."
     return f"The set as a whole shows no copying: {lie} ({odds}); {rare}."
 
 
 def of_authenticity(
-    percent: float, *, low: float, high: float, honest: tuple[float, float, float] | None
+    percent: float, *, low: float, high: float, expected: tuple[float, float, float] | None
 ) -> str:
-    """Compare AuthPct, 0..100, with `honest`, that of unseen real pictures and its interval where known."""
+    """Compare AuthPct, 0..100, with that of unseen real pictures, `expected`, with its interval."""
     sentence = (
-        f"{_percent(percent / 100)} of the generated pictures are authentic, that is farther from their "
-        "nearest training picture than that one is from its own nearest"
+        f"{_percent(percent / 100)} of the generated pictures are authentic, which means farther from "
+        "their nearest training picture than that one is from its own nearest"
     )
-    if honest is None:
-        return f"{sentence}; there are too few pictures to say how many an honest set has."
-    expected, expected_low, expected_high = honest
-    against = f"unseen real pictures come to {_percent(expected / 100)}"
-    if high < expected_low:
-        clinging = _percent(1 - percent / expected)
-        return f"{sentence}; {against}, as if {clinging} of the set kept close to one training picture each."
-    if low > expected_high:
+    if expected is None:
+        return f"{sentence}; there are too few pictures to say how many are expected."
+    value, value_low, value_high = expected
+    against = f"of unseen real pictures {_percent(value / 100)} are"
+    if high < value_low:
+        close = _percent(1 - percent / value)
+        return f"{sentence}; {against}, as if {close} of the set were close to one training picture each."
+    if low > value_high:
         return f"{sentence}; {against}, so nothing here points to copies."
-    return f"{sentence}; {against}, so the set does as honest pictures do."
+    return f"{sentence}; {against}, so the set does not differ from pictures that copy nothing."
 
 
 def of_precision(value: float, *, low: float, high: float) -> str:
@@ -68,45 +74,41 @@ def of_recall(value: float, *, low: float, high: float, coverage: float) -> str:
     if high < _FEW:
         return f"{sentence}: most of the training set's variety is missing."
     if coverage < value / 2:
-        return (
-            f"{sentence}: scattered pictures bring that about, for few have a generated one near (coverage)."
-        )
+        return f"{sentence}: scattered pictures cause that, as few real ones have one near (coverage)."
     if low >= _MOST:
         return f"{sentence}: most of the training set's variety is there."
     return f"{sentence}: the variety of the others is missing."
 
 
 def of_density(value: float, *, low: float, high: float) -> str:
-    """Say whether generated pictures lie where real ones crowd or at the fringe."""
+    """Say whether generated pictures lie where real ones are dense or at their edge."""
     if value == 0:
-        return "No generated picture lies among real ones, as the network sees them: they crowd elsewhere."
-    sentence = (
-        f"Where a generated picture lies, real ones crowd {value:.2f} times as densely as around real ones"
-    )
+        return "No generated picture lies among real ones, as the network sees them: they lie elsewhere."
+    sentence = f"Around a generated picture, real ones lie {value:.2f} times as densely as around a real one"
     if low > 1:
         return (
             f"{sentence}: these are typical pictures, or copies, more than the training set's whole variety."
         )
     if high < 1:
-        return f"{sentence}: many generated pictures lie at the fringe of the real ones or outside."
+        return f"{sentence}: many generated pictures lie at the edge of the real ones or outside."
     return f"{sentence}, which is what real pictures themselves have."
 
 
-def of_coverage(value: float, *, low: float, high: float, honest: float) -> str:
-    """Compare coverage with `honest`, what as many unseen real pictures would reach."""
+def of_coverage(value: float, *, low: float, high: float, expected: float) -> str:
+    """Compare coverage with `expected`, what as many unseen real pictures would reach."""
     sentence = (
         f"{_percent(value)} of the real pictures have a generated one in their neighbourhood, "
-        f"where as many unseen real pictures would reach {_percent(honest)}"
+        f"where as many unseen real pictures would reach {_percent(expected)}"
     )
-    if high < honest:
-        missing = "most" if value < honest / 2 else "part"
+    if high < expected:
+        missing = "most" if value < expected / 2 else "part"
         return f"{sentence}: {missing} of the training set is not represented."
-    if low > honest:
+    if low > expected:
         return f"{sentence}: the generated pictures follow the training set more closely than real ones do."
     return f"{sentence}: the whole training set is represented."
 
 
-def honest_coverage(*, generated: int, real: int, neighbours: int) -> float:
+def expected_coverage(*, generated: int, real: int, neighbours: int) -> float:
     """Return the coverage to expect of pictures that follow the real distribution.
 
     Naeem et al. 2020, lemma 2.
@@ -114,11 +116,31 @@ def honest_coverage(*, generated: int, real: int, neighbours: int) -> float:
     return 1 - prod((real - i) / (generated + real - i) for i in range(1, neighbours + 1))
 
 
-def of_blind_network(name: str) -> str:
-    """Say that nothing can be said: such a network calls noise as real as a photograph."""
+def why_not_judged(*, network: str, generated: int, real: int, untrained: bool = False) -> str | None:
+    """Return why figures of the whole set say nothing about the pictures, or None where they do.
+
+    A network with random weights calls noise as real as a photograph; of few pictures every figure is chance.
+    """
+    if untrained:
+        return "Not judged: the generator is untrained and the pictures are noise."
+    if network == BLIND_NETWORK:
+        return (
+            f"Not judged: the network {network} sees colours and edges and not what a picture shows, so this "
+            "figure says nothing about the pictures; --network auto takes one that does."
+        )
+    if min(generated, real) < FEWEST_JUDGED:
+        return (
+            f"Not judged: {generated} generated and {real} real pictures are too few; it takes "
+            f"{FEWEST_JUDGED} of each."
+        )
+    return None
+
+
+def crowded(coverage: float) -> str:
+    """Say that figures of nearness say nothing where all generated pictures lie in one place."""
     return (
-        f"Not judged: the network {name} sees colours and edges and not what a picture shows, so this figure "
-        "tells nothing about the pictures; --network auto takes one that sees."
+        f"Not judged: the generated pictures are near only {_percent(coverage)} of the real ones (coverage), "
+        "as noise and a collapsed generator are, so this figure says nothing about them."
     )
 
 

@@ -1,5 +1,6 @@
-"""The audit's numbers about the whole submission, each with its interval and what it means for this one."""
+"""Statistics of the whole submission, each with its interval and a sentence on what it means."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ from dogsgan.scoring.nearest import Neighbours, nearest_others, nearest_rows
 from dogsgan.scoring.precision_recall import NEIGHBOURS, overlap
 
 _FEWEST_COMPARED = 20
-"""Fewer pictures than this on a side, and no share of them is held against another."""
+"""Shares of fewer pictures than this are not compared."""
 _TITLES = {
     "c_t": "Data-copying test (C_T)",
     "authpct": "Authentic pictures, % (AuthPct)",
@@ -38,7 +39,7 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class WholeSet:
-    """What is known of the submission as a whole."""
+    """The statistics of a submission as a whole."""
 
     statistics: tuple[Statistic, ...]
     """C_T, AuthPct, precision, recall, density, coverage, in this order."""
@@ -52,6 +53,7 @@ def whole_set_statistics(
     *,
     held_out: np.ndarray | None = None,
     excluded_real: np.ndarray | None = None,
+    not_judged: str | None = None,
     seed: int = 0,
     show_progress: bool = True,
 ) -> WholeSet:
@@ -61,8 +63,8 @@ def whole_set_statistics(
     each compared with the rest of the training set. `excluded_real`, M booleans, marks real pictures that
     duplicate another, all but one of each group: they are left out throughout, so that a picture that stands
     twice counts once. Where there are too few pictures a statistic is None and its meaning says how many it
-    takes. Memory beyond the features: a copy of the real ones if any are excluded, and on two cores about
-    600 MB at 4032 features.
+    takes. `not_judged` says why no value can be judged, and is then the meaning of each. Memory beyond the
+    features: a copy of the real ones if any are excluded, and on two cores about 600 MB at 4032 features.
 
     Raises:
         DogsganError: sizes differ, or a feature is NaN or infinite.
@@ -70,11 +72,16 @@ def whole_set_statistics(
     sides = _Sides.of(generated, real, held_out=held_out, excluded_real=excluded_real)
     distances = _measure(sides, show_progress=show_progress)
     copying = _copying(sides, distances, seed=seed)
-    statistics = (
+    statistics: tuple[Statistic, ...] = (
         _c_t(copying),
         _authpct(sides, distances, seed=seed),
         *_precision_recall(sides, distances, seed=seed, show_progress=show_progress),
     )
+    if not_judged is not None:
+        statistics = tuple(
+            item if item.value is None else dataclasses.replace(item, meaning=not_judged)
+            for item in statistics
+        )
     return WholeSet(
         statistics=statistics, p_value=copying.p_value if isinstance(copying, DataCopying) else None
     )
@@ -189,8 +196,8 @@ def _authpct(sides: _Sides, distances: _Distances | None, *, seed: int) -> Stati
     if distances is None:
         return _missing("authpct", sides.too_few(generated=1, real=2))
     authentic = 100.0 * authenticity_of(distances.to_real, distances.among_real).authentic
-    honest = _authpct_of_unseen(distances, seed=seed)
-    return _mean("authpct", authentic, partial(meanings.of_authenticity, honest=honest), seed=seed)
+    expected = _authpct_of_unseen(distances, seed=seed)
+    return _mean("authpct", authentic, partial(meanings.of_authenticity, expected=expected), seed=seed)
 
 
 def _authpct_of_unseen(distances: _Distances, *, seed: int) -> tuple[float, float, float] | None:
@@ -223,14 +230,17 @@ def _precision_recall(
         real_squared=distances.among_real.squared,
         description="whole set: overlap" if show_progress else None,
     )
-    honest = meanings.honest_coverage(
+    expected = meanings.expected_coverage(
         generated=len(sides.generated), real=len(sides.real), neighbours=NEIGHBOURS
     )
+    of_precision, of_density = meanings.of_precision, meanings.of_density
+    if found.coverage < meanings.CROWDED * expected:
+        of_precision = of_density = lambda value, *, low, high: meanings.crowded(found.coverage)
     return (
-        _mean("precision", found.real_balls > 0, meanings.of_precision, seed=seed),
+        _mean("precision", found.real_balls > 0, of_precision, seed=seed),
         _mean("recall", found.recalled, partial(meanings.of_recall, coverage=found.coverage), seed=seed),
-        _mean("density", found.real_balls / found.neighbours, meanings.of_density, seed=seed),
-        _mean("coverage", found.covered, partial(meanings.of_coverage, honest=honest), seed=seed),
+        _mean("density", found.real_balls / found.neighbours, of_density, seed=seed),
+        _mean("coverage", found.covered, partial(meanings.of_coverage, expected=expected), seed=seed),
     )
 
 

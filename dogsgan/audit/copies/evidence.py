@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from dogsgan.audit.copies.neighbours import Neighbours, nearest_views
+from dogsgan.audit.copies.neighbours import Neighbours, nearest_pictures
 from dogsgan.audit.copies.search import find_candidates
 from dogsgan.audit.copies.verification import Verified, verify
 from dogsgan.audit.copies.views import TrainingViews
@@ -119,13 +119,13 @@ def gather(
     found = workspace.stage(
         f"{name}-neighbours",
         lambda: _arrays(
-            nearest_views(
+            nearest_pictures(
                 pictures.features,
                 pictures.mirrored_features,
                 originals.features,
-                picture_of_view=views.picture_index[originals.view],
+                views=originals.view,
                 k=neighbours,
-                group_of_picture=None if pictures.own_group is None else group_of_picture,
+                groups=group_of_picture[views.picture_index[originals.view]],
                 own_group=pictures.own_group,
                 description=f"{name}: nearest by features",
             )
@@ -139,7 +139,6 @@ def gather(
         for rows in blocks(len(pictures), _PICTURES_AT_ONCE)
     ]
     verified = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    found["view"] = np.where(found["view"] >= 0, originals.view[found["view"]], found["view"])
     return Evidence(Neighbours(**found), Verified(**verified))
 
 

@@ -11,12 +11,12 @@ from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.sources import open_source
 from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
+from dogsgan.features.networks import LITE0
 from dogsgan.files import holds
 from dogsgan.models import build_networks, on_device
 from dogsgan.pipeline import RunReport, Tell, run_pipeline
 from dogsgan.presets import preset
 from dogsgan.progress import say
-from dogsgan.scoring.networks import LITE0
 from dogsgan.stages import COUNT, finishing_seconds
 
 PRESET = "demo"

@@ -19,11 +19,11 @@ from dogsgan.data.cropset import CropSet
 from dogsgan.data.prepare import PrepareReport
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
+from dogsgan.features.choice import chosen_network
+from dogsgan.features.networks import open_network
 from dogsgan.files import holds, read_json, sha256_of, write_json
 from dogsgan.progress import say
-from dogsgan.scoring.choice import chosen_network
-from dogsgan.scoring.networks import open_network
-from dogsgan.scoring.scorer import Score, score
+from dogsgan.score import Score, score
 from dogsgan.stages import (
     COUNT,
     crops_of,

@@ -35,10 +35,10 @@ from dogsgan.audit.findings import Case
 from dogsgan.audit.judgement import judge
 from dogsgan.audit.workspace import Workspace
 from dogsgan.data.sources import Source, open_source
-from dogsgan.scoring.features import features_of
-from dogsgan.scoring.memorization import nearest_real
-from dogsgan.scoring.networks import FeatureNetwork, open_network
-from dogsgan.scoring.scorer import real_side_of
+from dogsgan.features.extraction import features_of
+from dogsgan.features.networks import FeatureNetwork, open_network
+from dogsgan.metrics.memorization import nearest_real
+from dogsgan.score import real_side_of
 
 USED_FORMS = ("whole", "square")
 RATE = 0.01

@@ -24,10 +24,10 @@ from PIL import Image
 
 from dogsgan.cores import usable_cores
 from dogsgan.data.sources import open_source
+from dogsgan.features.extraction import features_of_batches
+from dogsgan.features.inception import Conv, Inception2015, folded_keys
+from dogsgan.pictures import PictureStream
 from dogsgan.scoring import frechet_distance, memorization_distance, open_network
-from dogsgan.scoring.features import features_of_batches
-from dogsgan.scoring.inception import Conv, Inception2015, folded_keys
-from dogsgan.scoring.pictures import PictureStream
 
 
 def interleaved(sides: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:

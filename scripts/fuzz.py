@@ -42,12 +42,12 @@ from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
+from dogsgan.features.stored import load_statistics
+from dogsgan.features.weights import read_weights
 from dogsgan.kernel.build import build_kernel
 from dogsgan.kernel.rehearse import read_head
 from dogsgan.models import outline_networks
 from dogsgan.sampling import load_sampler
-from dogsgan.scoring.stored import load_statistics
-from dogsgan.scoring.weights import read_weights
 from dogsgan.submission import check_submission
 from dogsgan.submission.labels import read_labels
 from dogsgan.tensors import save_file

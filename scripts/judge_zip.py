@@ -12,14 +12,14 @@ import json
 import time
 from pathlib import Path
 
+from dogsgan.cache import default_cache_dir
+from dogsgan.class_labels import labelled_sample
 from dogsgan.data.sources import Source, open_source
+from dogsgan.metrics.frechet import frechet_distance_between
+from dogsgan.metrics.precision_recall import precision_recall
+from dogsgan.recognition.recognise import recognise
+from dogsgan.score import generated_side_of, generated_size, real_side_of
 from dogsgan.scoring import open_network
-from dogsgan.scoring.cache import default_cache_dir
-from dogsgan.scoring.frechet import frechet_distance_between
-from dogsgan.scoring.per_class_labels import labelled_sample
-from dogsgan.scoring.precision_recall import precision_recall
-from dogsgan.scoring.recognising import recognise
-from dogsgan.scoring.scorer import generated_side_of, generated_size, real_side_of
 
 
 def main() -> None:

@@ -19,9 +19,9 @@ from dogsgan.cli import main
 from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.scoring.features import Side
-from dogsgan.scoring.networks import FeatureNetwork
-from dogsgan.scoring.statistics import statistics_of
+from dogsgan.features.extraction import Side
+from dogsgan.features.networks import FeatureNetwork
+from dogsgan.metrics.statistics import statistics_of
 
 TRAINING = training_clouds(80)
 UNSEEN = unseen_clouds(15)

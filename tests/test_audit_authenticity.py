@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dogsgan.audit.authenticity import authenticity, authenticity_of_unseen
-from dogsgan.scoring.nearest import nearest_others
+from dogsgan.metrics.nearest import nearest_others
 
 
 def plain(generated: np.ndarray, real: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from scipy.stats import kstest
 from dogsgan.audit import data_copying as module
 from dogsgan.audit.data_copying import DataCopying, cells_of, data_copying, fit_cells
 from dogsgan.errors import DogsganError
-from dogsgan.scoring.nearest import nearest_others, nearest_rows
+from dogsgan.metrics.nearest import nearest_others, nearest_rows
 
 
 def plain(

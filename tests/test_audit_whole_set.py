@@ -10,8 +10,8 @@ from PIL import Image
 from dogsgan.audit.result import Statistic
 from dogsgan.audit.whole_set import whole_set_statistics
 from dogsgan.errors import DogsganError
-from dogsgan.scoring.features import features_of
-from dogsgan.scoring.networks import open_network
+from dogsgan.features.extraction import features_of
+from dogsgan.features.networks import open_network
 
 KEYS = ["c_t", "authpct", "precision", "recall", "density", "coverage"]
 

@@ -36,9 +36,9 @@ from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
+from dogsgan.features.stored import load_statistics
+from dogsgan.features.weights import read_weights
 from dogsgan.sampling import load_sampler
-from dogsgan.scoring.stored import load_statistics
-from dogsgan.scoring.weights import read_weights
 from dogsgan.submission import check_submission
 from dogsgan.training import checkpoint
 from dogsgan.training.state import TrainingState
@@ -603,7 +603,7 @@ def test_a_generator_that_says_it_is_huge(run: Path, tmp_path: Path, field: str,
         load_sampler(tmp_path / "other.safetensors", device="cpu")
 
 
-# What the scoring room reads
+# Statistics files and weights
 
 
 @fuzzed

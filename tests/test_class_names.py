@@ -56,7 +56,7 @@ def test_sets_of_earlier_versions_keep_their_fingerprint_and_get_distinct_names(
 
 
 def test_labels_and_figures_have_both(tmp_path: Path) -> None:
-    from dogsgan.scoring.per_class_labels import matched_classes
+    from dogsgan.class_labels import matched_classes
     from dogsgan.stages import save_labels
     from dogsgan.submission import write_submission
     from dogsgan.submission.labels import read_labels
@@ -86,7 +86,7 @@ def test_labels_and_figures_have_both(tmp_path: Path) -> None:
     ],
 )
 def test_classes_are_matched_one_to_one(generated: list[str], real: list[str], matched: list[str]) -> None:
-    from dogsgan.scoring.per_class_labels import matched_classes
+    from dogsgan.class_labels import matched_classes
 
     assert matched_classes(generated, real)[0] == matched  # type: ignore[arg-type]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dogsgan.number_text import distance, fixed, p_value, percent, significant
+from dogsgan.per_class.result import _with_error
 from dogsgan.scoring import memorization_distance, score
-from dogsgan.scoring.per_class_result import _with_error
 from dogsgan.studies.table import spread_of
 
 
@@ -61,13 +61,13 @@ def test_all_and_none_are_said_only_where_they_are() -> None:
 def test_equal_rows_are_no_negative_distance_apart() -> None:
     rows = np.random.RandomState(0).rand(400, 37).astype(np.float32)
     assert 0.0 <= memorization_distance(rows, rows) < 1e-12
-    from dogsgan.scoring.memorization import nearest_real
+    from dogsgan.metrics.memorization import nearest_real
 
     assert (nearest_real(rows, rows)[0] >= 0).all()
 
 
 def test_a_set_against_itself_is_told_without_absurdities(tmp_path: Path) -> None:
-    from test_scoring_scorer import drawn, write_zip
+    from test_score import drawn, write_zip
 
     path = write_zip(tmp_path / "images.zip", drawn(30, seed=1))
     result = score(path, path, network="stand-in", device="cpu", cache_dir=tmp_path / "cache")

@@ -7,8 +7,8 @@ import pytest
 
 from dogsgan.audit import auditing
 from dogsgan.errors import DogsganError
+from dogsgan.per_class import files as per_class_files
 from dogsgan.progress import optional
-from dogsgan.scoring import per_class_files
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from test_submission_checking import SIZE, chunk, encoded, flipped, good_entries
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.scoring.pictures import PictureStream
+from dogsgan.pictures import PictureStream
 from dogsgan.submission import check_submission
 
 PIXELS = zlib.compress(rows(9))

@@ -20,12 +20,12 @@ from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
+from dogsgan.features.extraction import Side, features_of
+from dogsgan.features.networks import open_network
+from dogsgan.metrics.precision_recall import precision_recall
+from dogsgan.metrics.statistics import statistics_of
 from dogsgan.sampling import load_sampler
-from dogsgan.scoring.features import Side, features_of
-from dogsgan.scoring.networks import open_network
-from dogsgan.scoring.precision_recall import precision_recall
-from dogsgan.scoring.scorer import real_side_of, score_sides
-from dogsgan.scoring.statistics import statistics_of
+from dogsgan.score import real_side_of, score_sides
 from dogsgan.studies import attention, attention_table, runs
 from dogsgan.studies.attention import study_attention
 from dogsgan.studies.attention_variants import choose_variants, parse_norms, parse_sizes

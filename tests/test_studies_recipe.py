@@ -15,8 +15,8 @@ from dogsgan import sampling
 from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.errors import DogsganError
-from dogsgan.scoring.networks import open_network
-from dogsgan.scoring.timm_networks import Classifier
+from dogsgan.features.networks import open_network
+from dogsgan.features.timm_networks import Classifier
 from dogsgan.studies import recipe as recipe_study
 from dogsgan.studies import runs
 from dogsgan.studies.recipe import study_recipe

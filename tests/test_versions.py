@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from test_decoding import SMALL
 from test_idx import idx
-from test_scoring_decoding import SMALL
 from tiny import crop_set
 
+from dogsgan import decoding, pictures
 from dogsgan.audit import auditing
 from dogsgan.audit.copies import views as forms
 from dogsgan.audit.copies.evidence import Originals, Pictures, gather
@@ -23,9 +24,10 @@ from dogsgan.audit.copies.views import TrainingViews, training_views
 from dogsgan.audit.workspace import Workspace
 from dogsgan.data.annotations import Box
 from dogsgan.data.sources import open_source
-from dogsgan.scoring import decoding, open_network, pictures, standin
-from dogsgan.scoring.decoding import decode
-from dogsgan.scoring.pictures import PictureStream
+from dogsgan.decoding import decode
+from dogsgan.features import standin
+from dogsgan.pictures import PictureStream
+from dogsgan.scoring import open_network
 from dogsgan.studies import judge
 
 CMYK = base64.b64decode(

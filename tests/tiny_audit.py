@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from dogsgan.audit.result import Audit, DuplicateGroup, Finding, Pair, Statistic
-from dogsgan.scoring.scorer import Score
+from dogsgan.score import Score
 
 BREEDS = ("n02085620-Chihuahua", "n02099601-golden_retriever", "n02116738-African_hunting_dog")
 KINDS = ("exact", "flip", "crop", "blend of n02085620_1.jpg and n02099601_2.jpg")

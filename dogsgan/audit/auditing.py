@@ -25,17 +25,19 @@ from dogsgan.audit.page.tables import apply_allowed, read_allowed
 from dogsgan.audit.result import Audit
 from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
 from dogsgan.audit.workspace import Workspace
+from dogsgan.cache import default_cache_dir, in_cache_or
+from dogsgan.class_labels import labelled_sample
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
+from dogsgan.features.extraction import Side, features_of
+from dogsgan.features.networks import COMPETITION_PX, FeatureNetwork
+from dogsgan.features.weights import RELEASED, find_weights
 from dogsgan.files import holds, write_text
+from dogsgan.metrics.statistics import statistics_of
+from dogsgan.pictures import PIXELS, PictureStream
 from dogsgan.progress import optional, say
-from dogsgan.scoring.cache import default_cache_dir, in_cache_or
-from dogsgan.scoring.features import Side, features_of
-from dogsgan.scoring.networks import COMPETITION_PX, FeatureNetwork
-from dogsgan.scoring.per_class_labels import labelled_sample
-from dogsgan.scoring.pictures import PIXELS, PictureStream
-from dogsgan.scoring.recognising import recognise
-from dogsgan.scoring.scorer import (
+from dogsgan.recognition.recognise import recognise
+from dogsgan.score import (
     Score,
     generated_side_of,
     generated_size,
@@ -44,8 +46,6 @@ from dogsgan.scoring.scorer import (
     score,
     score_sides,
 )
-from dogsgan.scoring.statistics import statistics_of
-from dogsgan.scoring.weights import RELEASED, find_weights
 
 VERSION = 5  # to be raised when the same pixels give other evidence
 DEFAULT_RATE = 0.01

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dogsgan.scoring.euclidean import Array
-from dogsgan.scoring.nearest import Neighbours, nearest_others, nearest_rows
+from dogsgan.metrics.euclidean import Array
+from dogsgan.metrics.nearest import Neighbours, nearest_others, nearest_rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 
 from dogsgan.errors import printable
 from dogsgan.number_text import distance, significant
-from dogsgan.scoring.scorer import Score
+from dogsgan.score import Score
 
 
 @dataclass(frozen=True)

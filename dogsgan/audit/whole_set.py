@@ -21,9 +21,9 @@ from dogsgan.audit.data_copying import (
 )
 from dogsgan.audit.result import Statistic
 from dogsgan.errors import DogsganError
-from dogsgan.scoring.euclidean import checked_pair
-from dogsgan.scoring.nearest import Neighbours, nearest_others, nearest_rows
-from dogsgan.scoring.precision_recall import NEIGHBOURS, overlap
+from dogsgan.metrics.euclidean import checked_pair
+from dogsgan.metrics.nearest import Neighbours, nearest_others, nearest_rows
+from dogsgan.metrics.precision_recall import NEIGHBOURS, overlap
 
 _FEWEST_COMPARED = 20
 """Shares of fewer pictures than this are not compared."""

@@ -32,7 +32,7 @@ def add_command(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> Outcome:
-    from dogsgan.scoring.floor import COUNT, POLICIES, floor
+    from dogsgan.floor import COUNT, POLICIES, floor
 
     result = floor(
         args.source,

@@ -16,7 +16,7 @@ def add_command(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> Outcome:
-    from dogsgan.scoring.weights import fetch_weights
+    from dogsgan.features.weights import fetch_weights
 
     path = fetch_weights(args.network, url=args.url)
     return Outcome({"network": args.network, "path": str(path)}, f"{args.network}: {path}")

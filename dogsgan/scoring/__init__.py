@@ -1,32 +1,32 @@
-"""The competition's score: features of both sides, their Fréchet distance, and the memorization distance.
+"""The public functions of the score: `from dogsgan.scoring import …`.
 
-What is listed here is imported when it is first used, so that importing the package costs nothing.
+Each is imported when it is first used, so that importing the package costs nothing.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dogsgan.scoring.features import features_of
-    from dogsgan.scoring.formula import mifid
-    from dogsgan.scoring.frechet import frechet_distance, frechet_distance_of_features
-    from dogsgan.scoring.memorization import memorization_distance
-    from dogsgan.scoring.networks import open_network
-    from dogsgan.scoring.per_class_result import PerClassScore
-    from dogsgan.scoring.per_class_scoring import per_class
-    from dogsgan.scoring.scorer import Score, score
+    from dogsgan.features.extraction import features_of
+    from dogsgan.features.networks import open_network
+    from dogsgan.metrics.frechet import frechet_distance, frechet_distance_of_features
+    from dogsgan.metrics.memorization import memorization_distance
+    from dogsgan.metrics.mifid import mifid
+    from dogsgan.per_class.result import PerClassScore
+    from dogsgan.per_class.scoring import per_class
+    from dogsgan.score import Score, score
 
 _HOMES = {
-    "features_of": "features",
-    "mifid": "formula",
-    "frechet_distance": "frechet",
-    "frechet_distance_of_features": "frechet",
-    "memorization_distance": "memorization",
-    "open_network": "networks",
-    "PerClassScore": "per_class_result",
-    "per_class": "per_class_scoring",
-    "Score": "scorer",
-    "score": "scorer",
+    "features_of": "features.extraction",
+    "frechet_distance": "metrics.frechet",
+    "frechet_distance_of_features": "metrics.frechet",
+    "memorization_distance": "metrics.memorization",
+    "mifid": "metrics.mifid",
+    "open_network": "features.networks",
+    "per_class": "per_class.scoring",
+    "PerClassScore": "per_class.result",
+    "score": "score",
+    "Score": "score",
 }
 
 __all__ = [
@@ -46,4 +46,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"dogsgan.{_HOMES[name]}"), name)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
+from dogsgan.features.choice import chosen_network
+from dogsgan.features.networks import open_network
 from dogsgan.files import holds
 from dogsgan.models import outline_networks, parameter_count
 from dogsgan.progress import say
-from dogsgan.scoring.choice import chosen_network
-from dogsgan.scoring.networks import open_network
 from dogsgan.stages import recipe_of_set
 from dogsgan.studies.all_runs import StudyReport, finish_all
 from dogsgan.studies.attention_table import NAME, Plan, write_study

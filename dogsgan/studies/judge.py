@@ -11,12 +11,12 @@ import numpy as np
 
 from dogsgan.data.cropset import CropSet
 from dogsgan.errors import DogsganError
-from dogsgan.scoring.features import Side, features_of, features_of_batches
-from dogsgan.scoring.frechet import frechet_distance_between
-from dogsgan.scoring.networks import FeatureNetwork
-from dogsgan.scoring.precision_recall import NEIGHBOURS, precision_recall
-from dogsgan.scoring.statistics import statistics_of
-from dogsgan.scoring.stored import load_cached, save_statistics
+from dogsgan.features.extraction import Side, features_of, features_of_batches
+from dogsgan.features.networks import FeatureNetwork
+from dogsgan.features.stored import load_cached, save_statistics
+from dogsgan.metrics.frechet import frechet_distance_between
+from dogsgan.metrics.precision_recall import NEIGHBOURS, precision_recall
+from dogsgan.metrics.statistics import statistics_of
 from dogsgan.training.batches import in_grey
 
 VERSION = 1

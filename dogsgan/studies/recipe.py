@@ -7,10 +7,10 @@ from pathlib import Path
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.errors import DogsganError
+from dogsgan.features.networks import LITE0, FeatureNetwork, open_network
 from dogsgan.files import holds
 from dogsgan.models import outline_networks
 from dogsgan.progress import say
-from dogsgan.scoring.networks import LITE0, FeatureNetwork, open_network
 from dogsgan.stages import recipe_of_set
 from dogsgan.studies.all_runs import StudyReport, finish_all
 from dogsgan.studies.recipe_judge import Panel

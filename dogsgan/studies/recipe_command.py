@@ -54,8 +54,8 @@ def add_recipe_command(studies: Any) -> None:
 
 def _recipe(args: argparse.Namespace) -> Outcome:
     from dogsgan.data.cropset import CropSet, is_crop_set
+    from dogsgan.features.networks import LITE0
     from dogsgan.presets import preset
-    from dogsgan.scoring.networks import LITE0
     from dogsgan.stages import refuse_other_crops
     from dogsgan.studies.recipe import study_recipe
     from dogsgan.studies.recipe_variants import parse_variants

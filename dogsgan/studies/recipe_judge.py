@@ -11,9 +11,9 @@ import numpy as np
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.scoring.imagenet import DOGS, imagenet_indices, wnids_of
-from dogsgan.scoring.networks import LITE0, FeatureNetwork
-from dogsgan.scoring.recognition import Shares, guesses_of, shares_of
+from dogsgan.features.networks import LITE0, FeatureNetwork
+from dogsgan.recognition.imagenet import DOGS, imagenet_indices, wnids_of
+from dogsgan.recognition.shares import Shares, guesses_of, shares_of
 from dogsgan.studies.judge import Figures, Judge
 
 CHOOSING, REPORTING = 0, 1

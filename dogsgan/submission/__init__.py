@@ -1,4 +1,4 @@
-"""Pictures ─▶ images.zip, and the checks the competition makes of it. Stands between sampling and scoring."""
+"""Pictures ─▶ images.zip, and the checks the competition makes of it. Stands between sampling and score."""
 
 from dogsgan.submission.checking import CheckReport, Problem, check_submission
 from dogsgan.submission.writing import SubmissionReport, write_submission

@@ -12,8 +12,8 @@ from dogsgan.audit.copies.verification import Verified, verify
 from dogsgan.audit.copies.views import TrainingViews
 from dogsgan.audit.workspace import Workspace, blocks
 from dogsgan.data.sources import Source
-from dogsgan.scoring.features import Side, features_of
-from dogsgan.scoring.networks import FeatureNetwork
+from dogsgan.features.extraction import Side, features_of
+from dogsgan.features.networks import FeatureNetwork
 
 NULL_SAMPLE = 2000
 """How many training pictures are held against the rest to measure how near honest pictures come."""

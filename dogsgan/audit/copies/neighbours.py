@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from dogsgan.audit.workspace import blocks
+from dogsgan.blockwise import blockwise
 from dogsgan.errors import DogsganError
-from dogsgan.scoring.blockwise import blockwise
-from dogsgan.scoring.euclidean import checked_pair
+from dogsgan.metrics.euclidean import checked_pair
 
 NOBODY = -1
 _ROWS_AT_ONCE = 512

@@ -17,10 +17,10 @@ import numpy as np
 from dogsgan.cores import usable_cores
 from dogsgan.data.cropping import cut_policies
 from dogsgan.data.sources import Source, SourceImage
+from dogsgan.decoding import DECODERS, open_decoded_here
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, write_json
 from dogsgan.progress import progress_bar
-from dogsgan.scoring.decoding import DECODERS, open_decoded_here
 
 FORMS = ("whole", "square", "context", "center")
 CROP = "crop"

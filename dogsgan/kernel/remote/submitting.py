@@ -16,8 +16,8 @@ from dogsgan.kernel.remote.fetching import ZIP, require_file
 from dogsgan.kernel.remote.following import state_of, state_requests
 from dogsgan.kernel.remote.metadata import COMPETITION, KernelRef, resolve
 from dogsgan.kernel.remote.planning import Plan, plan
+from dogsgan.metrics.leaderboard import SUBMISSIONS, percentile_2019
 from dogsgan.progress import say
-from dogsgan.scoring.leaderboard import SUBMISSIONS, percentile_2019
 
 POLL_S = 15.0
 WAIT_S = 900.0

@@ -1,0 +1,149 @@
+"""Statistics files: the organisers' `.npz`, pytorch-fid's, one that both can read; and the cache of such."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from dogsgan.data.sources import Source
+from dogsgan.errors import DogsganError
+from dogsgan.features.extraction import Side
+from dogsgan.features.networks import FeatureNetwork
+from dogsgan.files import atomic_path
+from dogsgan.metrics.statistics import Statistics
+from dogsgan.pictures import PIXELS
+from dogsgan.progress import say
+
+_MAX_FILE_BYTES = 4 * 2**30
+
+
+def is_statistics_file(path: Path) -> bool:
+    """Return whether `path` names a statistics file."""
+    return path.suffix.lower() == ".npz"
+
+
+def save_statistics(path: Path, side: Side) -> None:
+    """Write an `.npz` with `m`, `s`, `features` (the organisers' names), `mu`, `sigma` (pytorch-fid's)."""
+    if side.features is None:
+        raise DogsganError(
+            f"cannot write {path}: the real side has no features, so there is nothing new to save"
+        )
+    mean, covariance = side.statistics.mean, side.statistics.covariance
+    _write(path, m=mean, s=covariance, features=side.features, mu=mean, sigma=covariance)
+
+
+def save_cached(path: Path, side: Side) -> None:
+    """Write a side to the cache, with all that `load_cached` gives back."""
+    assert side.features is not None
+    more = {} if side.rows is None else {"rows": side.rows}
+    _write(
+        path,
+        m=side.statistics.mean,
+        s=side.statistics.covariance,
+        features=side.features,
+        jpegs_by_pillow=np.int64(side.jpegs_by_pillow),
+        **more,
+    )
+
+
+def _write(path: Path, **arrays: np.ndarray | np.int64) -> None:
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def load_statistics(path: Path, *, dimension: int, network: str) -> Side:
+    """Read a statistics file that must be of features of length `dimension`, as `network` makes them.
+
+    Raises:
+        DogsganError: missing, not such a file, of another network, or with NaN in it.
+    """
+    arrays = _read_arrays(path)
+    names = next(
+        (pair for pair in (("m", "s"), ("mu", "sigma")) if pair[0] in arrays and pair[1] in arrays), None
+    )
+    if names is None:
+        found = ", ".join(sorted(arrays)) or "nothing"
+        raise DogsganError(
+            f"{path} is no statistics file: it needs m and s, or mu and sigma; it holds {found}"
+        )
+    mean, covariance, features = arrays[names[0]], arrays[names[1]], arrays.get("features")
+    _check_shapes(path, mean, covariance, features, dimension=dimension, network=network)
+    count = None if features is None else len(features)
+    kind = "pytorch-fid's layout, without features" if features is None else f"{count:,} pictures"
+    return Side(
+        statistics=Statistics(
+            mean=mean.astype(np.float64), covariance=covariance.astype(np.float64), count=count
+        ),
+        features=features,
+        description=f"a statistics file ({kind})",
+        rows=arrays.get("rows"),
+        jpegs_by_pillow=int(arrays.get("jpegs_by_pillow", 0)),
+    )
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    wanted = ("m", "s", "mu", "sigma", "features", "rows", "jpegs_by_pillow")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _MAX_FILE_BYTES:
+                raise DogsganError(f"{path} unpacks to more than 4 GiB: that is no statistics file")
+        with np.load(path, allow_pickle=False) as stored:
+            present = [name for name in wanted if name in stored]
+            if "m" in present and "s" in present:  # then the other pair says the same
+                present = [name for name in present if name not in ("mu", "sigma")]
+            return {name: stored[name] for name in present}
+    except FileNotFoundError as error:
+        raise DogsganError(f"no statistics file at {path}") from error
+    except DogsganError:
+        raise
+    except Exception as error:  # damaged archives and arrays raise anything
+        raise DogsganError(f"{path} cannot be read as a statistics file ({error}): make it anew") from error
+
+
+def _check_shapes(
+    path: Path,
+    mean: np.ndarray,
+    covariance: np.ndarray,
+    features: np.ndarray | None,
+    *,
+    dimension: int,
+    network: str,
+) -> None:
+    arrays = [mean, covariance] if features is None else [mean, covariance, features]
+    if any(not np.issubdtype(array.dtype, np.floating) for array in arrays):
+        raise DogsganError(f"{path} holds arrays that are not floating-point numbers: make it anew")
+    shapes_fit = mean.shape == (dimension,) and covariance.shape == (dimension, dimension)
+    if not shapes_fit or (features is not None and (features.ndim != 2 or features.shape[1] != dimension)):
+        raise DogsganError(
+            f"{path} is of another network: mean of shape {mean.shape}, covariance {covariance.shape}, "
+            f"while {network} makes {dimension} features"
+        )
+    for name, array in zip(("mean", "covariance", "features"), arrays, strict=False):
+        if not np.isfinite(array).all():
+            raise DogsganError(f"{path} has NaN or infinite values in its {name}: make it anew")
+
+
+def cache_path(cache_dir: Path, source: Source, network: FeatureNetwork, *, size_px: int) -> Path:
+    """Return where the features of a real side are cached: the name is a hash over all that decides them.
+
+    That is the contents of every picture in order, how they are decoded, the size they are resized to and
+    how, the network and its weights.
+
+    Raises:
+        DogsganError: a prepared set changed since it was written.
+    """
+    decisive = (network.identity, PIXELS, size_px, source.bordered, source.fingerprint())
+    key = hashlib.sha256("\n".join(map(str, decisive)).encode()).hexdigest()
+    return cache_dir / "features" / f"{key}.npz"
+
+
+def load_cached(path: Path, network: FeatureNetwork) -> Side | None:
+    """Return a cached side, or None where there is none that can be read."""
+    if not path.is_file():
+        return None
+    try:
+        return load_statistics(path, dimension=network.dimension, network=network.name)
+    except DogsganError as error:
+        say(f"cached features are damaged, computing them again ({error})")
+        return None

@@ -1,0 +1,1 @@
+"""The metrics of generated pictures: functions of two sets of features, which know no network and no file."""

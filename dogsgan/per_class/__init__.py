@@ -1,0 +1,1 @@
+"""The score of each class by itself: `dogsgan score --per-class`."""

@@ -1,0 +1,197 @@
+"""Features and classes of both sides in, the figures of each class out."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dogsgan.metrics.frechet import frechet_distance_of_features
+from dogsgan.metrics.kernel_distance import kernel_distance
+from dogsgan.metrics.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall
+from dogsgan.progress import progress_bar
+from dogsgan.recognition.shares import Recognition
+
+_DRAWS = 4
+"""How often at most equally many pictures of a class are drawn by chance; their figures are averaged."""
+_ENOUGH_DRAWN = 2000
+"""No more draws than give so many pictures: then chance says little, and time counts."""
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """How one class fares. A figure that cannot be had is None, and `reasons` says why in words."""
+
+    name: str
+    real: int
+    """How many real pictures."""
+    generated: int
+    """How many generated pictures."""
+    kernel_distance: float | None = None
+    """Unbiased at any number of pictures; see `dogsgan.metrics.kernel_distance`."""
+    standard_error: float | None = None
+    """Of the kernel distance."""
+    fid: float | None = None
+    """Fréchet distance, where both sides have more pictures than features."""
+    precision: float | None = None
+    """The share of generated pictures within the class's real distribution."""
+    recall: float | None = None
+    """The share of real pictures within the class's generated distribution."""
+    equal_precision: float | None = None
+    """Precision over as many pictures as every other class has too."""
+    equal_recall: float | None = None
+    """Recall over as many pictures as every other class has too."""
+    first: float | None = None
+    """The share of generated pictures whose class is a classifier's first guess."""
+    among_five: float | None = None
+    """The share of generated pictures whose class is among its first five guesses."""
+    real_first: float | None = None
+    """`first` of real crops of the class."""
+    real_among_five: float | None = None
+    """`among_five` of real crops of the class."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """By the name of a figure that is None: why."""
+
+
+@dataclass(frozen=True)
+class EqualCounts:
+    """Over how many pictures of each class `equal_precision` and `equal_recall` are taken.
+
+    Balls shrink as pictures are added, so precision moves with the number of real ones by itself (it mostly
+    falls), and recall with that of generated ones. These figures can be set against numbers of pictures.
+    """
+
+    real: int
+    generated: int
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The features of one class: generated N×D and real M×D."""
+
+    generated: np.ndarray
+    real: np.ndarray
+
+
+def class_figures(
+    generated: np.ndarray,
+    generated_classes: Sequence[str | None],
+    real: np.ndarray,
+    real_classes: Sequence[str | None],
+    *,
+    neighbours: int = NEIGHBOURS,
+) -> tuple[tuple[ClassFigures, ...], EqualCounts | None]:
+    """Return the figures of every class, the worst kernel distance first, from features N×D and M×D.
+
+    There is a class for every name on either side; rows of class None belong to none. Classes without a
+    distance come last. The counts are None where no class has enough pictures for precision and recall.
+
+    Raises:
+        DogsganError: a feature is NaN or infinite.
+        ValueError: rows and classes differ in number.
+    """
+    names = sorted({name for name in (*generated_classes, *real_classes) if name is not None})
+    sides = (_by_class(generated, generated_classes), _by_class(real, real_classes))
+    nothing = np.zeros((0, real.shape[1]), dtype=real.dtype)
+    pairs = {name: _Pair(*(side.get(name, nothing) for side in sides)) for name in names}
+    equal = _equal_counts(pairs.values(), neighbours=neighbours)
+    found = [
+        _figures_of(name, pair, equal=equal, neighbours=neighbours)
+        for name, pair in progress_bar(pairs.items(), description="per class", unit="classes")
+    ]
+    return tuple(sorted(found, key=_worst_first)), equal
+
+
+def with_recognition(figures: ClassFigures, recognition: Recognition, index: int | None) -> ClassFigures:
+    """Return a class's figures with those of ImageNet's class `index`; None is a class that it lacks."""
+    if index is None:
+        return dataclasses.replace(
+            figures, reasons={**figures.reasons, "first": "ImageNet has no class of this name"}
+        )
+    generated = recognition.generated.by_index.get(index)
+    real = recognition.real.by_index.get(index) if recognition.real else None
+    return dataclasses.replace(
+        figures,
+        first=generated[1] if generated else None,
+        among_five=generated[2] if generated else None,
+        real_first=real[1] if real else None,
+        real_among_five=real[2] if real else None,
+    )
+
+
+def _worst_first(figures: ClassFigures) -> tuple[bool, float]:
+    distance = figures.kernel_distance
+    return distance is None, 0.0 if distance is None else -distance
+
+
+def _by_class(features: np.ndarray, classes: Sequence[str | None]) -> dict[str, np.ndarray]:
+    if len(features) != len(classes):
+        raise ValueError(f"{len(features)} rows of features and {len(classes)} classes")
+    rows: dict[str, list[int]] = {}
+    for index, name in enumerate(classes):
+        if name is not None:
+            rows.setdefault(name, []).append(index)
+    return {name: features[indices] for name, indices in rows.items()}
+
+
+def _equal_counts(pairs: Iterable[_Pair], *, neighbours: int) -> EqualCounts | None:
+    """Return the smallest number of pictures on each side, of classes with enough of them for balls."""
+    enough = [pair for pair in pairs if min(len(pair.generated), len(pair.real)) > neighbours]
+    if not enough:
+        return None
+    return EqualCounts(
+        real=min(len(pair.real) for pair in enough), generated=min(len(pair.generated) for pair in enough)
+    )
+
+
+def _figures_of(name: str, pair: _Pair, *, equal: EqualCounts | None, neighbours: int) -> ClassFigures:
+    reasons = _reasons(pair, neighbours=neighbours)
+    values: dict[str, float | None] = {}
+    if "kernel_distance" not in reasons:
+        distance = kernel_distance(pair.generated, pair.real)
+        values |= {"kernel_distance": distance.value, "standard_error": distance.standard_error}
+    if "fid" not in reasons:
+        values["fid"] = frechet_distance_of_features(pair.generated, pair.real)
+    if "precision" not in reasons:
+        whole = precision_recall(pair.generated, pair.real, neighbours=neighbours)
+        values |= {"precision": whole.precision, "recall": whole.recall}
+        assert equal is not None
+        drawn = [(each.precision, each.recall) for each in _equal_draws(pair, equal, neighbours=neighbours)]
+        values |= dict(zip(("equal_precision", "equal_recall"), np.mean(drawn, axis=0).tolist(), strict=True))
+    return ClassFigures(name, real=len(pair.real), generated=len(pair.generated), reasons=reasons, **values)
+
+
+def _equal_draws(pair: _Pair, equal: EqualCounts, *, neighbours: int) -> Iterator[PrecisionRecall]:
+    whole = (len(pair.generated), len(pair.real)) == (equal.generated, equal.real)
+    draws = 1 if whole else min(_DRAWS, max(1, _ENOUGH_DRAWN // max(equal.generated, equal.real)))
+    for draw in range(draws):
+        random = np.random.default_rng(draw)
+        yield precision_recall(
+            random.permutation(pair.generated)[: equal.generated],
+            random.permutation(pair.real)[: equal.real],
+            neighbours=neighbours,
+        )
+
+
+def _reasons(pair: _Pair, *, neighbours: int) -> dict[str, str]:
+    """Return why a figure cannot be had, by its name, for those that cannot."""
+    dimension = pair.real.shape[1]
+    ball = (neighbours + 1, f"balls to neighbour {neighbours} take {neighbours + 1}")
+    needs = {
+        "kernel_distance": (2, "an unbiased distance takes 2"),
+        "standard_error": (3, "leaving out one in turn takes 3"),
+        "fid": (dimension + 1, f"a Fréchet distance of {dimension:,} features takes more than as many"),
+        **dict.fromkeys(("precision", "recall", "equal_precision", "equal_recall"), ball),
+    }
+    found = {figure: _too_few(pair, least, remark=remark) for figure, (least, remark) in needs.items()}
+    return {figure: reason for figure, reason in found.items() if reason}
+
+
+def _too_few(pair: _Pair, least: int, *, remark: str) -> str | None:
+    for side, rows in (("real", pair.real), ("generated", pair.generated)):
+        if not len(rows):
+            return f"no {side} picture is of this class"
+    for side, rows in (("real", pair.real), ("generated", pair.generated)):
+        if len(rows) < least:
+            return f"{len(rows):,} {side} {'picture' if len(rows) == 1 else 'pictures'}: {remark}"
+    return None

@@ -1,0 +1,45 @@
+"""What a score per class leaves in a folder: `per-class.csv`, `per-class.json` and `per-class.png`."""
+
+from pathlib import Path
+
+from dogsgan.files import write_json
+from dogsgan.per_class.plot import plot_per_class
+from dogsgan.per_class.result import PerClassScore
+from dogsgan.progress import optional
+from dogsgan.spreadsheet import Value, write_rows
+
+_NUMBERS = (
+    "real",
+    "generated",
+    "kernel_distance",
+    "standard_error",
+    "fid",
+    "precision",
+    "recall",
+    "equal_precision",
+    "equal_recall",
+)
+_RECOGNITION = ("first", "among_five", "real_first", "real_among_five")
+
+
+def write_per_class(result: PerClassScore, out: Path) -> None:
+    """Write table, JSON and plot to the folder `out`, each in one step.
+
+    Raises:
+        DogsganError: they cannot be written.
+    """
+    _write_table(result, out / "per-class.csv")
+    write_json(out / "per-class.json", result.to_json())
+    with optional(f"the plot {out / 'per-class.png'}"):
+        plot_per_class(result, out / "per-class.png")
+
+
+def _write_table(result: PerClassScore, path: Path) -> None:
+    """Write one row a class, the worst first."""
+    rows: list[list[Value]] = [["class", *_NUMBERS, "reasons", "network", *_RECOGNITION]]
+    for figures in result.classes:
+        numbers = [getattr(figures, name) for name in _NUMBERS]
+        reasons = "; ".join(f"{figure}: {reason}" for figure, reason in figures.reasons.items())
+        recognised = [getattr(figures, name) for name in _RECOGNITION]
+        rows.append([figures.name, *numbers, reasons, result.score.network, *recognised])
+    write_rows(path, rows)

@@ -1,0 +1,443 @@
+"""The competition's score of generated pictures against the real ones: what `dogsgan score` calls."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dogsgan.cache import VARIABLE, default_cache_dir
+from dogsgan.class_labels import labelled_sample
+from dogsgan.data.sources import Source, open_source
+from dogsgan.errors import DogsganError
+from dogsgan.features.choice import AUTO, chosen_network
+from dogsgan.features.extraction import Side, features_of_batches
+from dogsgan.features.networks import COMPETITION_PX, LITE0, FeatureNetwork, open_network
+from dogsgan.features.stored import (
+    cache_path,
+    is_statistics_file,
+    load_cached,
+    load_statistics,
+    save_cached,
+    save_statistics,
+)
+from dogsgan.metrics.frechet import frechet_distance_between, small_sample_bias
+from dogsgan.metrics.leaderboard import SUBMISSIONS, percentile_2019
+from dogsgan.metrics.memorization import memorization_distance
+from dogsgan.metrics.mifid import mifid
+from dogsgan.metrics.statistics import statistics_of
+from dogsgan.number_text import distance as distance_text
+from dogsgan.number_text import significant
+from dogsgan.pictures import PictureStream, size_of_first
+from dogsgan.progress import optional, say
+from dogsgan.recognition.imagenet import class_set
+from dogsgan.recognition.recognise import recognise
+from dogsgan.recognition.shares import Recognition
+
+COMPETITION_COUNT = 10_000
+_REAL_COUNT_AT_LEAST = 20_000
+
+
+@dataclass(frozen=True)
+class Score:
+    """What `score` found. `distance` and `mifid` are None where the real side had no features."""
+
+    network: str
+    description: str
+    """The network and its recipe in words."""
+    competition: bool
+    """Whether network and weights are the competition's own."""
+    epsilon: float | None
+    """The threshold on the distance; None where none was calibrated, and `mifid` then equals `fid`."""
+    fid: float
+    distance: float | None
+    mifid: float | None
+    generated: int
+    """How many generated pictures were scored."""
+    real: int | None
+    """How many real pictures; None where a statistics file does not say."""
+    percentile_2019: float | None
+    """The percentage of the submissions of 2019 that did not memorise with a worse score."""
+    warnings: tuple[str, ...]
+    jpegs_by_pillow: int = 0
+    """How many JPEGs of both sides the competition's decoder could not read, so that Pillow decoded them."""
+    recognition: Recognition | None = None
+    """None where the network names no classes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the score as plain values."""
+        return {
+            "network": self.network,
+            "description": self.description,
+            "competition": self.competition,
+            "epsilon": self.epsilon,
+            "fid": self.fid,
+            "distance": self.distance,
+            "mifid": self.mifid,
+            "generated": self.generated,
+            "real": self.real,
+            "percentile_2019": self.percentile_2019,
+            "jpegs_by_pillow": self.jpegs_by_pillow,
+            "recognition": self.recognition.to_json() if self.recognition else None,
+            "note": self.note(),
+            "warnings": list(self.warnings),
+        }
+
+    def note(self) -> str:
+        """Return in a sentence whether this is the competition's score."""
+        if self.competition:
+            return f"by the competition's own {self.network} network"
+        return f"NOT the competition's score: {self.network} made it; compare it only with its own kind"
+
+    def summary(self) -> str:
+        """Return the score in a few lines for people."""
+        real = "an unknown number of" if self.real is None else f"{self.real:,}"
+        lines = [
+            self._headline(),
+            f"  {self.generated:,} generated against {real} real pictures, seen by {self.description}",
+            f"  {self.note()}",
+        ]
+        if self.jpegs_by_pillow:
+            lines.append(
+                f"  {self.jpegs_by_pillow:,} JPEG(s) that the competition's decoder cannot read (CMYK?) were "
+                "decoded by Pillow"
+            )
+        if self.percentile_2019 is not None:
+            lines.append(
+                f"  better than {self.percentile_2019:g}% of the {SUBMISSIONS} submissions of 2019 "
+                "that did not memorise"
+            )
+        if self.recognition is not None:
+            lines += [f"  {line}" for line in self.recognition.summary().splitlines()]
+        return "\n".join([*lines, *(f"  warning: {warning}" for warning in self.warnings)])
+
+    def _headline(self) -> str:
+        if self.distance is None or self.mifid is None:
+            return f"Fréchet distance {significant(self.fid, 5)} (no MiFID: the real side has no features)"
+        if self.epsilon is None:
+            penalty = "no threshold was calibrated for this network, so no penalty"
+        elif self.distance < self.epsilon:
+            penalty = f"below the threshold {self.epsilon:g}: penalised"
+        else:
+            penalty = f"not below the threshold {self.epsilon:g}: no penalty"
+        return (
+            f"MiFID {significant(self.mifid, 5)} (Fréchet distance {significant(self.fid, 5)}, "
+            f"memorization distance {distance_text(self.distance)}, {penalty})"
+        )
+
+
+def score(
+    generated: Path,
+    real: Path,
+    *,
+    network: str = "auto",
+    weights: Path | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    cache_dir: Path | None = None,
+    save_stats: Path | None = None,
+    labels: Path | None = None,
+    classes: str | None = None,
+    sample: int | None = None,
+) -> Score:
+    """Score generated pictures (zip, folder or prepared set) against real ones (or a statistics file).
+
+    `network` and `weights` are as for `open_network`, or `auto`: see `chosen_network`. Features of the real
+    side are kept in `cache_dir`, by default the user's cache folder. `save_stats` names an `.npz` for the
+    real side's statistics. Where the network is a classifier, the score says how often it recognises one of
+    `classes` (see `class_set`; dogs), and the class that each picture is of: by the CSV `labels`, else by the
+    class folders. With `sample`, that many of the generated pictures are scored, chosen by chance.
+
+    Raises:
+        DogsganError: something is missing, unreadable, of the wrong size, or gives NaN.
+    """
+    check_statistics_name(save_stats)
+    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    chosen_classes = class_set(classes) if classes is not None else None
+    generated_source = open_source(Path(generated))  # what is not there is named before any network
+    stored = is_statistics_file(Path(real)) and Path(real).exists()
+    real_pictures = None if stored else open_source(Path(real))
+    opened, notes = opened_for(generated_source, network, weights=weights, device=device, cache_dir=cache_dir)
+    for option, given in (("--labels", labels), ("--classes", classes)):
+        if given is not None:
+            refuse_without_classifier(opened, option)
+    generated_source, names = labelled_sample(generated_source, labels, count=sample)
+    real_source = (
+        load_statistics(Path(real), dimension=opened.dimension, network=opened.name)
+        if real_pictures is None
+        else real_pictures
+    )
+    generated_side, real_side, warnings = sides_of(
+        generated_source,
+        real_source,
+        opened,
+        batch_size=batch_size,
+        cache_dir=cache_dir,
+    )
+    if save_stats is not None:
+        save_statistics(Path(save_stats), real_side)
+    recognition = recognise(
+        generated_source,
+        generated_side,
+        None if isinstance(real_source, Side) else real_source,
+        real_side,
+        opened,
+        generated_classes=names,
+        size_px=generated_size(generated_source, opened),
+        cache_dir=cache_dir,
+        classes=chosen_classes,
+    )
+    found = score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings])
+    return dataclasses.replace(found, recognition=recognition)
+
+
+def opened_for(
+    generated: Source,
+    network: str,
+    *,
+    weights: Path | None = None,
+    device: str = "auto",
+    cache_dir: Path | None = None,
+) -> tuple[FeatureNetwork, list[str]]:
+    """Return the network for generated pictures, opened, and notes on the choice; see `chosen_network`.
+
+    Raises:
+        DogsganError: as `size_of_first` and `open_network`.
+    """
+    size_px = COMPETITION_PX if network != AUTO or not generated.images else size_of_first(generated)
+    chosen = chosen_network(network, size_px=size_px, weights=weights, cache_dir=cache_dir)
+    opened = open_network(chosen.name, weights=weights, device=device, cache_dir=cache_dir)
+    return opened, [chosen.note] if chosen.note else []
+
+
+def refuse_without_classifier(network: FeatureNetwork, option: str) -> None:
+    """Refuse an option of recognition for a network that names no classes.
+
+    Raises:
+        DogsganError: it is such a network.
+    """
+    if network.classifier is None:
+        raise DogsganError(
+            f"{option} goes with --per-class, or with a network that names classes, and {network.name} does "
+            f"not: leave it out, or choose --network {LITE0}"
+        )
+
+
+def check_statistics_name(path: Path | None) -> None:
+    """Refuse to write statistics to a file that is not called `.npz`, before anything is computed.
+
+    Raises:
+        DogsganError: it has another ending.
+    """
+    if path is not None and not is_statistics_file(Path(path)):
+        raise DogsganError(f"the statistics file {path} should end in .npz")
+
+
+def sides_of(
+    generated: Source,
+    real: Source | Side,
+    network: FeatureNetwork,
+    *,
+    batch_size: int | None = None,
+    cache_dir: Path | None = None,
+) -> tuple[Side, Side, list[str]]:
+    """Return the features of generated pictures and of real ones, where they are not known yet; and warnings.
+
+    Raises:
+        DogsganError: as `generated_size`, `generated_side_of` and `real_side_of`.
+    """
+    size_px = generated_size(generated, network)
+    generated_side, warnings = generated_side_of(generated, network, size_px=size_px, batch_size=batch_size)
+    if isinstance(real, Side):
+        return generated_side, real, warnings
+    real_side, noted = real_side_of(
+        real, network, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
+    )
+    return generated_side, real_side, warnings + noted
+
+
+def score_sides(
+    generated: Side, real: Side, network: FeatureNetwork, *, warnings: list[str] | None = None
+) -> Score:
+    """Score two sides whose features `network` made; `warnings` are carried into the result."""
+    notes = list(warnings or [])
+    fid = frechet_distance_between(generated.statistics, real.statistics)
+    distance = score_value = None
+    if generated.features is None or real.features is None:
+        notes.append(
+            "the statistics file has no features, so there is no memorization distance and no MiFID: "
+            "give the real pictures, or a file written with --save-stats"
+        )
+    else:
+        distance = memorization_distance(_on(generated, network), _on(real, network))
+        score_value = mifid(fid, distance, epsilon=network.epsilon)
+    generated_count = generated.count or 0
+    if network.competition and generated_count != COMPETITION_COUNT:
+        notes.append(f"the competition scored {COMPETITION_COUNT:,} pictures, these are {generated_count:,}")
+    notes += _small_sample_warnings(generated, real, fid)
+    comparable = (
+        network.competition
+        and generated_count == COMPETITION_COUNT
+        and real.count is not None
+        and real.count >= _REAL_COUNT_AT_LEAST
+    )
+    return Score(
+        network=network.name,
+        description=network.description,
+        competition=network.competition,
+        epsilon=network.epsilon,
+        fid=fid,
+        distance=distance,
+        mifid=score_value,
+        generated=generated_count,
+        real=real.count,
+        percentile_2019=percentile_2019(network.name, score_value)
+        if comparable and score_value is not None
+        else None,
+        warnings=tuple(notes),
+        jpegs_by_pillow=generated.jpegs_by_pillow + real.jpegs_by_pillow,
+    )
+
+
+def _on(side: Side, network: FeatureNetwork) -> torch.Tensor:
+    """Return a side's features where float64 sums run: on a CUDA GPU, else on the CPU, for MPS has none."""
+    return torch.as_tensor(side.features).to(network.device if network.device.type == "cuda" else "cpu")
+
+
+def generated_size(source: Source, network: FeatureNetwork) -> int:
+    """Return the side in px of generated pictures.
+
+    Raises:
+        DogsganError: there are fewer than two, they are not square, or the network takes another size.
+    """
+    if len(source.images) < 2:
+        raise DogsganError(f"{source.path} holds {len(source.images)} picture(s): a score needs at least 2")
+    size_px = size_of_first(source)
+    if network.required_px not in (None, size_px):
+        raise DogsganError(
+            f"the pictures in {source.path} are {size_px}×{size_px} px: the network {network.name} scores "
+            f"{network.required_px}×{network.required_px} px, and the competition refuses other sizes; "
+            f"generate at {network.required_px} px, or choose another --network"
+        )
+    return size_px
+
+
+def generated_side_of(
+    source: Source, network: FeatureNetwork, *, size_px: int, batch_size: int | None = None
+) -> tuple[Side, list[str]]:
+    """Return the features of generated pictures of `size_px`, and warnings.
+
+    Raises:
+        DogsganError: a picture cannot be read or has another size, or a feature is NaN.
+    """
+    stream = PictureStream(source, size_px, resize=False, skip_unreadable=False)
+    features = features_of_batches(
+        stream.batches(batch_size or network.batch_size),
+        network,
+        total=len(stream),
+        description="generated",
+    )
+    warnings = []
+    if stream.not_png:
+        warnings.append(
+            f"{stream.not_png:,} generated pictures are not PNG: the competition refuses such a file"
+        )
+    return _side(features, stream), warnings
+
+
+def _side(features: np.ndarray, stream: PictureStream) -> Side:
+    """Return the side that a stream's features make."""
+    return Side(
+        statistics=statistics_of(features),
+        features=features,
+        description=stream.source.description,
+        rows=np.array(stream.rows, dtype=np.int64),
+        jpegs_by_pillow=stream.jpegs_by_pillow,
+    )
+
+
+def real_side_of(
+    source: Source,
+    network: FeatureNetwork,
+    *,
+    size_px: int,
+    batch_size: int | None = None,
+    cache_dir: Path | None = None,
+) -> tuple[Side, list[str]]:
+    """Return the features of real pictures, whole, against generated ones of `size_px`; and warnings.
+
+    They come from the cache where they are there.
+
+    Raises:
+        DogsganError: fewer than two can be read, or a feature is NaN.
+    """
+    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    size_px = network.real_px or size_px
+    warnings = []
+    if network.competition and source.kind == "crop-set":
+        warnings.append(
+            "the competition compares with whole pictures, and these real ones are crops of a prepared set"
+        )
+    cached = cache_path(cache_dir, source, network, size_px=size_px)
+    side = load_cached(cached, network)
+    if side is None:
+        side = _extracted_real_side(source, network, size_px, batch_size)
+        _keep(cached, side)
+    if left_out := len(source.images) - (side.count or 0):
+        warnings.append(f"{left_out:,} real picture(s) cannot be read and were left out")
+    return side, warnings
+
+
+def _extracted_real_side(
+    source: Source, network: FeatureNetwork, size_px: int, batch_size: int | None
+) -> Side:
+    stream = PictureStream(source, size_px, resize=True, skip_unreadable=True)
+    features = features_of_batches(
+        stream.batches(batch_size or network.batch_size), network, total=len(stream), description="real"
+    )
+    for line in stream.unreadable[:3]:
+        say(f"left out: {line}")
+    if len(features) < 2:
+        raise DogsganError(f"{source.path} has {len(features)} readable picture(s): a score needs at least 2")
+    return _side(features, stream)
+
+
+def _keep(path: Path, side: Side) -> None:
+    try:
+        save_cached(path, side)
+    except (DogsganError, OSError) as error:
+        say(f"features of the real side are not cached: {error}, or name another folder with {VARIABLE}")
+
+
+def _small_sample_warnings(generated: Side, real: Side, fid: float) -> list[str]:
+    """Say, for a side with fewer pictures than features, by how much that raises the Fréchet distance."""
+    lines = []
+    for name, side, other in (("generated", generated, real), ("real", real, generated)):
+        dimension = side.statistics.dimension
+        if side.count is None or side.count >= dimension:
+            continue
+        line = f"{side.count:,} {name} pictures are fewer than the network's {dimension:,} features"
+        if side.features is not None and side.count >= 4:
+            with optional("the bias of small samples"):
+                line += _raised_by(small_sample_bias(side.features, other.statistics, whole=fid), fid)
+        else:
+            line += ": the Fréchet distance is far too high"
+        lines.append(line)
+    return lines
+
+
+def _raised_by(bias: float, fid: float) -> str:
+    """Say what a bias of small samples means for a Fréchet distance, which is never negative."""
+    if fid <= 1e-6 * bias or bias < 1e-9:  # the two sides are the same pictures, or all are alike
+        return ": a Fréchet distance of so few says little"
+    if bias >= fid:
+        return ": all of the Fréchet distance may come from that"
+    return f": the Fréchet distance is too high by about {_rough(bias)} or more"
+
+
+def _rough(value: float) -> str:
+    """Return a positive number with two digits."""
+    return "0" if value == 0 else f"{value:.{max(0, 1 - math.floor(math.log10(value)))}f}"

@@ -1,0 +1,98 @@
+"""The cache is a convenience: without it things take longer, and work."""
+
+import errno
+import os
+import pwd
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dogsgan import cache
+from dogsgan.audit import audit, workspace
+from dogsgan.config import Recipe
+from dogsgan.data.drawn.competition import draw_competition
+from dogsgan.errors import DogsganError
+from dogsgan.features.weights import fetch_weights, find_weights
+from dogsgan.kernel.build import build_kernel
+from dogsgan.scoring import score
+
+
+@pytest.fixture
+def homeless(monkeypatch, tmp_path):
+    """A user of whom the system knows nothing, as in a container with a foreign number."""
+
+    def unknown(number):
+        raise KeyError("getpwuid(): uid not found")
+
+    for name in ("HOME", "DOGSGAN_CACHE", "XDG_CACHE_HOME", "KAGGLE_CONFIG_DIR", "KAGGLE_USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    cache._passing.cache_clear()
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Forty generated pictures, and the real ones."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
+    (tmp_path / "generated").mkdir()
+    for index, picture in enumerate(noise):
+        Image.fromarray(picture).save(tmp_path / f"generated/{index:02}.png")
+    return tmp_path / "generated", draw_competition(tmp_path / "dogs.zip", images=40, seed=1)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_a_user_without_a_home_scores_and_audits(pictures, tmp_path, capsys):
+    assert score(*pictures, network="stand-in", device="cpu").fid > 0
+    found = audit(*pictures, out=tmp_path / "audit", network="stand-in", device="cpu")
+    assert len(found.findings) == 40
+    assert capsys.readouterr().err.count("DOGSGAN_CACHE can name a folder for that") == 1
+
+
+@pytest.mark.usefixtures("homeless")
+def test_a_user_without_a_home_builds_kernels_and_is_told_where_weights_could_go(tmp_path):
+    build_kernel(Recipe(), tmp_path / "some-kernel")
+    with pytest.raises(DogsganError, match="no weights for the network public"):
+        find_weights("public")
+    with pytest.raises(
+        DogsganError, match="no home folder to keep weights in: set DOGSGAN_CACHE to a folder"
+    ):
+        fetch_weights("public", url="http://127.0.0.1:9/")
+
+
+def test_where_the_cache_cannot_be_written_an_audit_works_in_its_own_folder(
+    pictures, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "file"))
+    found = audit(*pictures, out=tmp_path / "audit", network="stand-in", device="cpu")
+    assert len(found.findings) == 40
+    said = capsys.readouterr().err
+    assert "features of the real side are not cached: cannot write" in said
+    assert "not kept for the next call: cannot write" in said
+    assert "or name another cache folder with DOGSGAN_CACHE" in said
+    assert not [path for path in (tmp_path / "audit").rglob("*") if path.suffix in (".npy", ".u8", ".lock")]
+
+
+@pytest.mark.parametrize("code", [None, errno.EOPNOTSUPP])
+def test_space_for_mapped_rows_is_taken_where_the_system_cannot_reserve_it(code, tmp_path, monkeypatch):
+    def refusing(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    if code is None:
+        monkeypatch.delattr(os, "posix_fallocate")
+    else:
+        monkeypatch.setattr(os, "posix_fallocate", refusing)
+    path = tmp_path / "rows.npy"
+    array = workspace.GrowingArray(path, rows=1000, shape=(300,), dtype="float32")
+    assert path.stat().st_blocks * 512 >= 1000 * 300 * 4
+    array.append(np.ones((600, 300)))
+    array.keep()
+    del array
+    again = workspace.GrowingArray(path, rows=1000, shape=(300,), dtype="float32")
+    assert again.done == 600
+    assert (again.array[:600] == 1).all()
+    again.append(np.ones((400, 300)))
+    again.keep()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.json", "rows.npy"]

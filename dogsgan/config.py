@@ -11,7 +11,11 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from dogsgan.crops import Policy, parse_policy
 from dogsgan.errors import DogsganError
+
+ARCHITECTURES = ("sagan", "dcgan", "dcgan-5x5")
+"""Names of the families of networks that `dogsgan.models` builds."""
 
 
 def _check(condition: bool, section: object, field_name: str, remedy: str) -> None:
@@ -35,7 +39,7 @@ class DataRecipe:
     channels: int = 3
     """3 for colour, 1 for grey."""
     policy: str = "square"
-    """Crop policy, or a weighted mixture such as `whole:0.5,context:0.5`."""
+    """Crop policy, or a weighted mixture such as `whole:0.5,context:0.5` (`dogsgan.crops`)."""
     boxes: str = "all"
     """With several boxes in a picture: `all` of them, or the `largest`."""
     min_box_px: int = 0
@@ -46,6 +50,15 @@ class DataRecipe:
         _check(self.channels in (1, 3), self, "channels", "take 1 (grey) or 3 (colour)")
         _check(self.boxes in ("all", "largest"), self, "boxes", "take all or largest")
         _check(self.min_box_px >= 0, self, "min_box_px", "take 0 or more pixels")
+        try:
+            parse_policy(self.policy)
+        except DogsganError as error:
+            raise DogsganError(f"recipe: data.policy: {error}") from error
+
+    @property
+    def crop_policy(self) -> Policy:
+        """The crop policy, parsed."""
+        return parse_policy(self.policy)
 
 
 @dataclass(frozen=True)
@@ -86,6 +99,8 @@ class ModelRecipe:
     """Share of the discriminator's activations that are set to 0 in training."""
 
     def __post_init__(self) -> None:
+        known = ", ".join(ARCHITECTURES)
+        _check(self.architecture in ARCHITECTURES, self, "architecture", f"take one of {known}")
         _check(1 <= self.z_dim <= 8192, self, "z_dim", "take 1 to 8192")
         for name in ("generator_width", "discriminator_width"):
             _check(1 <= getattr(self, name) <= 1024, self, name, "take 1 to 1024 channels")

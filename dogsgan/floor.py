@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from dogsgan.config import DataRecipe
 from dogsgan.cores import usable_cores
-from dogsgan.data.cropping import CropSettings
-from dogsgan.data.crops import parse_policy
 from dogsgan.data.prepare import crops_in_order
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
@@ -114,7 +113,7 @@ def floor(
         raise DogsganError(
             f"{source} is a prepared set, whose pictures are crops already: give the source it was cut from"
         )
-    parsed = [parse_policy(policy) for policy in policies]
+    parsed = [DataRecipe(size_px=size_px, policy=policy) for policy in policies]
     if len(opened.images) < 2 * _FEWEST:
         raise DogsganError(
             f"{source} has {len(opened.images)} pictures: a floor needs at least {2 * _FEWEST}"
@@ -132,10 +131,11 @@ def floor(
     ]
     whole = _whole(halves[1], judge, count=count, size_px=size_px)
     found = []
-    for policy in parsed:
-        settings = CropSettings(size_px, policy, boxes="all", min_box_px=0, seed=seed)
-        crops = _crops(halves[0], judge, settings, count=count)
-        found.append(PolicyFloor(str(policy), frechet_distance_between(crops, whole), crops.count or 0))
+    for data in parsed:
+        crops = _crops(halves[0], judge, data, count=count)
+        found.append(
+            PolicyFloor(str(data.crop_policy), frechet_distance_between(crops, whole), crops.count or 0)
+        )
     return Floor(
         network=judge.name,
         description=judge.description,
@@ -154,12 +154,12 @@ def _whole(half: Source, network: FeatureNetwork, *, count: int, size_px: int) -
     return _statistics(stream.batches(network.batch_size), network, total=len(stream), name="whole pictures")
 
 
-def _crops(half: Source, network: FeatureNetwork, settings: CropSettings, *, count: int) -> Statistics:
+def _crops(half: Source, network: FeatureNetwork, data: DataRecipe, *, count: int) -> Statistics:
     """Return the statistics of crops as `prepare` cuts them."""
-    cropped = crops_in_order(half, settings, workers=usable_cores())
+    cropped = crops_in_order(half, data, workers=usable_cores())
     crops = itertools.islice((picture for each in cropped for picture, _ in each.crops), count)
     return _statistics(
-        _batches(crops, network.batch_size), network, total=count, name=f"crops, {settings.policy}"
+        _batches(crops, network.batch_size), network, total=count, name=f"crops, {data.crop_policy}"
     )
 
 

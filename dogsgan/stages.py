@@ -167,16 +167,7 @@ def crops_of(
     if source.crop_set is not None:
         source.crop_set.refuse_other_size(data.size_px)
         return source.crop_set, None
-    report = prepare(
-        source,
-        folder,
-        size_px=data.size_px,
-        policy=data.policy,
-        boxes=data.boxes,
-        min_box_px=data.min_box_px,
-        workers=workers,
-        same_as=same_as,
-    )
+    report = prepare(source, folder, data, workers=workers, same_as=same_as)
     if not quiet:
         say(report.summary())
     return report.crop_set, report

@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dogsgan.config import DataRecipe
 from dogsgan.cores import usable_cores
-from dogsgan.data.cropping import CropSettings
-from dogsgan.data.crops import parse_policy
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.prepare import crops_in_order, prepare
 from dogsgan.data.sources import Source, open_source
@@ -63,19 +62,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     arguments = parser.parse_args()
     source = open_source(arguments.source)
-    settings = CropSettings(arguments.size, parse_policy(arguments.policy), "all", 0, 0)
+    data = DataRecipe(size_px=arguments.size, policy=arguments.policy)
     times: dict[str, list[tuple[float, float]]] = {"plain loop": [], "crops alone": [], "whole prepare": []}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
 
         def whole(name: str) -> CropSet:
-            return prepare(
-                arguments.source,
-                out / name,
-                size_px=arguments.size,
-                policy=arguments.policy,
-                workers=arguments.workers,
-            ).crop_set
+            return prepare(arguments.source, out / name, data, workers=arguments.workers).crop_set
 
         crop_set = whole("reference")
         difference = np.abs(plain_loop(source, crop_set).astype(int) - crop_set.pictures.astype(int)).mean(
@@ -84,7 +77,7 @@ def main() -> None:
         for index in range(arguments.rounds):
             times["plain loop"].append(seconds(lambda: plain_loop(source, crop_set)))
             times["crops alone"].append(
-                seconds(lambda: list(crops_in_order(source, settings, workers=arguments.workers)))
+                seconds(lambda: list(crops_in_order(source, data, workers=arguments.workers)))
             )
             times["whole prepare"].append(seconds(lambda index=index: whole(f"round-{index}")))
     best = {name: min(values) for name, values in times.items()}

@@ -9,6 +9,7 @@ from test_digits import FILES as DIGITS
 from test_sources import EXPECTED, POODLE, PUG, competition, facts, jpeg, lay_out, stanford, zip_up
 
 from dogsgan.cli import main
+from dogsgan.config import DataRecipe
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
@@ -120,7 +121,7 @@ def test_no_box_or_class_is_lost_in_silence(
 def test_without_boxes_the_pictures_can_be_taken_whole(
     files: dict[str, bytes], count: int, tmp_path: Path
 ) -> None:
-    report = prepare(lay_out(tmp_path / "x", files), tmp_path / "set", policy="whole")
+    report = prepare(lay_out(tmp_path / "x", files), tmp_path / "set", DataRecipe(policy="whole"))
     assert len(report.crop_set) == count
     assert "no boxes" in report.summary()
 
@@ -234,6 +235,6 @@ def test_an_output_folder_alone_is_no_source(tmp_path: Path) -> None:
 
 
 def test_a_zip_with_backslashes_is_prepared_as_any_other(tmp_path: Path) -> None:
-    plain = prepare(zip_up(tmp_path / "a.zip", competition()), tmp_path / "a").crop_set
-    other = prepare(zip_up(tmp_path / "b.zip", READ["backslashes"]), tmp_path / "b").crop_set
+    plain = prepare(zip_up(tmp_path / "a.zip", competition()), tmp_path / "a", DataRecipe()).crop_set
+    other = prepare(zip_up(tmp_path / "b.zip", READ["backslashes"]), tmp_path / "b", DataRecipe()).crop_set
     assert CropSet.open(other.path).fingerprint == plain.fingerprint

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dogsgan.crops import Box
 from dogsgan.data import annotations
-from dogsgan.data.annotations import Box, parse_annotation
+from dogsgan.data.annotations import parse_annotation
 from dogsgan.errors import DogsganError
 
 NUMBERS = st.integers(-2_000, 5_000)

@@ -11,6 +11,7 @@ from PIL import Image
 from tiny import crop_set
 
 from dogsgan.audit.copies.views import training_views
+from dogsgan.config import DataRecipe
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
@@ -33,7 +34,7 @@ def test_every_form_of_the_competitions_pictures(shared_data: Path, tmp_path: Pa
     assert counts[1] > 510, "a square for each box"
     assert counts[1] >= counts[2] > 300, "context squares that are no other rectangle again"
     assert (np.diff(views.picture_index) >= 0).all()
-    square = prepare(source, tmp_path / "set", size_px=32, policy="square").crop_set
+    square = prepare(source, tmp_path / "set", DataRecipe(size_px=32, policy="square")).crop_set
     ours = views.pictures[views.form <= 1].astype(np.float32).reshape(-1, 32 * 32 * 3)  # whole ones too
     crops = np.asarray(square.pictures[::10]).reshape(-1, 32 * 32 * 3)
     apart = [np.abs(ours - crop).mean(axis=1).min() for crop in crops]

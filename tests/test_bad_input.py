@@ -28,7 +28,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from dogsgan import sampling
-from dogsgan.config import Recipe
+from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.annotations import parse_annotation
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.data.pictures import decode_picture
@@ -247,7 +247,7 @@ def competition_zip(tmp_path_factory: pytest.TempPathFactory) -> dict[int, bytes
 
 
 def prepare_and_open(source: Path, out: Path) -> None:
-    prepare(source, out, size_px=8, workers=1)
+    prepare(source, out, DataRecipe(size_px=8), workers=1)
     CropSet.open(out).verify()
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_sources import lay_out, zip_up
 
+from dogsgan.config import DataRecipe
 from dogsgan.data.celeba import parse_split_file
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
@@ -146,7 +147,9 @@ def test_the_usual_crops_are_cut_from_the_middle(tmp_path: Path) -> None:
         ("center", (0, 20, 178, 198)),
         ("square", (0, 20, 178, 198)),
     ):
-        crop_set = prepare(tmp_path / "img_align_celeba", tmp_path / policy, policy=policy).crop_set
+        crop_set = prepare(
+            tmp_path / "img_align_celeba", tmp_path / policy, DataRecipe(policy=policy)
+        ).crop_set
         assert crop_set.origin(0).rectangle == rectangle
         assert crop_set.origin(0).policy == policy
         assert len(crop_set) == 6

@@ -9,6 +9,7 @@ from tiny import RECIPE, crop_set
 from dogsgan import choosing
 from dogsgan.choosing import choose_recipe, refuse_too_slow
 from dogsgan.cli import main
+from dogsgan.config import DataRecipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.prepare import prepare
@@ -99,7 +100,7 @@ def test_a_prepared_set_is_trained_in_its_size(dogs, digits, tmp_path, on):
         (32, digits, "mnist-cgan"),
         (32, dogs, "dogs-best-cpu"),
     ):
-        made = prepare(source, tmp_path / f"{name}-{size}", size_px=size, policy="whole").crop_set
+        made = prepare(source, tmp_path / f"{name}-{size}", DataRecipe(size_px=size, policy="whole")).crop_set
         recipe = choose_recipe(open_source(made.path), tmp_path / "run", count=10)
         assert (recipe.name, recipe.data.size_px) == (name, size)
 

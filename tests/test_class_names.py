@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_sources import jpeg, lay_out
 
+from dogsgan.config import DataRecipe
 from dogsgan.data.class_names import distinct, names_for_people
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.data.prepare import prepare
@@ -23,11 +24,11 @@ FILES = {
 
 
 def test_a_set_keeps_two_classes_of_one_name_apart(tmp_path: Path) -> None:
-    crop_set = prepare(lay_out(tmp_path / "x", FILES), tmp_path / "set").crop_set
+    crop_set = prepare(lay_out(tmp_path / "x", FILES), tmp_path / "set", DataRecipe()).crop_set
     assert crop_set.class_names == (BIRD, MACHINE, "pug")
     assert crop_set.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert json.loads((tmp_path / "set/set.json").read_text())["class_names"] == [BIRD, MACHINE, "pug"]
-    again = prepare(tmp_path / "set", tmp_path / "again", size_px=16).crop_set
+    again = prepare(tmp_path / "set", tmp_path / "again", DataRecipe(size_px=16)).crop_set
     assert again.class_names == crop_set.class_names
     assert again.labels.tolist() == crop_set.labels.tolist()
 
@@ -42,7 +43,7 @@ def earlier(crop_set: CropSet) -> CropSet:
 
 
 def test_sets_of_earlier_versions_keep_their_fingerprint_and_get_distinct_names(tmp_path: Path) -> None:
-    today = prepare(lay_out(tmp_path / "x", FILES), tmp_path / "set").crop_set
+    today = prepare(lay_out(tmp_path / "x", FILES), tmp_path / "set", DataRecipe()).crop_set
     before = write_crop_set(
         tmp_path / "before", today.pictures, today.labels, class_names=["crane", "crane", "pug"]
     )
@@ -62,7 +63,7 @@ def test_labels_and_figures_have_both(tmp_path: Path) -> None:
     from dogsgan.submission.labels import read_labels
 
     source = lay_out(tmp_path / "x", FILES)
-    names = prepare(source, tmp_path / "set").crop_set.class_names
+    names = prepare(source, tmp_path / "set", DataRecipe()).crop_set.class_names
     pictures = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     write_submission([pictures], tmp_path / "images.zip", count=6)
     save_labels(tmp_path / "images.zip", tmp_path / "labels.csv", class_names=names)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dogsgan.config import ModelRecipe, Recipe, TrainingRecipe
+from dogsgan import models
+from dogsgan.config import ARCHITECTURES, ModelRecipe, Recipe, TrainingRecipe
 from dogsgan.errors import DogsganError
 from dogsgan.presets import PRESETS
 
@@ -51,6 +52,9 @@ def test_settings_are_read_as_the_type_of_their_field():
         ("training.diffaugment=colour", "color,translation,cutout"),
         ("model.conditional=maybe", "true or false"),
         ("data.channels=2", "grey"),
+        ("data.policy=nonsense", "no crop policy 'nonsense'"),
+        ("data.policy=square:-1", "is no positive number"),
+        ("model.architecture=foo", "take one of sagan, dcgan, dcgan-5x5"),
         ("training.label_smoothing=0.7", "label_smoothing"),
         ("training.label_noise=0.1", "bce"),
         ("model.noise=pink", "uniform"),
@@ -69,6 +73,10 @@ def test_compiling_a_gradient_penalty_is_refused():
         Recipe().with_overrides(["training.compile=true", "training.gradient_penalty=10"])
 
 
+def test_every_architecture_is_known_to_recipes_and_built():
+    assert set(ARCHITECTURES) == set(models.ARCHITECTURES)
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -81,6 +89,8 @@ def test_compiling_a_gradient_penalty_is_refused():
         {"training": {"flip": 1}},
         {"model": {"generator_attention_px": [32, "16"]}},
         {"name": 3},
+        {"data": {"policy": "nonsense"}},
+        {"model": {"architecture": "foo"}},
     ],
 )
 def test_a_damaged_recipe_file_is_refused(value):

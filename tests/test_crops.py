@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dogsgan.data.annotations import Box
-from dogsgan.data.crops import (
+from dogsgan.crops import (
     CROPS,
+    Box,
     center,
     center_of,
     clamp,

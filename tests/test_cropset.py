@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dogsgan.data.annotations import Box
-from dogsgan.data.crops import Rectangle
+from dogsgan.crops import Box, Rectangle
 from dogsgan.data.cropset import CropSet, Origin, crop_set_writer, write_crop_set
 from dogsgan.errors import DogsganError
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from test_idx import digits, idx
 from test_sources import jpeg, lay_out, zip_up
 
+from dogsgan.config import DataRecipe
 from dogsgan.data.borders import add_border
 from dogsgan.data.cropping import cut_policies
 from dogsgan.data.cropset import CropSet
@@ -92,7 +93,7 @@ def test_without_labels_there_are_no_classes_and_that_is_said(tmp_path: Path) ->
 def test_labels_of_two_digits_sort_as_numbers(tmp_path: Path) -> None:
     labels = np.array([10, 2, 46, 0, 1, 9], np.uint8)
     lay_out(tmp_path, FILES | {"train-labels-idx1-ubyte": idx(labels)})
-    crop_set = prepare(tmp_path, tmp_path / "set", size_px=28).crop_set
+    crop_set = prepare(tmp_path, tmp_path / "set", DataRecipe(size_px=28)).crop_set
     assert crop_set.class_names == ("00", "01", "02", "09", "10", "46")
     assert crop_set.labels.tolist() == [4, 2, 5, 0, 1, 3]
 
@@ -191,10 +192,10 @@ def test_damaged_files_raise_nothing_but_one_line(
 
 def test_a_source_that_broke_leaves_the_set_that_was_made_of_it(tmp_path: Path) -> None:
     lay_out(tmp_path / "mnist", FILES)
-    made = prepare(tmp_path / "mnist", tmp_path / "set", size_px=32).crop_set
+    made = prepare(tmp_path / "mnist", tmp_path / "set", DataRecipe(size_px=32)).crop_set
     lay_out(tmp_path / "mnist", {"train-labels-idx1-ubyte": idx(TEST_LABELS)})
     with pytest.raises(DogsganError):
-        prepare(tmp_path / "mnist", tmp_path / "set", size_px=32)
+        prepare(tmp_path / "mnist", tmp_path / "set", DataRecipe(size_px=32))
     kept = CropSet.open(tmp_path / "set")
     kept.verify()
     assert kept.fingerprint == made.fingerprint
@@ -203,9 +204,9 @@ def test_a_source_that_broke_leaves_the_set_that_was_made_of_it(tmp_path: Path) 
 @pytest.mark.parametrize("policy", ["square", "center", "whole", "context"])
 def test_digits_are_neither_blurred_nor_moved(policy: str, tmp_path: Path) -> None:
     lay_out(tmp_path / "mnist", FILES)
-    same = prepare(tmp_path / "mnist", tmp_path / "28", size_px=28, policy=policy).crop_set
+    same = prepare(tmp_path / "mnist", tmp_path / "28", DataRecipe(size_px=28, policy=policy)).crop_set
     assert np.array_equal(same.pictures, TRAIN[..., None].repeat(3, axis=3))
-    framed = prepare(tmp_path / "mnist", tmp_path / "32", size_px=32, policy=policy).crop_set
+    framed = prepare(tmp_path / "mnist", tmp_path / "32", DataRecipe(size_px=32, policy=policy)).crop_set
     assert np.array_equal(framed.pictures[:, 2:30, 2:30], same.pictures)
     assert int(framed.pictures.sum()) == int(same.pictures.sum())  # and black around
     assert framed.class_names == ("0", "1", "2", "4", "5", "9")
@@ -217,7 +218,9 @@ def test_other_sizes_are_resized_with_the_border_of_32(tmp_path: Path) -> None:
     full = np.full((1, 28, 28), 255, np.uint8)
     lay_out(tmp_path / "mnist", {"train-images-idx3-ubyte": idx(full)})
     for size_px, margin in ((16, 0), (27, 0), (64, 4), (128, 8)):
-        picture = prepare(tmp_path / "mnist", tmp_path / str(size_px), size_px=size_px).crop_set.pictures[0]
+        picture = prepare(
+            tmp_path / "mnist", tmp_path / str(size_px), DataRecipe(size_px=size_px)
+        ).crop_set.pictures[0]
         bright = np.flatnonzero(picture[size_px // 2, :, 0] > 128)
         assert (bright[0], bright[-1]) == (margin, size_px - 1 - margin)
 
@@ -225,7 +228,7 @@ def test_other_sizes_are_resized_with_the_border_of_32(tmp_path: Path) -> None:
 def test_an_audit_sees_digits_as_training_does(tmp_path: Path) -> None:
     lay_out(tmp_path / "mnist", FILES)
     source = open_source(tmp_path / "mnist")
-    trained_on = prepare(source, tmp_path / "set", size_px=32).crop_set.pictures[3]
+    trained_on = prepare(source, tmp_path / "set", DataRecipe(size_px=32)).crop_set.pictures[3]
     [(view, _)] = cut_policies(source, source.images[3], ("whole", "square", "center"), size_px=32)
     assert np.array_equal(view, trained_on)
 
@@ -254,6 +257,6 @@ def test_the_real_digits(shared_data: Path, tmp_path: Path) -> None:
         read = np.asarray(decode_picture(training.read(image), image.name))
         assert training.storage is not None
         assert np.array_equal(read[..., 0], training.storage.digits.pictures[int(image.name[6:11])])  # type: ignore[attr-defined]
-    crop_set = prepare(test, tmp_path / "set", size_px=32).crop_set
+    crop_set = prepare(test, tmp_path / "set", DataRecipe(size_px=32)).crop_set
     assert round(float(crop_set.pictures[:, 2:30, 2:30].mean()), 3) == 33.791  # 0.1325 of 255, as published
     assert not crop_set.pictures[:, :2].any()

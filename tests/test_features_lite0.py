@@ -9,7 +9,7 @@ import timm
 import torch
 from PIL import Image
 
-from dogsgan.data.crops import square
+from dogsgan.crops import square
 from dogsgan.data.pictures import open_picture
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dogsgan.cli import main
+from dogsgan.config import DataRecipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import prepare
 from dogsgan.errors import DogsganError
@@ -39,7 +40,7 @@ def test_policies_and_counts_are_as_asked(dogs: Path) -> None:
 
 
 def test_what_has_no_floor_is_refused(dogs: Path, tmp_path: Path) -> None:
-    crops = prepare(dogs, tmp_path / "crops", size_px=32).crop_set.path
+    crops = prepare(dogs, tmp_path / "crops", DataRecipe(size_px=32)).crop_set.path
     with pytest.raises(DogsganError, match="crops already: give the source"):
         floor(crops, network="stand-in")
     with pytest.raises(DogsganError, match="no crop policy 'round'"):

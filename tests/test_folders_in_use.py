@@ -7,6 +7,7 @@ import pytest
 from tiny import RECIPE, crop_set
 
 from dogsgan.audit import audit
+from dogsgan.config import DataRecipe
 from dogsgan.data.prepare import prepare
 from dogsgan.demo import demo
 from dogsgan.errors import DogsganError
@@ -64,7 +65,7 @@ def test_a_set_that_another_process_prepares_is_left_alone(tmp_path):
         held_elsewhere(tmp_path / ".set.lock"),
         pytest.raises(DogsganError, match=r"set is in use by process 4711 on elsewhere"),
     ):
-        prepare(source, tmp_path / "set")
+        prepare(source, tmp_path / "set", DataRecipe())
     assert not (tmp_path / "set").exists()
-    prepare(source, tmp_path / "set")
+    prepare(source, tmp_path / "set", DataRecipe())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "source"]

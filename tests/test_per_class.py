@@ -18,7 +18,7 @@ from tiny import RECIPE
 
 from dogsgan.class_labels import matched_classes
 from dogsgan.cli import main
-from dogsgan.config import Recipe
+from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import prepare
 from dogsgan.errors import DogsganError
@@ -356,7 +356,7 @@ def test_digits_and_their_labels(tmp_path):
 
 def test_breeds_of_the_competition_and_of_a_prepared_set(tmp_path):
     source, crops = draw_competition(tmp_path / "dogs.zip", images=40, seed=1), tmp_path / "crops"
-    breeds = prepare(source, crops, size_px=16).crop_set.class_names
+    breeds = prepare(source, crops, DataRecipe(size_px=16)).crop_set.class_names
     zip_path = labelled_zip(tmp_path / "images.zip", counts=(20, 20, 20), folders=False, seed=0)
     named = [
         (name, breeds[index % len(breeds)])

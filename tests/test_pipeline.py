@@ -10,6 +10,7 @@ from PIL import Image
 from tiny import RECIPE
 
 from dogsgan import pipeline, sampling
+from dogsgan.config import DataRecipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
@@ -304,7 +305,7 @@ def test_the_reserve_is_what_sampling_and_zipping_take():
 
 
 def test_a_run_s_recipe_says_how_its_crops_were_made(source, tmp_path):
-    prepare(source, tmp_path / "set", size_px=32, policy="context", min_box_px=3)
+    prepare(source, tmp_path / "set", DataRecipe(size_px=32, policy="context", min_box_px=3))
     crop_set = CropSet.open(tmp_path / "set")
     train_within(RECIPE, crop_set, tmp_path / "run", images=4, budget_s=None, device="cpu")
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["data"]["policy"] == "context"
@@ -349,7 +350,7 @@ def test_both_sides_of_a_score_see_a_digit_alike(tmp_path, size_px, monkeypatch)
     """In three channels, and in the border that a recipe for 32 px gives MNIST's 28."""
     monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "cache"))
     source = draw_digits(tmp_path / "digits", images=120)
-    crops = prepare(source, tmp_path / "set", size_px=size_px, policy="whole").crop_set
+    crops = prepare(source, tmp_path / "set", DataRecipe(size_px=size_px, policy="whole")).crop_set
     submission = write_submission([crops.pictures[..., :1]], tmp_path / "all.zip", count=120)
     result = score(submission.path, source, network="stand-in", device="cpu")
     assert abs(result.fid) < 1e-3

@@ -20,7 +20,8 @@ from PIL import Image
 from test_idx import idx
 from test_sources import PUG, annotation, competition, jpeg, lay_out, zip_up
 
-from dogsgan.data.annotations import Box
+from dogsgan.config import DataRecipe
+from dogsgan.crops import Box
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import VERSION, PrepareReport, prepare
@@ -52,7 +53,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_report_and_the_set_agree(drawn: Path, tmp_path: Path) -> None:
-    report = prepare(drawn, tmp_path / "set", size_px=32)
+    report = prepare(drawn, tmp_path / "set", DataRecipe(size_px=32))
     crop_set = CropSet.open(tmp_path / "set")
     as_json = report.to_json()
     boxes = sum(len(image.boxes) for image in open_source(drawn).images)
@@ -69,7 +70,7 @@ def test_the_report_and_the_set_agree(drawn: Path, tmp_path: Path) -> None:
 
 def test_crops_are_the_pixels_of_their_rectangles(drawn: Path, tmp_path: Path) -> None:
     source = open_source(drawn)
-    crop_set = prepare(source, tmp_path / "set", size_px=32, policy="context:1,squash:1").crop_set
+    crop_set = prepare(source, tmp_path / "set", DataRecipe(size_px=32, policy="context:1,squash:1")).crop_set
     images = {image.name: image for image in source.images}
     for index in range(0, len(crop_set), 5):
         origin = crop_set.origin(index)
@@ -86,24 +87,27 @@ def test_bytes_are_the_same_for_any_number_of_workers(
         prepare(
             drawn,
             tmp_path / f"set{workers}",
-            size_px=16,
+            DataRecipe(size_px=16, policy="whole:1,context:2,square:1"),
             workers=workers,
-            policy="whole:1,context:2,square:1",
         )
     assert contents(tmp_path / "set1") == contents(tmp_path / "set2") == contents(tmp_path / "set7")
 
 
 def test_a_zip_and_its_folder_give_the_same_crops(tmp_path: Path) -> None:
-    zipped = prepare(zip_up(tmp_path / "x.zip", competition()), tmp_path / "a", policy="whole:1,square:1")
-    folder = prepare(lay_out(tmp_path / "x/input", competition()), tmp_path / "b", policy="whole:1,square:1")
+    zipped = prepare(
+        zip_up(tmp_path / "x.zip", competition()), tmp_path / "a", DataRecipe(policy="whole:1,square:1")
+    )
+    folder = prepare(
+        lay_out(tmp_path / "x/input", competition()), tmp_path / "b", DataRecipe(policy="whole:1,square:1")
+    )
     assert zipped.crop_set.fingerprint == folder.crop_set.fingerprint
 
 
 def test_preparing_twice_reuses_and_any_difference_does_not(drawn: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
-    first = prepare(drawn, out, size_px=16)
+    first = prepare(drawn, out, DataRecipe(size_px=16))
     before = {name: (out / name).stat().st_mtime_ns for name in FILES}
-    again = prepare(drawn, out, size_px=16, workers=1)
+    again = prepare(drawn, out, DataRecipe(size_px=16), workers=1)
     assert again.reused
     assert again.to_json() | {"reused": False} == first.to_json()
     assert {name: (out / name).stat().st_mtime_ns for name in FILES} == before
@@ -112,13 +116,13 @@ def test_preparing_twice_reuses_and_any_difference_does_not(drawn: Path, tmp_pat
         {"policy": "whole"},
         {"boxes": "largest"},
         {"min_box_px": 1},
-        {"seed": 1},
     ]
     for change in different:
-        assert not prepare(drawn, out, **({"size_px": 16} | change)).reused  # type: ignore[arg-type]
+        data = DataRecipe(**({"size_px": 16} | change))  # type: ignore[arg-type]
+        assert not prepare(drawn, out, data).reused
     other = draw_competition(tmp_path / "other.zip", images=24, seed=4)
-    prepare(drawn, out, size_px=16)
-    assert not prepare(other, out, size_px=16).reused
+    prepare(drawn, out, DataRecipe(size_px=16))
+    assert not prepare(other, out, DataRecipe(size_px=16)).reused
 
 
 def unlike_in_contents_only(folder: Path, shade: int) -> Path:
@@ -134,14 +138,14 @@ def unlike_in_contents_only(folder: Path, shade: int) -> Path:
 def test_other_pictures_of_the_same_names_sizes_and_times_are_prepared_anew(tmp_path: Path) -> None:
     first, second = (unlike_in_contents_only(tmp_path / str(shade), shade) for shade in (60, 200))
     assert open_source(first).fingerprint() != open_source(second).fingerprint()
-    assert (prepare(first, tmp_path / "set", size_px=16).crop_set.pictures[..., 0] == 60).all()
-    report = prepare(second, tmp_path / "set", size_px=16)
+    assert (prepare(first, tmp_path / "set", DataRecipe(size_px=16)).crop_set.pictures[..., 0] == 60).all()
+    report = prepare(second, tmp_path / "set", DataRecipe(size_px=16))
     assert not report.reused
     assert (report.crop_set.pictures[..., 0] == 200).all()
     moved = first.rename(tmp_path / "elsewhere")
     os.utime(moved / "rose/1.bmp")
-    prepare(moved, tmp_path / "set", size_px=16)
-    assert prepare(moved, tmp_path / "set", size_px=16).reused
+    prepare(moved, tmp_path / "set", DataRecipe(size_px=16))
+    assert prepare(moved, tmp_path / "set", DataRecipe(size_px=16)).reused
 
 
 def with_checksum(content: bytes, wanted: int) -> bytes:
@@ -164,17 +168,17 @@ def test_a_zip_of_the_same_names_sizes_and_checksums_is_prepared_anew(tmp_path: 
         paths.append(zip_up(tmp_path / f"{shade}.zip", {"a.ppm": content}))
     entries = [zipfile.ZipFile(path).infolist()[0] for path in paths]
     assert entries[0].CRC == entries[1].CRC == 0xCAFE_F00D
-    prepare(paths[0], tmp_path / "set", size_px=16)
-    assert (prepare(paths[1], tmp_path / "set", size_px=16).crop_set.pictures == 200).all()
+    prepare(paths[0], tmp_path / "set", DataRecipe(size_px=16))
+    assert (prepare(paths[1], tmp_path / "set", DataRecipe(size_px=16)).crop_set.pictures == 200).all()
 
 
 def test_a_set_that_changed_since_is_made_anew(drawn: Path, tmp_path: Path) -> None:
-    prepare(drawn, tmp_path / "set", size_px=16)
+    prepare(drawn, tmp_path / "set", DataRecipe(size_px=16))
     whole = contents(tmp_path / "set")
     changed = bytearray(whole["pictures.npy"])
     changed[-1] ^= 1
     (tmp_path / "set/pictures.npy").write_bytes(changed)
-    assert not prepare(drawn, tmp_path / "set", size_px=16).reused
+    assert not prepare(drawn, tmp_path / "set", DataRecipe(size_px=16)).reused
     assert contents(tmp_path / "set") == whole
 
 
@@ -214,7 +218,9 @@ def test_outputs_change_only_with_the_version(tmp_path: Path) -> None:
     digest = hashlib.sha256()
     for name, files in sources.items():
         for policy in ("square", "context:1,squash:1", "whole", "center:1,center-40:1"):
-            report = prepare(lay_out(tmp_path / name, files), tmp_path / "set", size_px=40, policy=policy)
+            report = prepare(
+                lay_out(tmp_path / name, files), tmp_path / "set", DataRecipe(size_px=40, policy=policy)
+            )
             crop_set = report.crop_set
             digest.update(crop_set.fingerprint.encode() + repr(crop_set.origins.tolist()).encode())
             digest.update(json.dumps([item.reason for item in report.skipped]).encode())
@@ -222,11 +228,11 @@ def test_outputs_change_only_with_the_version(tmp_path: Path) -> None:
 
 
 def test_a_broken_set_is_made_anew(drawn: Path, tmp_path: Path) -> None:
-    prepare(drawn, tmp_path / "set", size_px=16)
+    prepare(drawn, tmp_path / "set", DataRecipe(size_px=16))
     whole = contents(tmp_path / "set")
     for name in ("pictures.npy", "skipped.json", "contact-sheet.png"):
         (tmp_path / "set" / name).unlink()
-        assert not prepare(drawn, tmp_path / "set", size_px=16).reused
+        assert not prepare(drawn, tmp_path / "set", DataRecipe(size_px=16)).reused
         assert contents(tmp_path / "set") == whole
 
 
@@ -248,7 +254,7 @@ def test_each_thing_left_out_is_listed(tmp_path: Path) -> None:
         files[f"annotation/Annotation/{PUG}/{stem}"] = annotated
     files["all-dogs/all-dogs/n02110958_26.jpg"] = jpeg()
     files[f"annotation/Annotation/{PUG}/n02110958_27"] = annotation((1, 1, 30, 30))
-    report = prepare(lay_out(tmp_path / "x", files), tmp_path / "set", min_box_px=9)
+    report = prepare(lay_out(tmp_path / "x", files), tmp_path / "set", DataRecipe(min_box_px=9))
     assert report.skipped_by_reason == {
         "annotation cannot be read": 1,
         "annotation without picture": 1,
@@ -268,14 +274,14 @@ def test_each_thing_left_out_is_listed(tmp_path: Path) -> None:
 
 def test_boxes_that_leave_the_picture_are_clamped(tmp_path: Path) -> None:
     source = one_dog(tmp_path / "x", jpeg(40), annotation((-5, 10, 99, 30)))
-    crop_set = prepare(source, tmp_path / "set").crop_set
+    crop_set = prepare(source, tmp_path / "set", DataRecipe()).crop_set
     assert crop_set.origin(0).box == Box(0, 10, 40, 30)
     assert crop_set.origin(0).rectangle == (0, 0, 40, 40)
 
 
 def test_boxes_are_scaled_where_the_picture_has_another_size(tmp_path: Path) -> None:
     source = one_dog(tmp_path / "x", jpeg(80), annotation((10, 20, 20, 40), side=40))
-    assert prepare(source, tmp_path / "set").crop_set.origin(0).box == Box(20, 40, 40, 80)
+    assert prepare(source, tmp_path / "set", DataRecipe()).crop_set.origin(0).box == Box(20, 40, 40, 80)
 
 
 UPRIGHT = {5: (10, 50, 20, 80), 6: (40, 50, 50, 80), 7: (40, 10, 50, 40), 8: (10, 10, 20, 40)}
@@ -297,22 +303,22 @@ def test_boxes_turn_with_exif(
     text = annotation(annotated or (50, 10, 80, 20))
     text = text.replace(b"40</width>", b"%d</width>" % width).replace(b"40</height>", b"%d</height>" % height)
     crop_set = prepare(
-        one_dog(tmp_path / "x", content, text), tmp_path / "set", policy="squash", size_px=8
+        one_dog(tmp_path / "x", content, text), tmp_path / "set", DataRecipe(policy="squash", size_px=8)
     ).crop_set
     assert (crop_set.pictures[0] > 200).all()
 
 
 def test_largest_takes_one_dog_per_picture(tmp_path: Path) -> None:
     source = one_dog(tmp_path / "x", jpeg(40), annotation((0, 0, 9, 9), (5, 5, 30, 30), (30, 30, 40, 40)))
-    crop_set = prepare(source, tmp_path / "set", boxes="largest").crop_set
+    crop_set = prepare(source, tmp_path / "set", DataRecipe(boxes="largest")).crop_set
     assert [crop_set.origin(i).box for i in range(len(crop_set))] == [Box(5, 5, 30, 30)]
 
 
 def test_every_dog_has_a_crop_but_the_whole_picture_is_taken_once(tmp_path: Path) -> None:
     boxes = [(0, 0, 40, 40), (1, 0, 40, 40), (2, 0, 40, 40), (3, 0, 39, 40)]
     source = one_dog(tmp_path / "x", jpeg(40), annotation(*boxes))
-    assert len(prepare(source, tmp_path / "square").crop_set) == 4
-    mixed = prepare(source, tmp_path / "mixed", policy="whole:9,square:1", seed=1).crop_set
+    assert len(prepare(source, tmp_path / "square", DataRecipe()).crop_set) == 4
+    mixed = prepare(source, tmp_path / "mixed", DataRecipe(policy="whole:9,square:1")).crop_set
     taken = mixed.origins["policy"].tolist()
     assert taken.count("whole") == 1
     assert len(taken) < 4
@@ -320,7 +326,7 @@ def test_every_dog_has_a_crop_but_the_whole_picture_is_taken_once(tmp_path: Path
 
 def test_whole_takes_each_picture_once_and_needs_no_boxes(tmp_path: Path) -> None:
     files = competition() | {"all-dogs/all-dogs/n02110958_26.jpg": jpeg()}
-    report = prepare(lay_out(tmp_path / "x", files), tmp_path / "set", policy="whole")
+    report = prepare(lay_out(tmp_path / "x", files), tmp_path / "set", DataRecipe(policy="whole"))
     assert len(report.crop_set) == report.images == 4
     assert report.skipped == ()
     assert report.crop_set.origin(0).rectangle == (0, 0, 40, 40)
@@ -329,7 +335,7 @@ def test_whole_takes_each_picture_once_and_needs_no_boxes(tmp_path: Path) -> Non
 
 def test_pictures_without_boxes_are_cropped_as_a_whole(tmp_path: Path) -> None:
     wide = png(np.zeros((20, 50, 3), np.uint8))
-    report = prepare(lay_out(tmp_path / "x", {"a.png": wide, "b.txt": b""}), tmp_path / "set")
+    report = prepare(lay_out(tmp_path / "x", {"a.png": wide, "b.txt": b""}), tmp_path / "set", DataRecipe())
     assert report.crop_set.origin(0) == ("a.png", None, (15, 0, 35, 20), "square")
     assert report.crop_set.class_names == ()
     assert report.to_json()["breeds"] == 0
@@ -338,8 +344,8 @@ def test_pictures_without_boxes_are_cropped_as_a_whole(tmp_path: Path) -> None:
 
 def test_a_set_inside_its_source_is_no_part_of_it(tmp_path: Path) -> None:
     lay_out(tmp_path, {"a.png": jpeg()})
-    assert not prepare(tmp_path, tmp_path / "set").reused
-    assert prepare(tmp_path, tmp_path / "set").reused
+    assert not prepare(tmp_path, tmp_path / "set", DataRecipe()).reused
+    assert prepare(tmp_path, tmp_path / "set", DataRecipe()).reused
     assert [image.name for image in open_source(tmp_path).images] == ["a.png"]
 
 
@@ -348,14 +354,14 @@ def test_a_breed_without_crops_has_no_label(tmp_path: Path) -> None:
         "all-dogs/all-dogs/n01111111_1.jpg": b"broken",
         "annotation/Annotation/n01111111-broken_breed/n01111111_1": annotation((1, 1, 30, 30)),
     }
-    report = prepare(lay_out(tmp_path / "x", files), tmp_path / "set")
+    report = prepare(lay_out(tmp_path / "x", files), tmp_path / "set", DataRecipe())
     assert report.crop_set.class_names == ("pug", "toy poodle")
     assert report.crop_set.labels.tolist() == [0, 1, 1, 1]
 
 
 def test_a_prepared_set_can_be_prepared_again(drawn: Path, tmp_path: Path) -> None:
-    first = prepare(drawn, tmp_path / "large", size_px=64).crop_set
-    second = prepare(tmp_path / "large", tmp_path / "small", size_px=16).crop_set
+    first = prepare(drawn, tmp_path / "large", DataRecipe(size_px=64)).crop_set
+    second = prepare(tmp_path / "large", tmp_path / "small", DataRecipe(size_px=16)).crop_set
     assert second.labels.tolist() == first.labels.tolist()
     assert second.class_names == first.class_names
 
@@ -375,8 +381,10 @@ def test_a_prepared_set_can_be_prepared_again(drawn: Path, tmp_path: Path) -> No
 def test_arguments_that_make_no_sense_are_refused(
     arguments: dict[str, object], drawn: Path, tmp_path: Path
 ) -> None:
+    arguments, workers = dict(arguments), arguments.get("workers")
+    arguments.pop("workers", None)
     with pytest.raises(DogsganError) as caught:
-        prepare(drawn, tmp_path / "set", **arguments)  # type: ignore[arg-type]
+        prepare(drawn, tmp_path / "set", DataRecipe(**arguments), workers=workers)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "set").exists()
 
@@ -384,7 +392,7 @@ def test_arguments_that_make_no_sense_are_refused(
 def test_nothing_to_crop_is_an_error_that_says_why(tmp_path: Path) -> None:
     source = lay_out(tmp_path / "x", {"a.png": b"", "b.png": b""})
     with pytest.raises(DogsganError, match="2 × picture cannot be read"):
-        prepare(source, tmp_path / "set")
+        prepare(source, tmp_path / "set", DataRecipe())
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
@@ -406,7 +414,7 @@ def test_nothing_that_one_picture_does_ends_the_set(
         return really(first, *others, **options)
 
     monkeypatch.setattr(f"dogsgan.data.{where}", failing)
-    report = prepare(source, tmp_path / "set", size_px=16)
+    report = prepare(source, tmp_path / "set", DataRecipe(size_px=16))
     assert len(report.crop_set) == 3
     assert report.skipped_by_reason == {"picture cannot be read": 1}
     assert "one picture" in report.skipped[0].detail
@@ -419,7 +427,7 @@ def test_a_picture_that_is_gone_for_the_contact_sheet_costs_nothing(
         raise MemoryError
 
     monkeypatch.setattr("dogsgan.data.contact_sheet.decode_picture", failing)
-    report = prepare(lay_out(tmp_path / "x", {"a.png": jpeg()}), tmp_path / "set")
+    report = prepare(lay_out(tmp_path / "x", {"a.png": jpeg()}), tmp_path / "set", DataRecipe())
     assert (report.crop_set.path / "contact-sheet.png").is_file()
 
 
@@ -437,13 +445,13 @@ def test_a_killed_prepare_leaves_nothing_under_the_final_name(drawn: Path, tmp_p
         time.sleep(0.5)
         os.kill(process.pid, signal.SIGKILL)
     assert not (tmp_path / "set").exists()
-    assert not prepare(drawn, tmp_path / "set", size_px=16).reused
+    assert not prepare(drawn, tmp_path / "set", DataRecipe(size_px=16)).reused
 
 
 def test_the_contact_sheet_shows_what_was_cut_out(tmp_path: Path) -> None:
     grey = png(np.full((100, 100, 3), 128, np.uint8))
     source = one_dog(tmp_path / "x", grey, annotation((30, 40, 70, 60), side=100))
-    prepare(source, tmp_path / "set")
+    prepare(source, tmp_path / "set", DataRecipe())
     sheet = np.asarray(Image.open(tmp_path / "set/contact-sheet.png")).astype(int)
     green = (sheet == (60, 255, 90)).all(axis=2)
     red = (sheet == (255, 60, 60)).all(axis=2)
@@ -457,7 +465,9 @@ def test_the_contact_sheet_shows_what_was_cut_out(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def mini(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> PrepareReport:
     return prepare(
-        shared_data / "generative-dog-images-mini", tmp_path_factory.mktemp("mini") / "set", min_box_px=32
+        shared_data / "generative-dog-images-mini",
+        tmp_path_factory.mktemp("mini") / "set",
+        DataRecipe(min_box_px=32),
     )
 
 
@@ -494,7 +504,7 @@ def test_the_real_pictures_give_the_same_set_in_stanfords_layout_and_in_a_zip(
         files[f"stanford/Annotation/{file.parent.name}/{file.name}"] = file.read_bytes()
         if picture.exists():
             files[f"stanford/Images/{file.parent.name}/{file.name}.jpg"] = picture.read_bytes()
-    report = prepare(zip_up(tmp_path / "stanford.zip", files), tmp_path / "set", min_box_px=32)
+    report = prepare(zip_up(tmp_path / "stanford.zip", files), tmp_path / "set", DataRecipe(min_box_px=32))
     assert report.crop_set.provenance["kind"] == "stanford"
     assert report.crop_set.fingerprint == mini.crop_set.fingerprint
     assert report.skipped_by_reason == mini.skipped_by_reason

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from test_submission_checking import SIZE, chunk, encoded, flipped, good_entries, hand_made_png, picture, rows
 
+from dogsgan.config import DataRecipe
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
@@ -103,7 +104,7 @@ NAMES = {
 def read_by(path: Path, out: Path) -> tuple[int, int]:
     """Return how many pictures are cropped and how many are scored."""
     try:
-        cropped = len(prepare(path, out, size_px=SIZE, policy="whole").crop_set)
+        cropped = len(prepare(path, out, DataRecipe(size_px=SIZE, policy="whole")).crop_set)
         stream = PictureStream(open_source(path), SIZE, resize=False, skip_unreadable=True)
         return cropped, sum(len(names) for _, names in stream.batches(4))
     except DogsganError:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from dogsgan.cli import main
+from dogsgan.config import DataRecipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
@@ -104,11 +105,12 @@ def dogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_prepared_set_knows_its_wnids_and_so_does_a_set_made_from_it(dogs: Path, tmp_path: Path) -> None:
-    first = prepare(dogs, tmp_path / "first", size_px=32).crop_set
+    first = prepare(dogs, tmp_path / "first", DataRecipe(size_px=32)).crop_set
     expected = {"Chihuahua": "n02085620", "Cardigan": "n02113186"}
     assert wnids_of(open_source(first.path)) == expected
     assert (
-        wnids_of(open_source(prepare(first.path, tmp_path / "second", size_px=16).crop_set.path)) == expected
+        wnids_of(open_source(prepare(first.path, tmp_path / "second", DataRecipe(size_px=16)).crop_set.path))
+        == expected
     )
     assert wnids_of(open_source(dogs)) == expected | {
         "n02085620-Chihuahua": "n02085620",
@@ -117,7 +119,7 @@ def test_a_prepared_set_knows_its_wnids_and_so_does_a_set_made_from_it(dogs: Pat
 
 
 def test_an_old_set_without_folders_falls_back_to_names(dogs: Path, tmp_path: Path) -> None:
-    crop_set = prepare(dogs, tmp_path / "set", size_px=32).crop_set
+    crop_set = prepare(dogs, tmp_path / "set", DataRecipe(size_px=32)).crop_set
     manifest = json.loads((crop_set.path / "set.json").read_text())
     del manifest["provenance"]["class_folders"]
     (crop_set.path / "set.json").write_text(json.dumps(manifest))
@@ -177,7 +179,7 @@ def test_a_score_tells_what_its_network_recognises_beside_real_crops(
 
 
 def test_a_prepared_set_is_compared_as_it_is(generated: Path, dogs: Path, tmp_path: Path) -> None:
-    crops = prepare(dogs, tmp_path / "crops", size_px=32).crop_set.path
+    crops = prepare(dogs, tmp_path / "crops", DataRecipe(size_px=32)).crop_set.path
     found = score(generated / "pictures", crops, cache_dir=tmp_path / "cache").recognition
     assert found is not None
     assert found.real is not None

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from dogsgan.crops import Box
 from dogsgan.data import pictures as picture_limits
-from dogsgan.data.annotations import Box
 from dogsgan.data.cropset import write_crop_set
 from dogsgan.data.layouts import common_folder, detect_layout
 from dogsgan.data.sources import Source, breed_name, open_source

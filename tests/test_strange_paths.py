@@ -12,6 +12,7 @@ from tiny import RECIPE
 
 from dogsgan import sampling
 from dogsgan.audit import audit
+from dogsgan.config import DataRecipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import prepare
 from dogsgan.pipeline import run_pipeline
@@ -48,7 +49,7 @@ def test_pictures_whose_names_are_not_utf8(tmp_path, monkeypatch):
         for path in folder.iterdir():
             if path.is_file():
                 path.rename(path.with_name(path.name.replace("_", LATIN_1, 1)))
-    crops = prepare(source, tmp_path / "crops", size_px=32).crop_set
+    crops = prepare(source, tmp_path / "crops", DataRecipe(size_px=32)).crop_set
     assert LATIN_1 in crops.origin(0).image
     generated = tmp_path / "generated"
     generated.mkdir()

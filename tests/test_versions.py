@@ -22,7 +22,7 @@ from dogsgan.audit.copies import views as forms
 from dogsgan.audit.copies.evidence import Originals, Pictures, gather
 from dogsgan.audit.copies.views import TrainingViews, training_views
 from dogsgan.audit.workspace import Workspace
-from dogsgan.data.annotations import Box
+from dogsgan.crops import Box
 from dogsgan.data.sources import open_source
 from dogsgan.decoding import decode
 from dogsgan.features import standin

@@ -40,15 +40,9 @@ def add_command(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> Outcome:
+    from dogsgan.config import DataRecipe
     from dogsgan.data.prepare import prepare
 
-    report = prepare(
-        args.source,
-        args.out,
-        size_px=args.size,
-        policy=args.policy,
-        boxes=args.boxes,
-        min_box_px=args.min_box,
-        workers=args.workers,
-    )
+    data = DataRecipe(size_px=args.size, policy=args.policy, boxes=args.boxes, min_box_px=args.min_box)
+    report = prepare(args.source, args.out, data, workers=args.workers)
     return Outcome(report.to_json(), report.summary(), not (args.strict and report.skipped))

@@ -1,10 +1,11 @@
-"""Stanford Dogs' XML annotations to boxes: the first step of the data room. The content is untrusted."""
+"""Stanford Dogs' XML annotations, parsed to boxes. The content is untrusted."""
 
 import math
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from xml.parsers import expat
 
+from dogsgan.crops import Box
 from dogsgan.errors import DogsganError
 
 try:
@@ -15,26 +16,6 @@ except ImportError:  # Kaggle's image may lack it
 MAX_ANNOTATION_BYTES = 256 * 1024  # the longest genuine one holds 3 kB
 MAX_OBJECTS = 1_000
 MAX_COORDINATE = 1_000_000
-
-
-@dataclass(frozen=True)
-class Box:
-    """A dog's box in pixels, half open: columns xmin..xmax − 1 and rows ymin..ymax − 1 belong to it."""
-
-    xmin: int
-    ymin: int
-    xmax: int
-    ymax: int
-
-    @property
-    def width(self) -> int:
-        """Width in pixels; zero or negative when the box is empty or inverted."""
-        return self.xmax - self.xmin
-
-    @property
-    def height(self) -> int:
-        """Height in pixels; zero or negative when the box is empty or inverted."""
-        return self.ymax - self.ymin
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One picture to its crops: which boxes count, what is cut out, and the one resampling step."""
+"""Crops of one picture: the boxes that count, the rectangles cut out, and the one resampling step."""
 
 import math
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from dogsgan.data.annotations import Box
+from dogsgan.config import DataRecipe
+from dogsgan.crops import Box, Policy, Rectangle, clamp, crop_named, needs_box, parse_policy
 from dogsgan.data.borders import add_border
-from dogsgan.data.crops import Policy, Rectangle, clamp, crop_named, needs_box, parse_policy
 from dogsgan.data.cropset import Origin
 from dogsgan.data.pictures import OpenPicture, open_picture
 from dogsgan.data.source_image import UNREADABLE_ANNOTATION, Skipped, SourceImage
@@ -17,17 +17,6 @@ from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
 
 OVERSAMPLING = 1.25  # a JPEG decoded at a reduced scale keeps at least this many pixels per pixel of a crop
-
-
-@dataclass(frozen=True)
-class CropSettings:
-    """What decides about the crops of a picture; see `prepare` for the meaning of each."""
-
-    size_px: int
-    policy: Policy
-    boxes: str  # all or largest
-    min_box_px: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -39,15 +28,17 @@ class Cropped:
     skipped: list[Skipped]
 
 
-def crop_image(source: Source, image: SourceImage, settings: CropSettings) -> Cropped:
+def crop_image(source: Source, image: SourceImage, data: DataRecipe) -> Cropped:
     """Cut one picture. Nothing about the picture raises: what cannot be used is among `skipped`."""
-    if source.annotated and settings.policy.needs_boxes and image.problem is not None:
+    if source.annotated and data.crop_policy.needs_boxes and image.problem is not None:
         listed_already = image.problem == UNREADABLE_ANNOTATION
         return Cropped(image, [], [] if listed_already else [Skipped(image.name, image.problem)])
     try:
         picture = open_picture(source.read(image), image.name)
-        plan, skipped = plan_crops(image, picture, settings)
-        crops = _cut(picture, plan, settings.size_px, bordered=source.bordered)
+        plan, skipped = plan_crops(
+            image, picture, data.crop_policy, boxes=data.boxes, min_box_px=data.min_box_px
+        )
+        crops = _cut(picture, plan, data.size_px, bordered=source.bordered)
         return Cropped(image, crops, skipped)
     except Exception as error:  # of hostile content anything may come, and one picture must not end the set
         return Cropped(image, [], [Skipped(image.name, "picture cannot be read", _in_a_line(error))])
@@ -75,38 +66,39 @@ def cut_policies(
     """
     try:
         picture = opener(source.read(image), image.name)
-        return _cut(picture, _plan_of(image, picture, policies, size_px), size_px, bordered=source.bordered)
+        return _cut(picture, _plan_of(image, picture, policies), size_px, bordered=source.bordered)
     except DogsganError:
         raise
     except Exception as error:  # of hostile content anything may come
         raise DogsganError(f"picture {image.name} cannot be cropped ({_in_a_line(error)})") from error
 
 
-def _plan_of(
-    image: SourceImage, picture: OpenPicture, policies: tuple[str, ...], size_px: int
-) -> list[Origin]:
+def _plan_of(image: SourceImage, picture: OpenPicture, policies: tuple[str, ...]) -> list[Origin]:
     plan: dict[Rectangle, Origin] = {}
     for name in policies:
         if needs_box(name) and not image.boxes:
             continue
-        settings = CropSettings(size_px, parse_policy(name), boxes="all", min_box_px=0, seed=0)
-        for origin in plan_crops(image, picture, settings)[0]:
+        for origin in plan_crops(image, picture, parse_policy(name))[0]:
             plan.setdefault(origin.rectangle, origin)
     return list(plan.values())
 
 
 def plan_crops(
-    image: SourceImage, picture: OpenPicture, settings: CropSettings
+    image: SourceImage, picture: OpenPicture, policy: Policy, *, boxes: str = "all", min_box_px: int = 0
 ) -> tuple[list[Origin], list[Skipped]]:
     """Return what to cut out of a picture, and the boxes that cannot be used.
 
     Every usable box gives one crop; but those crops that do not depend on the box are taken once per picture.
+    `boxes` and `min_box_px` as in `DataRecipe`.
     """
-    usable, skipped = _usable_boxes(image, picture, settings)
+    usable: list[tuple[int, Box | None]] = [(0, None)]
+    skipped: list[Skipped] = []
+    if image.boxes and policy.needs_boxes:
+        usable, skipped = _usable_boxes(image, picture, boxes=boxes, min_box_px=min_box_px)
     origins: list[Origin] = []
     taken: set[str] = set()
     for index, box in usable:
-        name = settings.policy.choose(image.name, index, seed=settings.seed)
+        name = policy.choose(image.name, index)
         if name in taken:
             continue
         if not needs_box(name):
@@ -119,21 +111,19 @@ def plan_crops(
 
 
 def _usable_boxes(
-    image: SourceImage, picture: OpenPicture, settings: CropSettings
+    image: SourceImage, picture: OpenPicture, *, boxes: str, min_box_px: int
 ) -> tuple[list[tuple[int, Box | None]], list[Skipped]]:
-    if not image.boxes or not settings.policy.needs_boxes:
-        return [(0, None)], []
     usable: list[tuple[int, Box]] = []
     skipped = []
     for index, annotated in enumerate(image.boxes):
         box = clamp(picture.size, box_in_picture(annotated, image.annotated_size, picture))
-        reason = _unusable(annotated, box, settings.min_box_px)
+        reason = _unusable(annotated, box, min_box_px)
         if reason is None:
             usable.append((index, box))
         else:
             corners = (annotated.xmin, annotated.ymin, annotated.xmax, annotated.ymax)
             skipped.append(Skipped(image.name, reason, f"box {index}: {corners}"))
-    if settings.boxes == "largest" and usable:
+    if boxes == "largest" and usable:
         usable = [max(usable, key=lambda item: (item[1].width * item[1].height, -item[0]))]
     return list(usable), skipped
 

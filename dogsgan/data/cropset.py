@@ -15,9 +15,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from dogsgan.data.annotations import Box
+from dogsgan.crops import Box, Rectangle
 from dogsgan.data.class_names import distinct
-from dogsgan.data.crops import Rectangle
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import PIL
 
+from dogsgan.config import DataRecipe
 from dogsgan.cores import usable_cores
 from dogsgan.data.class_names import breed_name, names_for_people
 from dogsgan.data.contact_sheet import draw_contact_sheet
-from dogsgan.data.cropping import Cropped, CropSettings, crop_image
-from dogsgan.data.crops import parse_policy
+from dogsgan.data.cropping import Cropped, crop_image
 from dogsgan.data.cropset import (
     UNLABELLED,
     CropSet,
@@ -88,19 +88,14 @@ class PrepareReport:
 def prepare(
     source: Path | Source,
     out: Path,
+    data: DataRecipe,
     *,
-    size_px: int = 64,
-    policy: str = "square",
-    boxes: str = "all",
-    min_box_px: int = 0,
     workers: int | None = None,
-    seed: int = 0,
     same_as: str | None = None,
 ) -> PrepareReport:
-    """Cut every dog out of a source's pictures and write them to `out` as a prepared set.
+    """Cut every dog out of a source's pictures as a recipe says, and write them to `out` as a prepared set.
 
-    `boxes` is `all`, or `largest` for one dog per picture; a box whose shorter side is under `min_box_px`
-    pixels of the picture is left out. The crops `whole` and `center` are taken once per picture, however
+    The crops `whole` and `center` are taken once per picture, however
     many dogs it shows. Pictures of a source without boxes count as one box each, the whole picture. MNIST's
     digits get a border before they are enlarged; see `add_border`.
     `workers` (by default the number of cores) and their timing have no influence on the result; nor does the
@@ -114,7 +109,6 @@ def prepare(
         DogsganError: the source or an argument cannot be used, nothing is left to crop, or `out` cannot be
         written.
     """
-    settings = _settings(size_px, policy, boxes, min_box_px, seed)
     if workers is not None and not 1 <= workers <= 256:
         raise DogsganError(
             f"{workers} workers cannot crop: choose from 1 to 256, or leave it to the number of cores"
@@ -123,21 +117,21 @@ def prepare(
     refuse_occupied(out)
     with working_folder(out, beside=True):
         opened = source if isinstance(source, Source) else open_source(source)
-        return _prepared(opened, out, settings=settings, workers=workers or usable_cores(), same_as=same_as)
+        return _prepared(opened, out, data, workers=workers or usable_cores(), same_as=same_as)
 
 
 def _prepared(
-    opened: Source, out: Path, *, settings: CropSettings, workers: int, same_as: str | None
+    opened: Source, out: Path, data: DataRecipe, *, workers: int, same_as: str | None
 ) -> PrepareReport:
     """Return the set at `out` if it is the right one, else make it."""
-    _refuse_loss(opened, settings)
-    provenance = _provenance(opened, settings)
+    _refuse_loss(opened, data)
+    provenance = _provenance(opened, data)
     previous = _reusable(out, provenance["key"])
     if previous is not None:
         return previous
     skipped = list(opened.skipped)
-    with crop_set_writer(out, size_px=settings.size_px) as writer:
-        folders, images = _write_crops(opened, writer, skipped, settings=settings, workers=workers)
+    with crop_set_writer(out, size_px=data.size_px) as writer:
+        folders, images = _write_crops(opened, writer, skipped, data, workers=workers)
         if not folders:
             raise DogsganError(f"nothing to crop in {opened.path}: {_worst(skipped)}")
         classes = _class_order(opened, folders)
@@ -159,14 +153,14 @@ def _prepared(
 
 
 def _write_crops(
-    source: Source, writer: CropSetWriter, skipped: list[Skipped], *, settings: CropSettings, workers: int
+    source: Source, writer: CropSetWriter, skipped: list[Skipped], data: DataRecipe, *, workers: int
 ) -> tuple[list[str | None], int]:
     """Append every crop; return the breed's folder of each, and how many pictures gave any."""
     folders: list[str | None] = []
     images = 0
     labelled = any(image.class_name is not None for image in source.images)
     with progress_bar(description="crop", total=len(source.images)) as bar:
-        for cropped in crops_in_order(source, settings, workers=workers):
+        for cropped in crops_in_order(source, data, workers=workers):
             bar.update()
             skipped.extend(cropped.skipped)
             if cropped.crops and labelled and cropped.image.class_name is None:
@@ -195,13 +189,13 @@ def _folders_of(source: Source, classes: list[str]) -> list[str]:
     return [folders[name] for name in classes]
 
 
-def crops_in_order(source: Source, settings: CropSettings, *, workers: int) -> Iterator[Cropped]:
-    """Crop in threads, for Pillow decodes and scales without Python's lock; yield in the source's order."""
+def crops_in_order(source: Source, data: DataRecipe, *, workers: int) -> Iterator[Cropped]:
+    """Crop in threads, because Pillow releases the GIL; yield in the source's order."""
     pending: deque[Future[list[Cropped]]] = deque()
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="crop") as pool:
         try:
             for batch in _batches(source.images):
-                pending.append(pool.submit(_crop_batch, source, batch, settings))
+                pending.append(pool.submit(_crop_batch, source, batch, data))
                 if len(pending) >= 4 * workers:
                     yield from pending.popleft().result()
             while pending:
@@ -214,23 +208,13 @@ def _batches(images: list[SourceImage]) -> Iterable[list[SourceImage]]:
     return (images[start : start + _IMAGES_PER_TASK] for start in range(0, len(images), _IMAGES_PER_TASK))
 
 
-def _crop_batch(source: Source, images: list[SourceImage], settings: CropSettings) -> list[Cropped]:
-    return [crop_image(source, image, settings) for image in images]
+def _crop_batch(source: Source, images: list[SourceImage], data: DataRecipe) -> list[Cropped]:
+    return [crop_image(source, image, data) for image in images]
 
 
-def _settings(size_px: int, policy: str, boxes: str, min_box_px: int, seed: int) -> CropSettings:
-    if not 8 <= size_px <= 1024:
-        raise DogsganError(f"crops of {size_px} px cannot be made: choose a --size from 8 to 1024")
-    if boxes not in ("all", "largest"):
-        raise DogsganError(f"no such choice of boxes: {boxes!r}; use all or largest")
-    if min_box_px < 0:
-        raise DogsganError(f"the smallest box cannot be {min_box_px} px: use 0 or more")
-    return CropSettings(size_px, parse_policy(policy), boxes, min_box_px, seed)
-
-
-def _refuse_loss(source: Source, settings: CropSettings) -> None:
+def _refuse_loss(source: Source, data: DataRecipe) -> None:
     """Refuse to crop without boxes or classes that the source all but has: nobody would notice the loss."""
-    if source.lost_boxes and settings.policy.needs_boxes:
+    if source.lost_boxes and data.crop_policy.needs_boxes:
         raise DogsganError(
             f"{source.path} would be cropped without its boxes ({source.lost_boxes}); or take the pictures "
             "whole, with --policy whole or a recipe's data.policy=whole"
@@ -239,19 +223,23 @@ def _refuse_loss(source: Source, settings: CropSettings) -> None:
         raise DogsganError(f"{source.path} would lose its classes ({source.lost_labels})")
 
 
-def _provenance(source: Source, settings: CropSettings) -> dict[str, Any]:
+def _provenance(source: Source, data: DataRecipe) -> dict[str, Any]:
     described = {
         "source": str(source.path),
         "kind": source.kind,
         "description": source.description,
-        "size": settings.size_px,
-        "policy": str(settings.policy),
-        "boxes": settings.boxes,
-        "min_box_px": settings.min_box_px,
-        "seed": settings.seed,
+        "size": data.size_px,
+        "policy": str(data.crop_policy),
+        "boxes": data.boxes,
+        "min_box_px": data.min_box_px,
+        "seed": 0,
     }
+    cut = (  # as `VERSION` 3 has always written it
+        f"CropSettings(size_px={data.size_px}, policy={data.crop_policy!r}, boxes={data.boxes!r}, "
+        f"min_box_px={data.min_box_px}, seed=0)"
+    )
     left_out = [dataclasses.astuple(item) for item in source.skipped]
-    decisive = [source.fingerprint(), left_out, repr(settings), VERSION, PIL.__version__]
+    decisive = [source.fingerprint(), left_out, cut, VERSION, PIL.__version__]
     return {**described, "key": hashlib.sha256(json.dumps(decisive).encode()).hexdigest()}
 
 

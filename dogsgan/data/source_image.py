@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dogsgan.data.annotations import Box
+from dogsgan.crops import Box
 
 UNREADABLE_ANNOTATION = "annotation cannot be read"
 

@@ -153,16 +153,9 @@ def attention_maps(recipe: Recipe) -> Maps:
     """Return the sizes at which each network of a recipe can have self-attention.
 
     Raises:
-        DogsganError: an unknown architecture, or a size that it does not make.
+        DogsganError: a size that the architecture does not make.
     """
-    return _architecture(recipe).maps(recipe)
-
-
-def _architecture(recipe: Recipe) -> Architecture:
-    name = recipe.model.architecture
-    if name not in ARCHITECTURES:
-        raise DogsganError(f"recipe: unknown model.architecture {name!r}; known: {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name]
+    return ARCHITECTURES[recipe.model.architecture].maps(recipe)
 
 
 def _check_attention(network: str, attention_px: tuple[int, ...], maps: dict[int, int]) -> None:
@@ -187,9 +180,9 @@ def build_networks(recipe: Recipe, *, class_count: int) -> Networks:
         class_count: classes of the data; ignored by an unconditional recipe.
 
     Raises:
-        DogsganError: an unknown architecture, or a recipe that it cannot build.
+        DogsganError: a recipe that the architecture cannot build.
     """
-    architecture = _architecture(recipe)
+    architecture = ARCHITECTURES[recipe.model.architecture]
     if recipe.model.conditional and class_count == 0:
         raise DogsganError(
             "recipe: model.conditional=true needs class labels and the data has none; "

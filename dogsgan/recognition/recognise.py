@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import PIL
 
+from dogsgan.config import DataRecipe
 from dogsgan.cores import usable_cores
-from dogsgan.data.cropping import CropSettings
-from dogsgan.data.crops import parse_policy
 from dogsgan.data.prepare import VERSION, crops_in_order
 from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
@@ -125,8 +124,8 @@ def _squares(source: Source, size_px: int) -> Iterator[tuple[np.ndarray, str | N
     """Yield square crops with their classes, of pictures in an order by chance."""
     order = np.random.default_rng(_SEED).permutation(len(source.images))
     shuffled = dataclasses.replace(source, images=[source.images[index] for index in order])
-    settings = CropSettings(size_px, parse_policy("square"), boxes="all", min_box_px=0, seed=0)
-    for cropped in crops_in_order(shuffled, settings, workers=usable_cores()):
+    data = DataRecipe(size_px=min(max(size_px, 8), 1024), policy="square")  # whatever was generated
+    for cropped in crops_in_order(shuffled, data, workers=usable_cores()):
         for picture, _ in cropped.crops:
             yield picture, cropped.image.class_name
 

@@ -61,14 +61,7 @@ def crop(request: dict[str, Any]) -> dict[str, Any]:
     from dogsgan.progress import say
 
     data = Recipe.from_json(request["recipe"]).data
-    report = prepare(
-        Path(request["source"]),
-        Path(request["crops"]),
-        size_px=data.size_px,
-        policy=data.policy,
-        boxes=data.boxes,
-        min_box_px=data.min_box_px,
-    )
+    report = prepare(Path(request["source"]), Path(request["crops"]), data)
     say(report.summary())
     return report.to_json()
 

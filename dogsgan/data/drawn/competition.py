@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from dogsgan.data.annotations import Box
+from dogsgan.crops import Box
 from dogsgan.data.drawn.breeds import BREEDS, Breed, varied
 from dogsgan.data.drawn.dogs import POSES, draw_dog
 from dogsgan.data.drawn.pen import Pen

@@ -1,17 +1,40 @@
-"""Crop policies: small pure functions from a picture's size and a dog's box to the rectangle to cut out."""
+"""Crop policies: pure functions from a picture's size and a box to the rectangle to cut out.
 
+A new policy is one function and one entry of `CROPS`.
+"""
+
+import functools
 import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dogsgan.data.annotations import Box
 from dogsgan.errors import DogsganError
 
 Size = tuple[int, int]  # width and height in px
 CONTEXT = 1.3  # how much wider than the box's square the `context` crop is
 _CENTER = re.compile(r"center-([1-9][0-9]{0,4})")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A dog's box in pixels, half open: columns xmin..xmax − 1 and rows ymin..ymax − 1 belong to it."""
+
+    xmin: int
+    ymin: int
+    xmax: int
+    ymax: int
+
+    @property
+    def width(self) -> int:
+        """Width in pixels; zero or negative when the box is empty or inverted."""
+        return self.xmax - self.xmin
+
+    @property
+    def height(self) -> int:
+        """Height in pixels; zero or negative when the box is empty or inverted."""
+        return self.ymax - self.ymin
 
 
 class Rectangle(NamedTuple):
@@ -136,6 +159,7 @@ class Policy:
         return self.parts[-1][0]
 
 
+@functools.lru_cache(maxsize=64)
 def parse_policy(text: str) -> Policy:
     """Read `square`, or a mixture such as `whole:0.5,context:0.5`; the weights are scaled to sum to 1.
 
@@ -147,9 +171,9 @@ def parse_policy(text: str) -> Policy:
         name, colon, weight_text = part.strip().partition(":")
         if crop_named(name) is None:
             known = f"{', '.join(CROPS)} or center-160 for 160 px"
-            raise DogsganError(f"no crop policy {name!r} in {text!r}: choose from {known}")
+            raise DogsganError(f"no crop policy {name[:60]!r} in {text[:99]!r}: choose from {known}")
         if name in weights:
-            raise DogsganError(f"the crop policy {text!r} names {name} twice: give it one weight")
+            raise DogsganError(f"the crop policy {text[:99]!r} names {name} twice: give it one weight")
         weights[name] = _weight(weight_text if colon else "1", text)
     total = sum(weights.values())
     return Policy(tuple((name, weight / total) for name, weight in weights.items()))
@@ -162,6 +186,6 @@ def _weight(text: str, policy: str) -> float:
         weight = 0.0
     if not 0.0 < weight <= 1e6:
         raise DogsganError(
-            f"the weight {text!r} in crop policy {policy!r} is not a positive number: write name:0.5"
+            f"the weight {text[:60]!r} in crop policy {policy[:99]!r} is no positive number: write name:0.5"
         )
     return weight

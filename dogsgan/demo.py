@@ -18,6 +18,7 @@ from dogsgan.pipeline import RunReport, Tell, run_pipeline
 from dogsgan.presets import preset
 from dogsgan.progress import say
 from dogsgan.stages import COUNT, finishing_seconds
+from dogsgan.training.deadline import Deadline
 
 PRESET = "demo"
 DOGS = 1_200
@@ -73,8 +74,7 @@ def demo(
         out,
         recipe=recipe,
         images=images,
-        budget_s=budget_s,
-        started=started,
+        deadline=Deadline(budget_s, started=started),
         count=count,
         device=device,
         network=LITE0,

@@ -36,8 +36,9 @@ from dogsgan.stages import (
 from dogsgan.submission import CheckReport, check_submission
 from dogsgan.submission.checking import Problem
 from dogsgan.training.checkpoint import GENERATOR_FILE, read_recipe
+from dogsgan.training.deadline import Deadline
 from dogsgan.training.interrupts import ENDING, listen_for_stop, outlast_notices
-from dogsgan.training.loop import TrainReport
+from dogsgan.training.report import TrainReport
 
 Tell = Callable[[str], None]
 """Takes what a stage found, as it ends."""
@@ -133,8 +134,7 @@ def run_pipeline(
     recipe: Recipe | None = None,
     settings: Sequence[str] = (),
     images: int | None = None,
-    budget_s: float | None = None,
-    started: float | None = None,
+    deadline: Deadline | None = None,
     count: int = COUNT,
     seed: int = 0,
     truncation: float = 1.0,
@@ -168,19 +168,18 @@ def run_pipeline(
         DogsganError: something a person can mend; what was finished stays for the next call.
     """
     began = time.monotonic()
-    started = began if started is None else started
-    left_s = None if budget_s is None else started + budget_s - began
+    deadline = deadline or Deadline(None)
     opened, run = open_source(source), out / "run"
     if recipe is None:
-        recipe = choose_recipe(opened, run, settings=settings, device=device, left_s=left_s, count=count)
+        recipe = choose_recipe(
+            opened, run, settings=settings, device=device, left_s=deadline.left_s(), count=count
+        )
     recipe = unconditional_without_labels(recipe, opened)
     recipe.model.check_truncation(truncation)
     chosen = chosen_network(network, size_px=recipe.data.size_px, weights=weights)
     judge = open_network(chosen.name, weights=weights, device="cpu")  # refused before hours are spent
     _refuse_other_recipe(out, recipe, opened)
-    if budget_s is not None:
-        left_s = started + budget_s - time.monotonic()
-    refuse_too_slow(recipe, opened, run, left_s=left_s, count=count, device=device)
+    refuse_too_slow(recipe, opened, run, left_s=deadline.left_s(), count=count, device=device)
 
     record = _Record(out, began=began, tell=tell)
     if chosen.note:
@@ -195,8 +194,7 @@ def run_pipeline(
                 crop_set,
                 run,
                 images=images,
-                budget_s=budget_s,
-                started=started,
+                deadline=deadline,
                 device=device,
                 count=count,
             )

@@ -6,7 +6,7 @@ path.
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from dogsgan.sampling import Sampler, balanced_labels, load_sampler, rehearse_sa
 from dogsgan.submission import SubmissionReport, write_submission
 from dogsgan.submission.labels import write_labels
 from dogsgan.submission.writing import encode_png
-from dogsgan.training.loop import TrainReport, train
+from dogsgan.training.deadline import Deadline
+from dogsgan.training.loop import train
+from dogsgan.training.report import TrainReport
 
 COUNT = 10_000
 
@@ -116,17 +118,14 @@ def train_within(
     run: Path,
     *,
     images: int | None,
-    budget_s: float | None,
-    started: float | None = None,
-    clock: Callable[[], float] | None = None,
+    deadline: Deadline,
     resume: str = "auto",
     device: str = "auto",
     count: int = COUNT,
 ) -> TrainReport:
-    """Train so that `count` pictures can still be sampled and zipped within the budget.
+    """Train so that `count` pictures can still be sampled and zipped before the deadline.
 
-    With a `clock` the budget is that of training alone, by it (see `Deadline`). What the set was prepared
-    with goes into the recipe, so that the run's recipe tells the truth.
+    What the set was prepared with goes into the recipe, so that the run's recipe tells the truth.
     """
     recipe = recipe_of_set(recipe, crop_set)
     class_count = len(crop_set.class_names) if recipe.model.conditional else 0
@@ -135,9 +134,7 @@ def train_within(
         crop_set,
         run,
         images=images,
-        budget_s=budget_s,
-        started=started,
-        clock=clock,
+        deadline=deadline,
         resume=resume,
         device=device,
         finishing_s=lambda generator: finishing_seconds(

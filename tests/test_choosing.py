@@ -17,6 +17,7 @@ from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.presets import PRESETS, choose_presets
 from dogsgan.training.checkpoint import GENERATOR_FILE, save_recipe
+from dogsgan.training.deadline import Deadline
 from dogsgan.training.loop import train
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -169,7 +170,7 @@ def test_train_chooses_refuses_and_calls_an_untrained_run_so(tmp_path, capsys, m
     assert main([*arguments, "--budget", "1s"]) == 2
     assert "demo needs about" in capsys.readouterr().err.splitlines()[-1]
     assert not run_folder.exists()
-    train(RECIPE, crop_set(data), run_folder, budget_s=0.01)
+    train(RECIPE, crop_set(data), run_folder, deadline=Deadline(0.01))
     assert main([*arguments, "--budget", "1s"]) == 1  # begun: nothing to refuse, and nothing was trained
     captured = capsys.readouterr()
     assert captured.out.startswith("NOTHING WAS TRAINED: 0 images")

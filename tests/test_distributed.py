@@ -25,6 +25,7 @@ from dogsgan.supervise.launch import command
 from dogsgan.training import loop, step, ticker
 from dogsgan.training.augment import diffaugment, flip_half
 from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, checkpoints
+from dogsgan.training.deadline import Deadline
 from dogsgan.training.distributed import Team, open_team
 from dogsgan.training.log import read_log
 from dogsgan.training.loop import train
@@ -358,7 +359,7 @@ def slow_finish(generator) -> float:
 
 
 def test_the_time_that_one_measured_stops_both(data, tmp_path):
-    report, _ = run_in_two(data, tmp_path / "run", budget_s=1e5, finishing_s=slow_finish)
+    report, _ = run_in_two(data, tmp_path / "run", deadline=Deadline(1e5), finishing_s=slow_finish)
     assert (report.stopped_by, report.steps) == ("budget", 0)
     assert (tmp_path / "run" / GENERATOR_FILE).is_file()
 

@@ -21,6 +21,7 @@ from tiny import RECIPE, crop_set
 from dogsgan.errors import DogsganError
 from dogsgan.training import checkpoint, loop, regularizers, step, ticker
 from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, checkpoints
+from dogsgan.training.deadline import Deadline
 from dogsgan.training.ema import with_own_statistics
 from dogsgan.training.log import BETWEEN, read_log
 from dogsgan.training.loop import train
@@ -263,7 +264,7 @@ def test_a_length_is_needed(data, tmp_path):
 
 def test_the_budget_keeps_back_what_comes_after(data, tmp_path):
     began = time.monotonic()
-    report = train(RECIPE, data, tmp_path / "run", budget_s=14, finishing_s=lambda generator: 4.0)
+    report = train(RECIPE, data, tmp_path / "run", deadline=Deadline(14), finishing_s=lambda generator: 4.0)
     took = time.monotonic() - began
     assert report.stopped_by == "budget"
     assert report.images_seen > 0
@@ -271,7 +272,7 @@ def test_the_budget_keeps_back_what_comes_after(data, tmp_path):
 
 
 def test_a_spent_budget_still_leaves_a_generator(data, tmp_path):
-    report = train(RECIPE, data, tmp_path / "run", budget_s=0.01)
+    report = train(RECIPE, data, tmp_path / "run", deadline=Deadline(0.01))
     assert (report.images_seen, report.stopped_by) == (0, "budget")
     assert (tmp_path / "run" / GENERATOR_FILE).is_file()
 

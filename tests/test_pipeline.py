@@ -23,6 +23,7 @@ from dogsgan.stages import finishing_seconds, generate, refuse_other_crops, trai
 from dogsgan.submission import check_submission, write_submission
 from dogsgan.submission.labels import read_labels
 from dogsgan.training import interrupts, loop
+from dogsgan.training.deadline import Deadline
 
 
 @pytest.fixture(autouse=True)
@@ -92,12 +93,12 @@ def test_a_zip_that_was_tampered_with_is_made_anew(source, tmp_path):
 def test_a_spent_budget_still_gives_a_zip_that_is_never_called_ok(source, tmp_path, monkeypatch):
     """Refused before it starts, unless what came before training took longer than was foreseen."""
     with pytest.raises(DogsganError, match=r"tiny needs about .* give --budget"):
-        run(source, tmp_path / "refused", images=None, budget_s=1.0)
+        run(source, tmp_path / "refused", images=None, deadline=Deadline(1.0))
     assert not (tmp_path / "refused").exists()
 
     monkeypatch.setattr(pipeline, "refuse_too_slow", lambda *arguments, **settings: None)
     told = []
-    report = run(source, tmp_path, images=None, budget_s=1.0, tell=told.append)
+    report = run(source, tmp_path, images=None, deadline=Deadline(1.0), tell=told.append)
     assert report.train.stopped_by == "budget"
     assert check_submission(tmp_path / "images.zip", count=20, size_px=32).ok
     assert not report.ok
@@ -307,7 +308,7 @@ def test_the_reserve_is_what_sampling_and_zipping_take():
 def test_a_run_s_recipe_says_how_its_crops_were_made(source, tmp_path):
     prepare(source, tmp_path / "set", DataRecipe(size_px=32, policy="context", min_box_px=3))
     crop_set = CropSet.open(tmp_path / "set")
-    train_within(RECIPE, crop_set, tmp_path / "run", images=4, budget_s=None, device="cpu")
+    train_within(RECIPE, crop_set, tmp_path / "run", images=4, deadline=Deadline(None), device="cpu")
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["data"]["policy"] == "context"
     asked = RECIPE.with_overrides(["data.policy=whole"])
     with pytest.raises(DogsganError, match=r"data\.policy: whole -> context"):

@@ -32,7 +32,7 @@ from dogsgan.studies.attention_variants import choose_variants, parse_norms, par
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.runs import seconds_per_thousand_images
 from dogsgan.training import loop, ticker
-from dogsgan.training.loop import TrainReport
+from dogsgan.training.report import TrainReport
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import _noise
 

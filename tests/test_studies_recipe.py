@@ -133,9 +133,9 @@ def test_a_run_that_was_stopped_goes_on_with_what_is_left(crops, tmp_path, monke
     budgets = []
     really = runs.train_within
 
-    def noted(*arguments, budget_s, **settings):
-        budgets.append(budget_s)
-        return really(*arguments, budget_s=budget_s, **settings)
+    def noted(*arguments, deadline, **settings):
+        budgets.append(deadline.budget_s)
+        return really(*arguments, deadline=deadline, **settings)
 
     monkeypatch.setattr(runs, "train_within", noted)
     settings = {"images": None, "budget_s": BUDGET_S, "device": "cpu"}

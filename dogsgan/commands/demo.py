@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_count, add_device, budget_s, command, positive, printer
+from dogsgan.commands.options import Outcome, add_count, add_device, command, positive, printer
 
 
 def add_command(commands: Any) -> None:
@@ -24,11 +24,12 @@ def add_command(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> Outcome:
     from dogsgan.demo import BUDGET_S, demo
+    from dogsgan.training.deadline import parse_duration
 
     report = demo(
         args.out,
         preset_name=args.preset,
-        budget_s=budget_s(args) or BUDGET_S,
+        budget_s=BUDGET_S if args.budget is None else parse_duration(args.budget),
         images=args.images,
         count=args.count,
         device=args.device,

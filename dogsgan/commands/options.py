@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from dogsgan.competition import COUNT
 from dogsgan.config import Recipe
+from dogsgan.training.deadline import Deadline, parse_duration
 
 STARTED = time.monotonic()
 """When the command began: a budget counts from here."""
@@ -72,7 +73,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def add_length(parser: argparse.ArgumentParser) -> None:
-    """Add `--budget`, for `budget_s`, and `--images`."""
+    """Add `--budget`, for `deadline`, and `--images`."""
     parser.add_argument(
         "--budget", metavar="TIME", help="9h, 45m, 30s: time of this call until the zip is there"
     )
@@ -81,11 +82,9 @@ def add_length(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def budget_s(args: argparse.Namespace) -> float | None:
-    """Return the seconds of `--budget`; None where none is given."""
-    from dogsgan.training.deadline import parse_duration
-
-    return None if args.budget is None else parse_duration(args.budget)
+def deadline(args: argparse.Namespace, *, default_s: float | None = None) -> Deadline:
+    """Return the deadline of `--budget`, counted from the command's start; of `default_s` without one."""
+    return Deadline(default_s if args.budget is None else parse_duration(args.budget), started=STARTED)
 
 
 def add_count(parser: argparse.ArgumentParser, *, help: str = "pictures to generate") -> None:

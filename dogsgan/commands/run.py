@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan.commands.options import (
-    STARTED,
     Outcome,
     add_device,
     add_length,
@@ -13,8 +12,8 @@ from dogsgan.commands.options import (
     add_preset,
     add_sampling,
     add_workers,
-    budget_s,
     command,
+    deadline,
     named_recipe,
     printer,
 )
@@ -49,8 +48,7 @@ def _run(args: argparse.Namespace) -> Outcome:
         recipe=named_recipe(args),
         settings=args.set,
         images=args.images,
-        budget_s=budget_s(args),
-        started=STARTED,
+        deadline=deadline(args),
         count=args.count,
         seed=args.seed,
         truncation=args.truncation,

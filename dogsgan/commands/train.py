@@ -1,18 +1,16 @@
 """The command `dogsgan train`, which trains a recipe on a prepared set."""
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
 from dogsgan.commands.options import (
-    STARTED,
     Outcome,
     add_device,
     add_length,
     add_preset,
-    budget_s,
     command,
+    deadline,
     named_recipe,
 )
 
@@ -45,25 +43,21 @@ def _run(args: argparse.Namespace) -> Outcome:
     from dogsgan.data.sources import crop_set_source
     from dogsgan.stages import COUNT, refuse_other_crops, train_within
 
-    recipe, seconds, crop_set = named_recipe(args), budget_s(args), CropSet.open(args.data)
+    recipe, until, crop_set = named_recipe(args), deadline(args), CropSet.open(args.data)
     source = crop_set_source(crop_set)
-    left_s = None if seconds is None else STARTED + seconds - time.monotonic()
     if recipe is None:
         recipe = choose_recipe(
-            source, args.run, settings=args.set, device=args.device, left_s=left_s, count=COUNT
+            source, args.run, settings=args.set, device=args.device, left_s=until.left_s(), count=COUNT
         )
     recipe = unconditional_without_labels(recipe, source)
     refuse_other_crops(args.set, recipe, crop_set)
-    if seconds is not None:
-        left_s = STARTED + seconds - time.monotonic()
-    refuse_too_slow(recipe, source, args.run, left_s=left_s, count=COUNT, device=args.device)
+    refuse_too_slow(recipe, source, args.run, left_s=until.left_s(), count=COUNT, device=args.device)
     report = train_within(
         recipe,
         crop_set,
         args.run,
         images=args.images,
-        budget_s=seconds,
-        started=STARTED,
+        deadline=until,
         resume=args.resume,
         device=args.device,
     )

@@ -16,6 +16,7 @@ from dogsgan.grids import save_grid
 from dogsgan.sampling import load_sampler
 from dogsgan.stages import train_within
 from dogsgan.training.checkpoint import GENERATOR_FILE, checkpoints
+from dogsgan.training.deadline import Deadline
 from dogsgan.training.interrupts import STOP_SIGNALS
 from dogsgan.training.log import PROCESSOR_S, read_log
 from dogsgan.training.loop import DIVERGED
@@ -181,8 +182,8 @@ def finish_training(
     if kept := kept_training(run, images=images, budget_s=budget_s):
         return kept
     left_s = None if budget_s is None else budget_s - processor_seconds(run)
-    clock = None if budget_s is None else time.process_time
-    report = train_within(recipe, crop_set, run, images=images, budget_s=left_s, clock=clock, device=device)
+    deadline = Deadline(left_s, clock=None if budget_s is None else time.process_time)
+    report = train_within(recipe, crop_set, run, images=images, deadline=deadline, device=device)
     if report.stopped_by in STOP_SIGNALS:
         raise KeyboardInterrupt
     trained = Trained(

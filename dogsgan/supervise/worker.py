@@ -71,6 +71,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
     from dogsgan.data.cropset import CropSet
     from dogsgan.locks import be_alone
     from dogsgan.stages import train_within
+    from dogsgan.training.deadline import Deadline
 
     be_alone()
     ready()
@@ -79,8 +80,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
         CropSet.open(Path(request["crops"])),
         Path(request["run"]),
         images=request["images"],
-        budget_s=request["budget_s"],
-        started=request["started"],
+        deadline=Deadline(request["budget_s"], started=request["started"]),
         device=request["device"],
         count=request["count"],
     )

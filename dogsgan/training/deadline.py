@@ -63,6 +63,10 @@ class Deadline:
         """Keep back what a checkpoint was measured to need; the slowest of the last three counts."""
         self._saving_s.append(seconds)
 
+    def left_s(self) -> float | None:
+        """Return the seconds until the end of the budget; None without one."""
+        return None if self.budget_s is None else self.started + self.budget_s - self.clock()
+
     @property
     def reserve_s(self) -> float:
         """Seconds kept back for what follows training."""

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,6 +28,7 @@ from dogsgan.training.keeper import Keeper, restore_latest
 from dogsgan.training.log import cut_log, plot_losses
 from dogsgan.training.losses import build_loss
 from dogsgan.training.planning import LengthPlan
+from dogsgan.training.report import TrainReport
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step
 from dogsgan.training.ticker import Begun, Ticker
@@ -41,53 +41,13 @@ READ_INTERVAL_S = 1.0  # how often the host waits for the device to read losses
 REASONS = (*STOP_SIGNALS, "budget", "images")  # a later one outranks those before it
 
 
-@dataclass(frozen=True)
-class TrainReport:
-    """How a run ended."""
-
-    run: Path
-    images_seen: int
-    steps: int
-    stopped_by: str
-    """`images`, `budget`, `diverged`, `out-of-memory` or the name of a signal, as `SIGTERM`."""
-    seconds: float
-    rollbacks: int
-
-    @property
-    def trained_something(self) -> bool:
-        """Whether there was time and memory for a single step, in this call or before it."""
-        return self.steps > 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures by name."""
-        return {
-            "images_seen": self.images_seen,
-            "steps": self.steps,
-            "stopped_by": self.stopped_by,
-            "run": str(self.run),
-            "seconds": round(self.seconds, 1),
-            "rollbacks": self.rollbacks,
-            "untrained": not self.trained_something,
-        }
-
-    def summary(self) -> str:
-        """Say it in one line."""
-        trained = "trained" if self.trained_something else "NOTHING WAS TRAINED:"
-        return (
-            f"{trained} {self.images_seen:,} images in {self.steps:,} steps, {self.seconds:.0f} s; "
-            f"stopped by {self.stopped_by}; run: {self.run}"
-        )
-
-
 def train(
     recipe: Recipe,
     crop_set: CropSet,
     run: Path,
     *,
     images: int | None = None,  # total of the run, resumed or not
-    budget_s: float | None = None,  # seconds from `started` until everything after training is done, too
-    started: float | None = None,  # when the budget began, by its clock; now if None
-    clock: Callable[[], float] | None = None,  # that counts the budget's seconds, see `Deadline`
+    deadline: Deadline | None = None,  # when everything after training is done, too
     resume: str = "auto",  # `auto` goes on where a run stands, `never` wants a fresh folder
     device: str = "auto",
     finishing_s: Finishing | None = None,  # measures what follows training
@@ -104,9 +64,9 @@ def train(
         be built; the device cannot be used.
         ProcessLost: of several processes one ended or hangs.
     """
-    if images is None and budget_s is None:
+    deadline = deadline or Deadline(None)
+    if images is None and deadline.budget_s is None:
         raise DogsganError("training needs a length: add --images N or --budget 9h")
-    deadline = Deadline(budget_s, started=started, clock=clock)
     begun = Begun.now()
     answer = "training ends after this step, and the run is saved"
     with (
@@ -124,7 +84,7 @@ def train(
         choice_s = functools.cache(lambda: choosing_s(state))  # it takes as long at every tick
 
         def measure_finishing() -> None:
-            if finishing_s is not None and budget_s is not None and deadline.keeps_back and team.leads:
+            if finishing_s and deadline.budget_s is not None and deadline.keeps_back and team.leads:
                 deadline.note_finishing(finishing_s(state.averaged.module) + choice_s())
 
         def reason_to_stop(step_s: float) -> str | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dogsgan.audit import meanings
-from dogsgan.audit.data_copying import DataCopying
+from dogsgan.metrics.data_copying import DataCopying
 from dogsgan.metrics.precision_recall import precision_recall
 
 HONEST = DataCopying(c_t=0.1, p_value=0.54, low=-0.8, high=1, nearer=0.499, cells=5, generated=900)

@@ -2,7 +2,7 @@
 
 from math import prod
 
-from dogsgan.audit.data_copying import DataCopying
+from dogsgan.metrics.data_copying import DataCopying
 from dogsgan.number_text import percent
 
 SIGNIFICANT = 0.01

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from dogsgan.audit import meanings
-from dogsgan.audit.authenticity import authenticity_of, authenticity_of_unseen
-from dogsgan.audit.bootstrap import interval_of_mean
-from dogsgan.audit.data_copying import (
+from dogsgan.audit.result import Statistic
+from dogsgan.errors import DogsganError
+from dogsgan.metrics.authenticity import authenticity_of, authenticity_of_unseen
+from dogsgan.metrics.bootstrap import interval_of_mean
+from dogsgan.metrics.data_copying import (
     FEWEST_GENERATED,
     FEWEST_TEST,
     DataCopying,
@@ -19,8 +21,6 @@ from dogsgan.audit.data_copying import (
     data_copying,
     fit_cells,
 )
-from dogsgan.audit.result import Statistic
-from dogsgan.errors import DogsganError
 from dogsgan.metrics.euclidean import checked_pair
 from dogsgan.metrics.nearest import Neighbours, nearest_others, nearest_rows
 from dogsgan.metrics.precision_recall import NEIGHBOURS, overlap

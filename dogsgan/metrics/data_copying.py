@@ -10,8 +10,8 @@ import numpy as np
 from scipy.cluster.vq import kmeans2, vq
 from scipy.special import ndtr
 
-from dogsgan.audit.bootstrap import percentile_interval
 from dogsgan.errors import DogsganError
+from dogsgan.metrics.bootstrap import percentile_interval
 
 MOST_CELLS = 50
 _REAL_IN_A_CELL = 1000

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dogsgan.audit.authenticity import authenticity, authenticity_of_unseen
+from dogsgan.metrics.authenticity import authenticity, authenticity_of_unseen
 from dogsgan.metrics.nearest import nearest_others
 
 

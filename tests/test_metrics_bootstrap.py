@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dogsgan.audit import bootstrap
-from dogsgan.audit.bootstrap import interval_of_mean
+from dogsgan.metrics import bootstrap
+from dogsgan.metrics.bootstrap import interval_of_mean
 
 
 @pytest.mark.parametrize("distinct", [2, 5, 1000])

@@ -6,9 +6,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from dogsgan.audit import data_copying as module
-from dogsgan.audit.data_copying import DataCopying, cells_of, data_copying, fit_cells
 from dogsgan.errors import DogsganError
+from dogsgan.metrics import data_copying as module
+from dogsgan.metrics.data_copying import DataCopying, cells_of, data_copying, fit_cells
 from dogsgan.metrics.nearest import nearest_others, nearest_rows
 
 

@@ -377,7 +377,7 @@ def real_side_of(
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     size_px = network.real_px or size_px
     warnings = []
-    if network.competition and source.kind == "crop-set":
+    if network.competition and source.crop_set is not None:
         warnings.append(
             "the competition compares with whole pictures, and these real ones are crops of a prepared set"
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_idx import idx
+from test_layouts_idx import idx
 from test_sources import PUG, annotation, competition, jpeg, lay_out, zip_up
 
 from dogsgan.config import DataRecipe
@@ -399,7 +399,7 @@ def test_nothing_to_crop_is_an_error_that_says_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "raised", [MemoryError, RecursionError, struct.error, SyntaxError, ZeroDivisionError, UserWarning]
 )
-@pytest.mark.parametrize("where", ["cropping.open_picture", "cropping._scaled", "pictures._as_rgb"])
+@pytest.mark.parametrize("where", ["sources.open_picture", "cropping._scaled", "pictures._as_rgb"])
 def test_nothing_that_one_picture_does_ends_the_set(
     where: str, raised: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,7 +426,7 @@ def test_a_picture_that_is_gone_for_the_contact_sheet_costs_nothing(
     def failing(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("dogsgan.data.contact_sheet.decode_picture", failing)
+    monkeypatch.setattr("dogsgan.data.contact_sheet._original", failing)
     report = prepare(lay_out(tmp_path / "x", {"a.png": jpeg()}), tmp_path / "set", DataRecipe())
     assert (report.crop_set.path / "contact-sheet.png").is_file()
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 from test_decoding import SMALL
-from test_idx import idx
+from test_layouts_idx import idx
 from tiny import crop_set
 
 from dogsgan import decoding, pictures
@@ -23,6 +23,7 @@ from dogsgan.audit.copies.evidence import Originals, Pictures, gather
 from dogsgan.audit.copies.views import TrainingViews, training_views
 from dogsgan.audit.workspace import Workspace
 from dogsgan.crops import Box
+from dogsgan.data.layouts import STANFORD
 from dogsgan.data.sources import open_source
 from dogsgan.decoding import decode
 from dogsgan.features import standin
@@ -101,7 +102,7 @@ def _digits(folder: Path) -> Path:
 def test_views(tmp_path: Path) -> None:
     source = open_source(folder_of_pngs(tmp_path / "pngs"))
     boxed = [dataclasses.replace(image, boxes=(Box(5, 9, 25, 30),)) for image in source.images]
-    annotated = dataclasses.replace(source, kind="stanford", images=boxed)
+    annotated = dataclasses.replace(source, layout=STANFORD, images=boxed)
     views = training_views(annotated, size_px=32, folder=tmp_path / "cache")
     digits = training_views(open_source(_digits(tmp_path)), size_px=32, folder=tmp_path / "cache")
     found = digest(np.asarray(views.pictures), views.form, np.asarray(digits.pictures))

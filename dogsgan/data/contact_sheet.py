@@ -1,4 +1,4 @@
-"""A page that shows a person what was cropped: originals with their boxes drawn, each beside its crop."""
+"""A contact sheet of a prepared set: originals with their boxes drawn, each beside its crop."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dogsgan.data.cropset import CropSet, Origin
-from dogsgan.data.pictures import decode_picture, open_picture
+from dogsgan.data.pictures import OpenPicture
 from dogsgan.data.sources import Source
 from dogsgan.grids import save_grid
 
@@ -31,17 +31,17 @@ def draw_contact_sheet(source: Source, crop_set: CropSet, path: Path, *, count: 
         origin = crop_set.origin(index)
         breed = crop_set.class_names[crop_set.labels[index]] if crop_set.class_names else ""
         try:
-            original = _original(source.read(images[origin.image]), origin)
+            original = _original(source.open(images[origin.image]), origin)
         except Exception:  # it could be read for its crop; no page is worth losing the set
             original = Image.new("RGB", _ORIGINAL, (24, 24, 24))
         tiles.append(_tile(original, origin, crop_set.pictures[index], breed))
     save_grid(np.stack(tiles), path, columns=min(_COLUMNS, len(tiles)))
 
 
-def _original(content: bytes, origin: Origin) -> Image.Image:
+def _original(picture: OpenPicture, origin: Origin) -> Image.Image:
     """Return the picture, small, with the box and what was cut out."""
-    size = open_picture(content, origin.image).size
-    original = decode_picture(content, origin.image, min_size=_fitted(size))
+    size = picture.size
+    original, _ = picture.decode(min_size=_fitted(size))
     original = original.resize(_fitted(size), Image.Resampling.LANCZOS)
     scale = original.width / size[0], original.height / size[1]
     draw = ImageDraw.Draw(original)

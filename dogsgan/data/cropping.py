@@ -11,7 +11,7 @@ from dogsgan.config import DataRecipe
 from dogsgan.crops import Box, Policy, Rectangle, clamp, crop_named, needs_box, parse_policy
 from dogsgan.data.borders import add_border
 from dogsgan.data.cropset import Origin
-from dogsgan.data.pictures import OpenPicture, open_picture
+from dogsgan.data.pictures import OpenPicture
 from dogsgan.data.source_image import UNREADABLE_ANNOTATION, Skipped, SourceImage
 from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
@@ -34,7 +34,7 @@ def crop_image(source: Source, image: SourceImage, data: DataRecipe) -> Cropped:
         listed_already = image.problem == UNREADABLE_ANNOTATION
         return Cropped(image, [], [] if listed_already else [Skipped(image.name, image.problem)])
     try:
-        picture = open_picture(source.read(image), image.name)
+        picture = source.open(image)
         plan, skipped = plan_crops(
             image, picture, data.crop_policy, boxes=data.boxes, min_box_px=data.min_box_px
         )
@@ -54,18 +54,18 @@ def cut_policies(
     policies: tuple[str, ...],
     *,
     size_px: int,
-    opener: Callable[[bytes, str], OpenPicture] = open_picture,
+    opener: Callable[[bytes, str], OpenPicture] | None = None,
 ) -> list[tuple[np.ndarray, Origin]]:
     """Cut one picture by several policies at once, decoded once: every crop, H×W×3 uint8, that differs.
 
     A policy that needs a box gives nothing where the picture has none; of equal rectangles the first is kept.
-    `opener` reads a picture's header from its bytes and name.
+    `opener` opens a picture from its bytes and name; by default it is `Source.open`.
 
     Raises:
         DogsganError: the picture cannot be read.
     """
     try:
-        picture = opener(source.read(image), image.name)
+        picture = source.open(image) if opener is None else opener(source.read(image), image.name)
         return _cut(picture, _plan_of(image, picture, policies), size_px, bordered=source.bordered)
     except DogsganError:
         raise

@@ -1,4 +1,4 @@
-"""The one place that opens pictures: any common format to upright RGB, with limits. The content is untrusted.
+"""Opening and decoding of pictures: any common format to upright RGB, with limits. The content is untrusted.
 
 A JPEG can be decoded at a half, a quarter or an eighth of its size for a fraction of the work; `decode` does
 so where the caller needs no more pixels than that.
@@ -59,6 +59,12 @@ class OpenPicture:
     stored_size: tuple[int, int]  # width and height in px, before EXIF's rotation
     orientation: int  # EXIF's 1..8; 1 is upright as stored
     _image: Image.Image
+
+    @classmethod
+    def of(cls, pixels: np.ndarray, name: str) -> "OpenPicture":
+        """Return a picture that is decoded already, from H×W×3 uint8."""
+        image = Image.fromarray(pixels)
+        return cls(name, image.size, _UPRIGHT, image)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,5 +1,5 @@
-"""A source to a prepared set: every dog cropped and scaled in parallel, with the same bytes for any number of
-workers. The last step of the data room."""
+"""Preparation of a source: every dog cropped and scaled in parallel, with the same bytes for any number of
+workers. It makes the prepared set that training reads."""
 
 import dataclasses
 import hashlib
@@ -26,6 +26,7 @@ from dogsgan.data.cropset import (
     is_crop_set,
     refuse_occupied,
 )
+from dogsgan.data.layouts import layout_of_kind
 from dogsgan.data.sources import Skipped, Source, SourceImage, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, working_folder
@@ -71,11 +72,11 @@ class PrepareReport:
     def summary(self) -> str:
         """Return a few lines for people."""
         size, classes = self.crop_set.size_px, len(self.crop_set.class_names)
-        dogs = self.crop_set.provenance["kind"] in ("competition", "stanford")
+        layout = layout_of_kind(self.crop_set.provenance["kind"])
         lines = [
             f"{self.crop_set.provenance['description']}",
             f"{len(self.crop_set):,} crops of {size}×{size} px from {self.images:,} pictures"
-            + (f", {classes} {'breeds' if dogs else 'classes'}" if classes else "")
+            + (f", {classes} {layout.class_word if layout else 'classes'}" if classes else "")
             + (" (already prepared, reused)" if self.reused else ""),
         ]
         if self.skipped:

@@ -1,7 +1,7 @@
-"""Where pictures come from: a folder or zip in any known layout, told apart without being told which.
+"""Sources of pictures: a folder or zip in any known layout, told apart without being told which.
 
-The first value of the data room: names, boxes and breeds are known once a source is open; a picture's bytes
-are read when they are asked for, in place, from any thread.
+Names, boxes and classes are known once a source is open; a picture's bytes are read when they are asked for,
+in place, from any thread.
 """
 
 import hashlib
@@ -9,23 +9,22 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-from dogsgan.data.celeba import celeba_images
 from dogsgan.data.class_names import breed_name as breed_name
-from dogsgan.data.cropset import CropSet, is_crop_set
-from dogsgan.data.digits import (
-    Digits,
-    DigitStorage,
-    choose_digit_files,
-    is_digit_file,
-    open_digit_file,
-    read_digits,
+from dogsgan.data.cropset import CropSet
+from dogsgan.data.layouts import LAYOUTS, LOOKED_FOR, detect_layout, layout_of_kind
+from dogsgan.data.layouts.idx import parse_idx_name
+from dogsgan.data.layouts.layout import Contents, Layout
+from dogsgan.data.layouts.prepared import PREPARED, contents_of
+from dogsgan.data.pictures import (
+    MAX_PICTURE_BYTES,
+    OpenPicture,
+    has_picture_suffix,
+    open_picture,
+    starts_like_picture,
 )
-from dogsgan.data.idx import parse_idx_name
-from dogsgan.data.layouts import LOOKED_FOR, Layout, detect_layout
-from dogsgan.data.listing import list_images
-from dogsgan.data.pictures import MAX_PICTURE_BYTES, has_picture_suffix, starts_like_picture
 from dogsgan.data.source_image import Skipped, SourceImage
 from dogsgan.data.splits import SplitPath, parse_split
 from dogsgan.data.storage import Storage, open_storage
@@ -38,28 +37,49 @@ _NAMES_SHOWN = 3
 
 @dataclass
 class Source:
-    """An opened source. `kind` is competition, stanford, celeba, mnist, classes, pictures or crop-set."""
+    """An opened source."""
 
-    kind: str
+    layout: Layout
     path: Path
     description: str  # one line for people: what was detected
     images: list[SourceImage] = field(repr=False)  # sorted by name
     skipped: list[Skipped] = field(repr=False)
     storage: Storage | None = field(default=None, repr=False)  # None for a prepared set
-    crop_set: CropSet | None = field(default=None, repr=False)  # faster than `read` where it is there
+    crop_set: CropSet | None = field(default=None, repr=False)  # the arrays of a prepared set
     lost_boxes: str = ""  # why there are no boxes where some are meant, and what to do
     lost_labels: str = ""  # the same for classes
     _fingerprint: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
+    def kind(self) -> str:
+        """The layout's name: competition, stanford, celeba, mnist, classes, pictures or crop-set."""
+        return self.layout.kind
+
+    @property
     def annotated(self) -> bool:
         """Whether the source's pictures come with boxes."""
-        return self.kind in ("competition", "stanford")
+        return self.layout.annotated
 
     @property
     def bordered(self) -> bool:
         """Whether its pictures get a border rather than being enlarged a little; see `add_border`."""
-        return self.kind == "mnist"
+        return self.layout.bordered
+
+    @property
+    def may_show_dogs(self) -> bool:
+        """Whether a classifier of dogs should look: not at digits and faces, nor at crops of them."""
+        cut_from = self.crop_set.provenance.get("kind") if self.crop_set is not None else None
+        return (layout_of_kind(cut_from) or self.layout).may_show_dogs
+
+    def open(self, image: SourceImage) -> OpenPicture:
+        """Open a picture: read its header, or take the crop of a prepared set, which is decoded already.
+
+        Raises:
+            DogsganError: the file cannot be read, or is no picture.
+        """
+        if self.crop_set is not None:
+            return OpenPicture.of(np.asarray(self.crop_set.pictures[int(image.member)]), image.name)
+        return open_picture(self.read(image), image.name)
 
     def read(self, image: SourceImage) -> bytes:
         """Return a picture's encoded bytes; for a prepared set they are a PNG of the crop.
@@ -69,9 +89,8 @@ class Source:
         """
         if self.crop_set is not None:
             buffer = io.BytesIO()
-            Image.fromarray(self.crop_set.pictures[int(image.member)]).save(
-                buffer, format="PNG", compress_level=1
-            )
+            crop = Image.fromarray(self.crop_set.pictures[int(image.member)])
+            crop.save(buffer, format="PNG", compress_level=1)
             return buffer.getvalue()
         assert self.storage is not None
         return self.storage.read(image.member, limit=MAX_PICTURE_BYTES)
@@ -117,96 +136,50 @@ def open_source(path: Path) -> Source:
     """
     path = Path(path)
     at = parse_split(path)
-    if is_crop_set(at.path):
-        at.refuse_split("the prepared set")
-        return crop_set_source(CropSet.open(at.path))
-    if is_digit_file(at.path):
-        at.refuse_split("the one idx file")
-        return _digit_source(path, open_digit_file(at.path), skipped=[])
+    for layout in LAYOUTS:
+        if layout.is_at(at.path):
+            return _source(layout, path, layout.open(at))
     return _listed_source(path, at)
+
+
+def crop_set_source(crop_set: CropSet) -> Source:
+    """Return a prepared set as a source of its crops."""
+    return _source(PREPARED, crop_set.path, contents_of(crop_set))
 
 
 def _listed_source(path: Path, at: SplitPath) -> Source:
     """Return the source of a folder or zip by the layout of its listing."""
     storage = open_storage(at.path)
     by_content = _pictures_by_content(storage)
-    layout = detect_layout(storage.names, top=at.path.absolute().name, by_content=by_content)
-    if layout is None:
+    match = detect_layout(storage.names, top=at.path.absolute().name, by_content=by_content)
+    if match is None:
         raise DogsganError(f"no pictures in {at.path}: {LOOKED_FOR}{_hint(storage, at.path)}")
-    skipped = [Skipped(name, reason) for name, reason in storage.problems]
-    reason = "not an idx file by its name" if layout.kind == "mnist" else "not a picture by its name"
-    skipped += [Skipped(name, reason) for name in layout.strangers]
-    if layout.kind == "mnist":
-        files = choose_digit_files(storage.names, split=at.split, where=str(at.path))
-        return _digit_source(path, read_digits(storage, files), skipped=skipped)
-    description = None
-    if layout.kind == "celeba":
-        images, description = celeba_images(storage, layout, at, skipped)
-    else:
+    layout = match.layout
+    if not layout.has_splits:
         at.refuse_split("the data set")
-        images = list_images(storage, layout, skipped)
-    images = _with_usable_names(images, skipped)
+    contents = layout.read(match, storage, at)
+    left_out = [Skipped(name, reason) for name, reason in storage.problems]
+    left_out += [Skipped(name, layout.stranger) for name in match.strangers]
+    contents.images.sort(key=lambda image: image.name)
+    contents.skipped = left_out + contents.skipped
+    contents.description += _own_left_out(storage)
+    source = _source(layout, path, contents)
+    source.lost_boxes, source.lost_labels = match.lost_boxes, match.lost_labels
+    return source
+
+
+def _source(layout: Layout, path: Path, contents: Contents) -> Source:
+    usable = [image for image in contents.images if len(image.name) <= MAX_NAME_LENGTH]
+    long = [image.name for image in contents.images if len(image.name) > MAX_NAME_LENGTH]
     return Source(
-        kind=layout.kind,
+        layout=layout,
         path=path,
-        description=(description or _describe(layout, images, path)) + _own_left_out(storage),
-        images=sorted(images, key=lambda image: image.name),
-        skipped=skipped,
-        storage=storage,
-        lost_boxes=layout.lost_boxes,
-        lost_labels=layout.lost_labels,
+        description=contents.description,
+        images=usable,
+        skipped=contents.skipped + [Skipped(name[:60] + "…", "name too long") for name in long],
+        storage=contents.storage,
+        crop_set=contents.crop_set,
     )
-
-
-def _with_usable_names(images: list[SourceImage], skipped: list[Skipped]) -> list[SourceImage]:
-    skipped += [Skipped(i.name[:60] + "…", "name too long") for i in images if len(i.name) > MAX_NAME_LENGTH]
-    return [image for image in images if len(image.name) <= MAX_NAME_LENGTH]
-
-
-def _digit_source(path: Path, digits: Digits, *, skipped: list[Skipped]) -> Source:
-    storage = DigitStorage(digits)
-    named = zip(storage.names, digits.class_names, strict=True)
-    return Source(
-        kind="mnist",
-        path=path,
-        description=f"idx files as MNIST's: {digits.describe()}",
-        images=[SourceImage(name, class_name, member=name) for name, class_name in named],
-        skipped=skipped,
-        storage=storage,
-    )
-
-
-def crop_set_source(crop_set: CropSet) -> Source:
-    """Return a prepared set as a source of its crops."""
-    names = crop_set.class_names
-    images = [
-        SourceImage(
-            name=f"crop-{index:06d}.png", class_name=names[label] if names else None, member=str(index)
-        )
-        for index, label in enumerate(crop_set.labels.tolist())
-    ]
-    size = crop_set.size_px
-    return Source(
-        kind="crop-set",
-        path=crop_set.path,
-        description=f"a prepared set of {len(crop_set):,} crops of {size}×{size} px",
-        images=images,
-        skipped=[],
-        crop_set=crop_set,
-    )
-
-
-def _describe(layout: Layout, images: list[SourceImage], path: Path) -> str:
-    container = "zip" if path.is_file() else "folder"
-    classes = len({image.class_name for image in images if image.class_name})
-    hint = layout.remark + (f"; no boxes, for {layout.lost_boxes}" if layout.lost_boxes else "")
-    if layout.kind == "classes":
-        return f"a {container} of {len(images):,} pictures without boxes in {classes} class folders{hint}"
-    if layout.kind == "pictures":
-        return f"a {container} of {len(images):,} pictures without boxes{hint}"
-    title = {"competition": "the competition's data", "stanford": "Stanford Dogs"}[layout.kind]
-    boxes = sum(len(image.boxes) for image in images)
-    return f"{title} as a {container}: {len(images):,} pictures, {boxes:,} boxes, {classes} breeds"
 
 
 def _pictures_by_content(storage: Storage) -> frozenset[str]:

@@ -14,6 +14,11 @@ class SplitPath(NamedTuple):
     path: Path
     split: str | None
 
+    @property
+    def container(self) -> str:
+        """`zip` or `folder`."""
+        return "zip" if self.path.is_file() else "folder"
+
     def refuse_split(self, what: str) -> None:
         """Raise a DogsganError where a split is asked of `what`, which has none."""
         if self.split is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dogsgan.config import DataRecipe
-from dogsgan.data.layouts import Layout, detect_layout
+from dogsgan.data.layouts import Match, detect_layout
 from dogsgan.data.storage import Storage, open_storage
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path
@@ -156,7 +156,7 @@ def _annotated(path: Path) -> FoundData | None:
     return FoundData(path, f"{counts} in {path}")
 
 
-def _layout(path: Path) -> Layout | None:
+def _layout(path: Path) -> Match | None:
     try:
         return detect_layout(open_storage(path).names, top=path.name)
     except DogsganError:

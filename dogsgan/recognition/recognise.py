@@ -21,8 +21,6 @@ from dogsgan.progress import say
 from dogsgan.recognition.imagenet import DOGS, ClassSet, imagenet_indices, wnids_of
 from dogsgan.recognition.shares import Recognition, guesses_of, shares_of
 
-_WITHOUT_DOGS = ("mnist", "celeba")
-"""Kinds of sources that nobody would look for dogs in, unless told to."""
 _SEED = 0
 
 
@@ -48,7 +46,7 @@ def recognise(
     if network.classifier is None or generated_side.features is None:
         return None
     if classes is None:
-        if real is not None and _kind(real) in _WITHOUT_DOGS:
+        if real is not None and not real.may_show_dogs:
             return None
         classes = DOGS
     wnids = {**wnids_of(generated), **(wnids_of(real) if real is not None else {})}
@@ -75,10 +73,6 @@ def recognise(
             zip((image.name for image in generated.images), guesses.probability.tolist(), strict=True)
         ),
     )
-
-
-def _kind(source: Source) -> str:
-    return str(source.crop_set.provenance.get("kind")) if source.crop_set is not None else source.kind
 
 
 def _real_guesses(

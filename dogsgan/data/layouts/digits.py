@@ -1,4 +1,4 @@
-"""MNIST and its kin: which idx files belong together, and their pictures as if each were a file."""
+"""MNIST and its kin: sets of idx files that belong together, their pictures read as if each were a file."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,7 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsgan.data.idx import MAX_IDX_BYTES, IdxName, parse_idx, parse_idx_name, starts_like_idx
+from dogsgan.data.layouts.idx import MAX_IDX_BYTES, IdxName, parse_idx, parse_idx_name, starts_like_idx
+from dogsgan.data.layouts.layout import Contents, Layout, Listing, Match
+from dogsgan.data.layouts.paths import shallowest
+from dogsgan.data.source_image import SourceImage
+from dogsgan.data.splits import SplitPath
 from dogsgan.data.storage import FolderStorage, Storage
 from dogsgan.errors import DogsganError
 
@@ -78,7 +82,7 @@ class DigitStorage:
         self._header = f"P5 {width} {height} 255\n".encode()
 
     def read(self, name: str, *, limit: int) -> bytes:
-        content = self._header + self._pixels(name)
+        content = self._header + self.digits.pictures[self._index[name]].tobytes()
         if len(content) > limit:
             raise DogsganError(f"{name} is larger than {limit} bytes: that is no digit")
         return content
@@ -86,21 +90,57 @@ class DigitStorage:
     def head(self, name: str) -> bytes:
         return self._header
 
-    def _pixels(self, name: str) -> bytes:
-        return self.digits.pictures[self._index[name]].tobytes()
 
+class IdxDigits(Layout):
+    """Grey pictures in idx files, or one such file."""
 
-def is_digit_file(path: Path) -> bool:
-    """Return whether `path` is one idx file, by its name or by how it begins."""
-    try:
-        if not path.is_file() or path.suffix.lower() in (".zip", ".tgz", ".tar") or ".tar." in path.name:
+    kind = "mnist"
+    looked_for = "train-images-idx3-ubyte (MNIST)"
+    bordered = True
+    may_show_dogs = False
+    has_splits = True
+    stranger = "not an idx file by its name"
+
+    def is_at(self, path: Path) -> bool:
+        """Return whether `path` is one idx file, by its name or by how it begins."""
+        try:
+            if not path.is_file() or path.suffix.lower() in (".zip", ".tgz", ".tar") or ".tar." in path.name:
+                return False
+            if parse_idx_name(path.name) is not None:
+                return True
+            with path.open("rb") as file:
+                return starts_like_idx(file.read(4))
+        except (OSError, ValueError):  # a NUL in the path, no permission: whoever opens it says so
             return False
-        if parse_idx_name(path.name) is not None:
-            return True
-        with path.open("rb") as file:
-            return starts_like_idx(file.read(4))
-    except (OSError, ValueError):  # a NUL in the path, no permission: whoever opens it says so
-        return False
+
+    def open(self, at: SplitPath) -> Contents:
+        """Read a set by its image file."""
+        at.refuse_split("the one idx file")
+        return _contents(open_digit_file(at.path))
+
+    def match(self, listing: Listing) -> Match | None:
+        """Return the idx files, unless a picture lies higher up than they do."""
+        found = {name: said for name in listing.names if (said := parse_idx_name(name)) is not None}
+        images = [name for name, said in found.items() if said.content == "images"]
+        depth = min((name.count("/") for name in images), default=0)
+        if not images or any(name.count("/") < depth for name in listing.pictures):
+            return None
+        return Match(self, "", images, strangers=listing.strangers("", found))
+
+    def read(self, match: Match, storage: Storage, at: SplitPath) -> Contents:
+        """Read the set of the split that is asked for."""
+        files = choose_digit_files(storage.names, split=at.split, where=str(at.path))
+        return _contents(read_digits(storage, files))
+
+
+DIGITS = IdxDigits()
+
+
+def _contents(digits: Digits) -> Contents:
+    storage = DigitStorage(digits)
+    named = zip(storage.names, digits.class_names, strict=True)
+    images = [SourceImage(name, class_name, member=name) for name, class_name in named]
+    return Contents(images, f"idx files as MNIST's: {digits.describe()}", storage=storage)
 
 
 def open_digit_file(path: Path) -> Digits:
@@ -119,7 +159,7 @@ def open_digit_file(path: Path) -> Digits:
     except OSError as error:
         raise DogsganError(f"cannot list {path.parent} ({error.strerror}): check its permissions") from error
     set_name = said.set_name if said is not None else path.name.removesuffix(".gz")
-    files = DigitFiles(set_name or "digits", path.name, _shallowest(beside))
+    files = DigitFiles(set_name or "digits", path.name, shallowest(beside))
     storage = FolderStorage(path.parent, names=[path.name, *beside])
     return read_digits(storage, files)
 
@@ -147,11 +187,11 @@ def choose_digit_files(names: Iterable[str], *, split: str | None, where: str) -
             here = members.setdefault((said.folder, said.set_name), {"images": [], "labels": []})
             here[said.content].append(name)
     sets = [
-        DigitFiles(key[1] or "digits", images, _shallowest(files["labels"]))
+        DigitFiles(key[1] or "digits", images, shallowest(files["labels"]))
         for key, files in sorted(members.items())
-        if (images := _shallowest(files["images"])) is not None
+        if (images := shallowest(files["images"])) is not None
     ]
-    chosen = [item for item in sets if _is_split(item, split or "train")]
+    chosen = [item for item in sets if _is_split_name(item.set_name, split or "train")]
     _refuse_half_sets(members, chosen, split=split or "train", where=where)
     if not chosen and split is None:
         chosen = sets
@@ -186,17 +226,8 @@ def _refuse_half_sets(
             raise DogsganError(f"{where} holds {half[0]} and not its images: put their file beside it")
 
 
-def _is_split(files: DigitFiles, split: str) -> bool:
-    return _is_split_name(files.set_name, split)
-
-
 def _is_split_name(set_name: str, split: str) -> bool:
     return any(word in set_name.lower() for word in _SPLIT_WORDS.get(split, ()))
-
-
-def _shallowest(members: list[str]) -> str | None:
-    """Return one of several copies: beside a gzipped one the unpacked, whose name is its beginning."""
-    return min(members, key=lambda name: (name.count("/"), name), default=None)
 
 
 def read_digits(storage: Storage, files: DigitFiles) -> Digits:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_idx import digits, idx
+from test_layouts_idx import digits, idx
 from test_sources import jpeg, lay_out, zip_up
 
 from dogsgan.config import DataRecipe

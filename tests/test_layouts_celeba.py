@@ -11,7 +11,7 @@ from PIL import Image
 from test_sources import lay_out, zip_up
 
 from dogsgan.config import DataRecipe
-from dogsgan.data.celeba import parse_split_file
+from dogsgan.data.layouts.celeba import parse_split_file
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_digits import FILES as DIGITS
+from test_layouts_digits import FILES as DIGITS
 from test_sources import EXPECTED, POODLE, PUG, competition, facts, jpeg, lay_out, stanford, zip_up
 
 from dogsgan.cli import main

@@ -90,4 +90,8 @@ def _run_command(args: argparse.Namespace) -> int:
         print_result(json.dumps(outcome.json))
     else:
         print_result(outcome.text)
+    for line in outcome.failed:
+        STDERR.write(f"error: {line}\n")
+    if outcome.failed:
+        return 2
     return 0 if outcome.yes else 1

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -47,9 +48,34 @@ def optional(what: str, left_out: list[str] | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # no memory, damaged files, a bug: whatever it is
-        kind = "" if isinstance(error, DogsganError) else f"{type(error).__name__}: "
-        line = f"{what} is left out ({kind}{error})"
+        reason = " ".join(str(error).split())
+        if not isinstance(error, DogsganError):
+            reason = f"{type(error).__name__}: {reason}".removesuffix(": ")
+        line = f"{what} is left out ({reason})"
         if left_out is None:
             say(line)
         else:
             left_out.append(line)
+
+
+@contextlib.contextmanager
+def optional_file(path: Path, left_out: list[str] | None = None) -> Iterator[None]:
+    """Go on without a file where writing it fails (see `optional`).
+
+    A file of an earlier call that is not written anew is removed, because it shows other results.
+    """
+    before = _version(path)
+    with optional(str(path), left_out):
+        yield
+    if before is not None and _version(path) == before:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Return what changes whenever a file is replaced; None where there is no file."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -66,6 +66,8 @@ class Score:
     """How many JPEGs of both sides the competition's decoder could not read, so that Pillow decoded them."""
     recognition: Recognition | None = None
     """None where the network names no classes."""
+    failed: tuple[str, ...] = ()
+    """A line for each thing that was asked for beside the score and could not be made."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the score as plain values."""
@@ -83,7 +85,7 @@ class Score:
             "jpegs_by_pillow": self.jpegs_by_pillow,
             "recognition": self.recognition.to_json() if self.recognition else None,
             "note": self.note(),
-            "warnings": list(self.warnings),
+            "warnings": [*self.warnings, *self.failed],
         }
 
     def note(self) -> str:
@@ -177,21 +179,25 @@ def score(
         batch_size=batch_size,
         cache_dir=cache_dir,
     )
+    failed: list[str] = []
     if save_stats is not None:
-        save_statistics(Path(save_stats), real_side)
-    recognition = recognise(
-        generated_source,
-        generated_side,
-        None if isinstance(real_source, Side) else real_source,
-        real_side,
-        opened,
-        generated_classes=names,
-        size_px=generated_size(generated_source, opened),
-        cache_dir=cache_dir,
-        classes=chosen_classes,
-    )
+        with optional("the statistics file", failed):
+            save_statistics(Path(save_stats), real_side)
+    recognition = None
+    with optional("recognition", failed if labels is not None or classes is not None else warnings):
+        recognition = recognise(
+            generated_source,
+            generated_side,
+            None if isinstance(real_source, Side) else real_source,
+            real_side,
+            opened,
+            generated_classes=names,
+            size_px=generated_size(generated_source, opened),
+            cache_dir=cache_dir,
+            classes=chosen_classes,
+        )
     found = score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings])
-    return dataclasses.replace(found, recognition=recognition)
+    return dataclasses.replace(found, recognition=recognition, failed=tuple(failed))
 
 
 def opened_for(

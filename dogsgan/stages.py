@@ -20,7 +20,7 @@ from dogsgan.data.prepare import PrepareReport, prepare
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
-from dogsgan.progress import progress_bar, say
+from dogsgan.progress import optional_file, progress_bar, say
 from dogsgan.sampling import Sampler, balanced_labels, load_sampler, rehearse_sampling
 from dogsgan.submission import SubmissionReport, write_submission
 from dogsgan.submission.labels import write_labels
@@ -56,9 +56,11 @@ def generate(
     if labels is not None:
         _refuse_labels(labels, sampler.class_names, run=run, out=out)
     report = write_samples(sampler, out, count=count, seed=seed, truncation=truncation)
+    failed: list[str] = []
     if labels is not None:
-        save_labels(out, labels, class_names=sampler.class_names)
-    return dataclasses.replace(report, seconds=time.monotonic() - began)
+        with optional_file(labels, failed):
+            save_labels(out, labels, class_names=sampler.class_names)
+    return dataclasses.replace(report, seconds=time.monotonic() - began, failed=tuple(failed))
 
 
 def write_samples(

@@ -19,6 +19,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -171,6 +172,9 @@ def run(command: list[str], place: Path, *, kill_after_s: float | None = None) -
 def _be_command(command: list[str], place: Path) -> None:
     status = 70
     try:
+        # tqdm's own lock lies in memory that all forked processes share: one that is killed while it holds
+        # the lock would stop all that come after it.
+        tqdm.set_lock(threading.RLock())
         os.chdir(place)
         os.environ["DOGSGAN_CACHE"] = str(place / "cache")
         output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)

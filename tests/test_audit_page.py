@@ -301,13 +301,63 @@ def test_the_contact_sheet_has_a_tile_for_each_flagged_picture(mixed: Audit, tmp
     assert np.array_equal(sheet[2 : 2 + 128 : 2, 2 : 2 + 128 : 2], generated)
 
 
-def test_a_report_that_fails_leaves_no_json_that_says_it_is_there(mixed: Audit, tmp_path: Path) -> None:
+def test_pairs_that_cannot_be_drawn_cost_their_own_pictures_only(mixed: Audit, tmp_path: Path) -> None:
     def broken(finding: Finding) -> Pair:
-        raise RuntimeError("no picture")
+        if finding.index in (0, 5):
+            raise OSError("no picture")
+        return drawn_pair(finding)
 
-    with pytest.raises(RuntimeError):
-        write_report(mixed, tmp_path, pair_of=broken)
-    assert list(tmp_path.iterdir()) == []
+    warnings: list[str] = []
+    files = write_report(mixed, tmp_path, pair_of=broken, warnings=warnings)
+    assert warnings == [
+        f"2 pair(s) of pictures are not shown, the first: {copy(0).name} is left out (OSError: no picture)"
+    ]
+    assert json.loads(files.json.read_text())["warnings"][-1] == warnings[0]
+    whole = write_report(mixed, tmp_path / "whole", pair_of=drawn_pair).page
+    shown = [page.read_text(encoding="utf-8").count("data:image/") for page in (files.page, whole)]
+    assert shown[0] == shown[1] - 2
+    assert files.sheet is not None
+    with Image.open(files.sheet) as sheet:
+        assert sheet.width == 3 * 128 + 8 + 4, "one tile"
+
+
+@pytest.mark.parametrize(
+    ("function", "file", "is_asked_for"),
+    [
+        ("render_page", "report.html", True),
+        ("write_neighbours", "neighbours.csv", True),
+        ("save_sheet", "flagged.png", False),
+        ("strip", None, False),
+        ("tile", None, False),
+    ],
+)
+def test_a_part_of_the_report_that_fails_costs_itself_only(
+    function: str,
+    file: str | None,
+    is_asked_for: bool,
+    mixed: Audit,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An earlier audit's file does not stay in its place."""
+
+    def failing(*args: object) -> None:
+        raise MemoryError
+
+    for name in ("report.html", "neighbours.csv", "flagged.png", "audit.json"):
+        (tmp_path / name).write_bytes(b"an earlier audit's")
+    monkeypatch.setattr(report, function, failing)
+    warnings: list[str] = []
+    failed: list[str] = []
+    write_report(mixed, tmp_path, pair_of=drawn_pair, warnings=warnings, failed=failed)
+    said = failed if is_asked_for else warnings
+    assert len(said) == len(warnings + failed) == 1
+    assert "is left out (MemoryError)" in said[0]
+    values = json.loads((tmp_path / "audit.json").read_text())
+    assert (values["flagged"], values["warnings"]) == (2, said)
+    assert values["report"] == (None if file == "report.html" else str(tmp_path / "report.html"))
+    missing = {"report.html", "neighbours.csv", "flagged.png"} - {path.name for path in tmp_path.iterdir()}
+    assert missing == ({file} if file else {"flagged.png"} if function in ("tile", "strip") else set())
 
 
 def test_the_same_audit_gives_the_same_bytes(mixed: Audit, tmp_path: Path) -> None:

@@ -127,9 +127,9 @@ def audit(
         seed=seed,
     ) as workspace:
         generated_side, real_side, warnings = _sides(inputs, opened, workspace, size_px, cache_dir)
-        own_score = dataclasses.replace(
-            score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings]),
-            recognition=recognise(
+        recognition = None
+        with optional("recognition", warnings):
+            recognition = recognise(
                 inputs.generated,
                 generated_side,
                 inputs.real,
@@ -138,7 +138,10 @@ def audit(
                 generated_classes=class_names,
                 size_px=size_px,
                 cache_dir=cache_dir,
-            ),
+            )
+        own_score = dataclasses.replace(
+            score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings]),
+            recognition=recognition,
         )
         if on_score is not None:
             on_score(own_score)
@@ -150,17 +153,23 @@ def audit(
         rows = _looked_at(inputs.generated, sample, seed)
         pixels, names = _load(inputs.generated, rows, size_px, workspace)
         duplicates = _duplicates(inputs, pixels, names, views)
-        whole = _whole_set(
-            generated_side,
-            real_side,
-            _stand_twice(real_side, inputs.real, views, duplicates.training_groups),
-            inputs.held_out,
-            opened,
-            size_px=size_px,
-            cache_dir=cache_dir,
-            untrained=untrained,
-            seed=seed,
-        )
+        left_out: list[str] = []
+        failed: list[str] = []
+        unseen = None
+        if inputs.held_out is not None:
+            with optional(f"--held-out {inputs.held_out.path}", failed):
+                unseen, _ = real_side_of(inputs.held_out, opened, size_px=size_px, cache_dir=cache_dir)
+        whole = WholeSet(statistics=(), p_value=None)
+        with optional("the statistics of the whole set", left_out):
+            whole = _whole_set(
+                generated_side,
+                real_side,
+                _stand_twice(real_side, inputs.real, views, duplicates.training_groups),
+                unseen,
+                opened,
+                untrained=untrained,
+                seed=seed,
+            )
         originals = Originals.of(real_side, inputs.real, views)
         pictures = _with_features(pixels, generated_side, rows, opened, workspace)
         honest = real_sample(views, duplicates.training_groups, opened, workspace, seed, count=null_sample)
@@ -179,7 +188,8 @@ def audit(
 
         evidence = evidence_on(pictures, "generated")
         judgement = judge(evidence, evidence_on(honest, "real"), rate=false_discovery_rate)
-        evidence = _with_partners(pictures, views, evidence, judgement, opened)
+        with optional("the search for a blend's second picture", left_out):
+            evidence = _with_partners(pictures, views, evidence, judgement, opened)
         case = Case(
             names,
             pictures,
@@ -192,9 +202,10 @@ def audit(
         findings, unknown = apply_allowed(
             case.findings(), allowed, names=[image.name for image in inputs.generated.images]
         )
-        others, left_out = (
-            ([], []) if scored is not None else _other_scores(opened, inputs, device, cache_dir, size_px)
-        )
+        others: list[Score] = []
+        if scored is None:
+            others, without = _other_scores(opened, inputs, device, cache_dir, size_px)
+            left_out += without
         scores = (own_score, *others)
         result = Audit(
             generated_path=inputs.generated_path,
@@ -225,8 +236,10 @@ def audit(
             similarity_threshold=judgement.similarity_threshold,
         )
         if out is not None:
-            write_report(result, Path(out), pair_of=case.pair_of)
-    return result
+            noted: list[str] = []
+            write_report(result, Path(out), pair_of=case.pair_of, warnings=noted, failed=failed)
+            result = dataclasses.replace(result, warnings=(*result.warnings, *noted))
+    return dataclasses.replace(result, failed=tuple(failed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -397,24 +410,19 @@ def _whole_set(
     generated: Side,
     real: Side,
     excluded: np.ndarray,
-    held_out: Source | None,
+    held_out: Side | None,
     network: FeatureNetwork,
     *,
-    size_px: int,
-    cache_dir: Path,
     untrained: bool,
     seed: int,
 ) -> WholeSet:
     """Return the statistics of the whole set, by the features that the score looks at."""
     assert generated.features is not None
     assert real.features is not None
-    unseen = None
-    if held_out is not None:
-        unseen, _ = real_side_of(held_out, network, size_px=size_px, cache_dir=cache_dir)
     return whole_set_statistics(
         generated.features,
         real.features,
-        held_out=unseen.features if unseen else None,
+        held_out=held_out.features if held_out else None,
         excluded_real=excluded,
         not_judged=meanings.why_not_judged(
             network=network.name,

@@ -124,6 +124,8 @@ class Audit:
     null_similarities: np.ndarray = field(repr=False)
     """Pixel similarities of the same pictures to the rest of the real set."""
     warnings: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    """A line for each thing that was asked for beside the findings and could not be made."""
     submitted: int | None = None
     """How many generated pictures there are, where only a sample of them was looked at."""
     distance_threshold: float | None = None
@@ -234,7 +236,7 @@ class Audit:
             "flagged_pictures": [_brief(finding) for finding in self.flagged],
             "accepted_pictures": [_brief(finding) for finding in self.accepted],
             "duplicate_groups": [asdict(group) for group in self.duplicates],
-            "warnings": list(self.warnings),
+            "warnings": [*self.warnings, *self.failed],
         }
         plain: dict[str, Any] = _plain(values)
         return plain

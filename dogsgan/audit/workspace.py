@@ -11,6 +11,7 @@ import numpy as np
 from dogsgan.errors import CannotWriteError, DogsganError
 from dogsgan.files import atomic_path, read_json, write_json
 from dogsgan.locks import FileLock, NoLocksError, try_lock
+from dogsgan.progress import say
 
 Arrays = dict[str, np.ndarray]
 _RESERVED_AT_ONCE = 1 << 20  # bytes
@@ -31,8 +32,11 @@ class Workspace:
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             pass  # not there yet, or damaged: it is made anew
         arrays = make()
-        with atomic_path(path) as partial, partial.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+        try:
+            with atomic_path(path) as partial, partial.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+        except DogsganError as error:  # it only saves time after an interruption
+            say(f"what is found so far is not kept: {error}")
         return arrays
 
     def growing(self, name: str, *, rows: int, shape: tuple[int, ...], dtype: str) -> "GrowingArray":

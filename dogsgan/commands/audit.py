@@ -68,4 +68,6 @@ def _run(args: argparse.Namespace) -> Outcome:
         device=args.device,
     )
     page = args.out / "report.html"
-    return Outcome(result.to_json(report=page), f"{result.summary()}\nlook at {page}", not result.flagged)
+    where = f"\nlook at {page}" if page.is_file() else ""
+    values = result.to_json(report=page if where else None)
+    return Outcome(values, result.summary() + where, not result.flagged, result.failed)

@@ -35,4 +35,4 @@ def _run(args: argparse.Namespace) -> Outcome:
             device=args.device,
             labels=args.labels,
         )
-    return Outcome(report.to_json(), report.summary(), not report.untrained)
+    return Outcome(report.to_json(), report.summary(), not report.untrained, report.failed)

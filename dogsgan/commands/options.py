@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,8 @@ class Outcome(NamedTuple):
     text: str
     yes: bool = True
     """False sets the exit status 1: the command worked, and its check failed."""
+    failed: Sequence[str] = ()
+    """A line for each thing that was asked for beside the result and failed, which sets the exit status 2."""
 
 
 Command = Callable[[argparse.Namespace], Outcome]

@@ -60,7 +60,7 @@ def _run(args: argparse.Namespace) -> Outcome:
         labels=args.labels,
         classes=args.classes,
     )
-    return Outcome(result.to_json(), result.summary())
+    return Outcome(result.to_json(), result.summary(), failed=result.failed)
 
 
 def _run_per_class(args: argparse.Namespace) -> Outcome:
@@ -77,5 +77,6 @@ def _run_per_class(args: argparse.Namespace) -> Outcome:
         save_stats=args.save_stats,
         classes=args.classes,
     )
-    where = f"\nlook at {args.out / 'per-class.png'}" if args.out else ""
-    return Outcome(result.to_json(), result.summary() + where)
+    drawn = args.out is not None and (args.out / "per-class.png").is_file()
+    where = f"\nlook at {args.out / 'per-class.png'}" if drawn else ""
+    return Outcome(result.to_json(), result.summary() + where, failed=result.score.failed)

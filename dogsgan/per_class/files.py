@@ -5,7 +5,7 @@ from pathlib import Path
 from dogsgan.files import write_json
 from dogsgan.per_class.plot import plot_per_class
 from dogsgan.per_class.result import PerClassScore
-from dogsgan.progress import optional
+from dogsgan.progress import optional_file
 from dogsgan.spreadsheet import Value, write_rows
 
 _NUMBERS = (
@@ -22,16 +22,19 @@ _NUMBERS = (
 _RECOGNITION = ("first", "among_five", "real_first", "real_among_five")
 
 
-def write_per_class(result: PerClassScore, out: Path) -> None:
+def write_per_class(result: PerClassScore, out: Path) -> list[str]:
     """Write table, JSON and plot to the folder `out`, each in one step.
 
-    Raises:
-        DogsganError: they cannot be written.
+    Return a line for table and JSON if they cannot be written. A plot that cannot be drawn is only said.
     """
-    _write_table(result, out / "per-class.csv")
-    write_json(out / "per-class.json", result.to_json())
-    with optional(f"the plot {out / 'per-class.png'}"):
+    failed: list[str] = []
+    with optional_file(out / "per-class.csv", failed):
+        _write_table(result, out / "per-class.csv")
+    with optional_file(out / "per-class.json", failed):
+        write_json(out / "per-class.json", result.to_json())
+    with optional_file(out / "per-class.png"):
         plot_per_class(result, out / "per-class.png")
+    return failed
 
 
 def _write_table(result: PerClassScore, path: Path) -> None:

@@ -21,6 +21,7 @@ from dogsgan.metrics.precision_recall import NEIGHBOURS
 from dogsgan.per_class.figures import class_figures, with_recognition
 from dogsgan.per_class.files import write_per_class
 from dogsgan.per_class.result import PerClassScore, correlations_with_real
+from dogsgan.progress import optional
 from dogsgan.recognition.imagenet import class_set
 from dogsgan.recognition.recognise import recognise
 from dogsgan.recognition.shares import Recognition
@@ -77,24 +78,28 @@ def per_class(
     generated_side, real_side, warnings = sides_of(
         *sources, opened, batch_size=batch_size, cache_dir=cache_dir
     )
+    failed: list[str] = []
     if save_stats is not None:
-        save_statistics(Path(save_stats), real_side)
+        with optional("the statistics file", failed):
+            save_statistics(Path(save_stats), real_side)
     assert real_side.rows is not None  # of pictures, not of a statistics file
     real_kept = [matched[1][row] for row in real_side.rows]
     figures, equal_counts = class_figures(
         _features(generated_side), matched[0], _features(real_side), real_kept, neighbours=neighbours
     )
-    recognition = recognise(
-        sources[0],
-        generated_side,
-        sources[1],
-        real_side,
-        opened,
-        generated_classes=names,
-        size_px=generated_size(sources[0], opened),
-        cache_dir=Path(cache_dir) if cache_dir is not None else default_cache_dir(),
-        classes=chosen_classes,
-    )
+    recognition = None
+    with optional("recognition", failed if classes is not None else warnings):
+        recognition = recognise(
+            sources[0],
+            generated_side,
+            sources[1],
+            real_side,
+            opened,
+            generated_classes=names,
+            size_px=generated_size(sources[0], opened),
+            cache_dir=Path(cache_dir) if cache_dir is not None else default_cache_dir(),
+            classes=chosen_classes,
+        )
     if recognition is not None:
         indices = _indices_of(matched, (names, real_classes(sources[1])), recognition)
         figures = tuple(with_recognition(each, recognition, indices.get(each.name)) for each in figures)
@@ -108,8 +113,8 @@ def per_class(
         warnings=tuple(_left_out(sources, matched)),
     )
     if out is not None:
-        write_per_class(result, Path(out))
-    return result
+        failed += write_per_class(result, Path(out))
+    return dataclasses.replace(result, score=dataclasses.replace(result.score, failed=tuple(failed)))
 
 
 def _indices_of(

@@ -32,6 +32,8 @@ class SubmissionReport:
     bytes: int
     images_seen: int | None = None
     """What the generator was trained on; None where that is not known."""
+    failed: tuple[str, ...] = ()
+    """A line for each thing that was asked for beside the zip and could not be written."""
 
     @property
     def untrained(self) -> bool:

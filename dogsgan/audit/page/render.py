@@ -15,12 +15,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from dogsgan.audit.kinds import MEANINGS
-from dogsgan.audit.page.charts import charts_of
+from dogsgan.audit.page.charts import Chart, charts_of
 from dogsgan.audit.page.thumbnails import Strip
 from dogsgan.audit.result import Audit, DuplicateGroup, Finding, nearest_first
 from dogsgan.data.class_names import breed_name
 from dogsgan.errors import printable
 from dogsgan.number_text import distance, fixed, p_value, significant
+from dogsgan.progress import optional
 
 _MAX_GROUPS = 100
 _MAX_NAMES = 8
@@ -52,6 +53,9 @@ def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
         "sentence": lambda text: text[:1].upper() + text[1:],
     }
     style, script = _resource("report.css"), _resource("report.js")
+    charts: list[Chart] = []
+    with optional("the page's charts"):
+        charts = charts_of(audit)
     html = environment.from_string(_resource("report.html")).render(
         audit=audit,
         policy=_policy(style, script),
@@ -63,7 +67,7 @@ def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
         max_names=_MAX_NAMES,
         group_title=_group_title,
         pictured={finding.name: finding.index for finding in audit.findings if finding.index in strips},
-        charts=charts_of(audit),
+        charts=charts,
         kind_meanings=MEANINGS,
         kinds=_kinds(audit),
         breeds=_breeds(audit),

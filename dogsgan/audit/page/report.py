@@ -1,5 +1,6 @@
 """The files of an audit, all in one folder: page, table, contact sheet and JSON."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from dogsgan.audit.page.tables import write_neighbours
 from dogsgan.audit.page.thumbnails import Strip, save_sheet, strip, tile
 from dogsgan.audit.result import Audit, Finding, Pair, nearest_first
 from dogsgan.files import write_json, write_text
+from dogsgan.progress import optional, optional_file
 
 MAX_FLAGGED = 1_000
 """The most flagged pictures that are shown."""
@@ -32,51 +34,76 @@ class ReportFiles(NamedTuple):
     sheet: Path | None
     """flagged.png; None where nothing is flagged."""
     json: Path
-    """audit.json, written last: where it is there, the others are."""
+    """audit.json"""
 
 
-def write_report(audit: Audit, out: Path, *, pair_of: Callable[[Finding], Pair]) -> ReportFiles:
-    """Write `report.html`, `neighbours.csv`, `audit.json` and, of flagged pictures, `flagged.png` to `out`.
+def write_report(
+    audit: Audit,
+    out: Path,
+    *,
+    pair_of: Callable[[Finding], Pair],
+    warnings: list[str] | None = None,
+    failed: list[str] | None = None,
+) -> ReportFiles:
+    """Write `audit.json`, `report.html`, `neighbours.csv` and, of flagged pictures, `flagged.png` to `out`.
 
-    `pair_of` is called once for each picture that is shown, nearest first. Where nothing is flagged, an
-    earlier audit's contact sheet is removed.
+    `pair_of` is called once for each picture that is shown, nearest first. The JSON is written first, so that
+    no picture, page or table that fails costs the findings, and again in the end, with the page's path.
+    Nothing that fails raises: a line on each of JSON, page and table is added to `failed`, a line on pictures
+    to `warnings`. Files that are not written anew are removed.
 
     Raises:
-        DogsganError: a file cannot be written.
         ValueError: the audit has no finding.
     """
     if not audit.findings:
         raise ValueError("an audit without findings has nothing to report")
+    warnings, failed = [] if warnings is None else warnings, [] if failed is None else failed
     out = Path(out)
     page, neighbours, sheet, json = (
         out / name for name in ("report.html", "neighbours.csv", "flagged.png", "audit.json")
     )
-    json.unlink(missing_ok=True)  # an earlier audit's does not describe what is written now
-    sheet.unlink(missing_ok=True)
-    strips, tiles = _drawn(audit, pair_of)
-    write_text(page, render_page(audit, strips))
-    write_neighbours(audit, neighbours)
-    if tiles:
-        save_sheet(tiles, sheet)
-    write_json(json, audit.to_json(report=page))
+    with optional_file(json, failed):
+        write_json(json, dataclasses.replace(audit, failed=tuple(failed)).to_json())
+    strips, tiles = _drawn(audit, pair_of, warnings)
+    with optional_file(sheet, warnings):
+        if tiles:
+            save_sheet(tiles, sheet)
+    audit = dataclasses.replace(audit, warnings=(*audit.warnings, *warnings))
+    with optional_file(page, failed):
+        write_text(page, render_page(audit, strips))
+    with optional_file(neighbours, failed):
+        write_neighbours(audit, neighbours)
+    audit = dataclasses.replace(audit, failed=tuple(failed))
+    if json.is_file():
+        with optional(f"the path of the page in {json}"):
+            write_json(json, audit.to_json(report=page if page.is_file() else None))
     return ReportFiles(page, neighbours, sheet if tiles else None, json)
 
 
-def _drawn(audit: Audit, pair_of: Callable[[Finding], Pair]) -> tuple[dict[int, Strip], list[np.ndarray]]:
-    """Return the page's strips by the finding's index, as many as fit, and the contact sheet's tiles."""
+def _drawn(
+    audit: Audit, pair_of: Callable[[Finding], Pair], warnings: list[str]
+) -> tuple[dict[int, Strip], list[np.ndarray]]:
+    """Return the page's strips by the finding's index, as many as fit, and the contact sheet's tiles.
+
+    A line on pairs that cannot be drawn is added to `warnings`.
+    """
     sheet = {finding.index for finding in audit.flagged[:_SHEET_TILES]}
     strips: dict[int, Strip] = {}
     tiles: list[np.ndarray] = []
+    left_out: list[str] = []
     used = 0
     for finding in _shown(audit):
-        pair = pair_of(finding)
-        if finding.index in sheet:
-            tiles.append(tile(finding, pair))
-        picture = strip(pair)
-        used += len(picture.uri)
-        if used > MAX_STRIP_BYTES:
-            break
-        strips[finding.index] = picture
+        with optional(finding.name, left_out):
+            pair = pair_of(finding)
+            picture = strip(pair)
+            used += len(picture.uri)
+            if used > MAX_STRIP_BYTES:
+                break
+            strips[finding.index] = picture
+            if finding.index in sheet:
+                tiles.append(tile(finding, pair))
+    if left_out:
+        warnings.append(f"{len(left_out):,} pair(s) of pictures are not shown, the first: {left_out[0]}")
     return strips, tiles
 
 

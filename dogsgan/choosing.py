@@ -18,10 +18,11 @@ from dogsgan.data.sources import Source
 from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks, on_device, outline_networks
+from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.presets import choose_presets, preset
 from dogsgan.progress import say
 from dogsgan.stages import finishing_seconds
-from dogsgan.training.checkpoint import GENERATOR_FILE, read_recipe
+from dogsgan.training.checkpoint import read_recipe
 from dogsgan.training.deadline import FIXED_RESERVE_S, MARGIN
 from dogsgan.training.distributed import processes
 

@@ -22,6 +22,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.features.choice import chosen_network
 from dogsgan.features.networks import open_network
 from dogsgan.files import holds, read_json, sha256_of, write_json
+from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.progress import say
 from dogsgan.score import Score, score
 from dogsgan.stages import (
@@ -35,7 +36,7 @@ from dogsgan.stages import (
 )
 from dogsgan.submission import CheckReport, check_submission
 from dogsgan.submission.checking import Problem
-from dogsgan.training.checkpoint import GENERATOR_FILE, read_recipe
+from dogsgan.training.checkpoint import read_recipe
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.interrupts import ENDING, listen_for_stop, outlast_notices
 from dogsgan.training.report import TrainReport
@@ -255,7 +256,7 @@ def _checked(out: Path, recipe: Recipe, record: _Record, *, count: int, class_na
     """Check the zip, and write what shows it."""
     zip_path = out / "images.zip"
     if recipe.model.conditional:
-        save_labels(zip_path, out / "labels.csv", class_names=class_names)
+        save_labels(out / "labels.csv", count=count, class_names=class_names)
     checked = check_submission(
         zip_path, count=count, size_px=recipe.data.size_px, channels=recipe.data.channels
     )

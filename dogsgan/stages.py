@@ -6,7 +6,7 @@ path.
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ from dogsgan.data.prepare import PrepareReport, prepare
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
+from dogsgan.models.sampling import Batch, Sampler, balanced_labels, measured_sampling
 from dogsgan.progress import optional_file, progress_bar, say
-from dogsgan.sampling import Sampler, balanced_labels, load_sampler, rehearse_sampling
 from dogsgan.submission import SubmissionReport, write_submission
 from dogsgan.submission.labels import write_labels
-from dogsgan.submission.writing import encode_png
+from dogsgan.submission.writing import encode_png, picture_names
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.loop import train
 from dogsgan.training.report import TrainReport
@@ -51,41 +51,36 @@ def generate(
             labels are asked for of a generator that knows no classes.
     """
     began = time.monotonic()
-    sampler = load_sampler(run, device=device)
-    sampler.recipe.model.check_truncation(truncation)
+    sampler = Sampler.open(run, device=device, truncation=truncation)
     if labels is not None:
         _refuse_labels(labels, sampler.class_names, run=run, out=out)
-    report = write_samples(sampler, out, count=count, seed=seed, truncation=truncation)
+    report = write_samples(sampler, out, count=count, seed=seed)
     failed: list[str] = []
     if labels is not None:
         with optional_file(labels, failed):
-            save_labels(out, labels, class_names=sampler.class_names)
+            save_labels(labels, count=count, class_names=sampler.class_names)
     return dataclasses.replace(report, seconds=time.monotonic() - began, failed=tuple(failed))
 
 
-def write_samples(
-    sampler: Sampler, out: Path, *, count: int = COUNT, seed: int = 0, truncation: float = 1.0
-) -> SubmissionReport:
-    """Write `count` pictures of an opened generator into a zip of PNGs.
+def write_samples(sampler: Sampler, out: Path, *, count: int = COUNT, seed: int = 0) -> SubmissionReport:
+    """Write `count` pictures of a sampler into a zip of PNGs.
 
     Raises:
         DogsganError: the generator makes NaN, or the zip cannot be written; nothing stands under `out` then.
     """
     with progress_bar(description="generate", total=count) as bar:
-        pictures = _counted(sampler, bar, count=count, seed=seed, truncation=truncation)
-        report = write_submission(pictures, out, count=count)
+        report = write_submission(_counted(sampler.batches(count, seed=seed), bar), out, count=count)
     return dataclasses.replace(report, images_seen=sampler.images_seen)
 
 
-def save_labels(zip_path: Path, labels: Path, *, class_names: Sequence[str]) -> None:
-    """Write to a CSV the classes of what a generator of `class_names` has sampled into `zip_path`.
+def save_labels(labels: Path, *, count: int, class_names: Sequence[str]) -> None:
+    """Write to a CSV the classes of `count` pictures that a generator of `class_names` was sampled into.
 
     Raises:
-        DogsganError: there is no zip, or the file cannot be written.
+        DogsganError: the file cannot be written.
     """
-    names = [image.name for image in open_source(zip_path).images]  # sorted, which is as they were written
-    indices = balanced_labels(len(names), len(class_names)).tolist()
-    write_labels(labels, ((name, class_names[index]) for name, index in zip(names, indices, strict=True)))
+    indices = balanced_labels(count, len(class_names)).tolist()
+    write_labels(labels, zip(picture_names(count), (class_names[index] for index in indices), strict=True))
 
 
 def _refuse_labels(labels: Path, class_names: Sequence[str], *, run: Path, out: Path) -> None:
@@ -97,15 +92,15 @@ def _refuse_labels(labels: Path, class_names: Sequence[str], *, run: Path, out: 
         raise DogsganError(f"{labels} is to be the zip and the labels: give --labels a name of its own")
 
 
-def _counted(sampler: Sampler, bar: Any, *, count: int, seed: int, truncation: float) -> Iterator[np.ndarray]:
-    for batch in sampler.batches(count, seed=seed, truncation=truncation):
-        yield batch
-        bar.update(len(batch))
+def _counted(batches: Iterable[Batch], bar: Any) -> Iterator[np.ndarray]:
+    for batch in batches:
+        yield batch.pictures
+        bar.update(len(batch.pictures))
 
 
 def finishing_seconds(generator: nn.Module, recipe: Recipe, *, class_count: int, count: int) -> float:
     """Measure what sampling and zipping `count` pictures will take after training, on one core."""
-    sampling_s, pictures = rehearse_sampling(
+    sampling_s, pictures = measured_sampling(
         generator, model=recipe.model, class_count=class_count, count=count
     )
     began = time.monotonic()

@@ -17,7 +17,7 @@ from dogsgan.data.cropset import CropSet, is_crop_set
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
 from dogsgan.files import atomic_path
-from dogsgan.sampling import load_sampler
+from dogsgan.models.sampling import Sampler
 from dogsgan.scoring import features_of, frechet_distance_of_features, open_network
 from dogsgan.training.checkpoint import checkpoints
 
@@ -46,11 +46,11 @@ def main() -> None:
     network = open_network(args.network, weights=args.weights)
     print(f"{network.description or network.name}: not the competition's score", file=sys.stderr)
     folders = checkpoints(args.run)[:: args.every]
-    size_px = load_sampler(folders[0]).recipe.data.size_px
+    size_px = Sampler.open(folders[0]).recipe.data.size_px
     sides = [features_of(real_pictures(p, count=args.count, size_px=size_px), network) for p in args.real]
     rows = []
     for folder in folders:
-        pictures = np.concatenate(list(load_sampler(folder).batches(args.count)))
+        pictures = np.concatenate([batch.pictures for batch in Sampler.open(folder).batches(args.count)])
         features = features_of(pictures, network)
         distances = [frechet_distance_of_features(features, side) for side in sides]
         rows.append([int(folder.name), *(round(d, 2) for d in distances)])

@@ -32,7 +32,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from dogsgan import sampling
 from dogsgan.audit.page.tables import apply_allowed, read_allowed
 from dogsgan.config import Recipe
 from dogsgan.data.annotations import parse_annotation
@@ -46,8 +45,9 @@ from dogsgan.features.stored import load_statistics
 from dogsgan.features.weights import read_weights
 from dogsgan.kernel.build import build_kernel
 from dogsgan.kernel.rehearse import read_head
-from dogsgan.models import outline_networks
-from dogsgan.sampling import load_sampler
+from dogsgan.models import outline_networks, sampling
+from dogsgan.models.generator_file import GENERATOR_FILE
+from dogsgan.models.sampling import Sampler
 from dogsgan.submission import check_submission
 from dogsgan.submission.labels import read_labels
 from dogsgan.tensors import save_file
@@ -307,10 +307,8 @@ def _checkpoints(folder: Path, state: TrainingState) -> Kind:
 
 
 def _generators(folder: Path) -> Kind:
-    content = next((folder / "run").rglob(checkpoint.GENERATOR_FILE)).read_bytes()
-    return Kind(
-        {checkpoint.GENERATOR_FILE: content}, lambda place, name: load_sampler(place, device="cpu"), share=2
-    )
+    content = next((folder / "run").rglob(GENERATOR_FILE)).read_bytes()
+    return Kind({GENERATOR_FILE: content}, lambda place, name: Sampler.open(place, device="cpu"), share=2)
 
 
 def _read_weights(place: Path, name: str) -> object:

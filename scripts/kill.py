@@ -29,9 +29,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tqdm import tqdm
 
-from dogsgan import cli, sampling
+from dogsgan import cli
 from dogsgan.audit import audit  # noqa: F401 (imported once here, not in every child)
 from dogsgan.data.drawn.competition import draw_competition
+from dogsgan.models import sampling
 from dogsgan.pipeline import run_pipeline  # noqa: F401
 from dogsgan.training import ticker
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, WEIGHTS, checkpoints
+from dogsgan.models.generator_file import GENERATOR_FILE
+from dogsgan.training.checkpoint import STATE, WEIGHTS, checkpoints
 
 
 def assert_same_run(a: Path, b: Path) -> None:

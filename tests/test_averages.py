@@ -8,9 +8,10 @@ from tiny import RECIPE, crop_set
 
 from dogsgan.errors import DogsganError
 from dogsgan.metrics.kernel_distance import kernel_distance as score_s_kernel_distance
+from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
 from dogsgan.training import averages
 from dogsgan.training.averages import average_distances, chosen_average, kernel_distance
-from dogsgan.training.checkpoint import GENERATOR_FILE, checkpoints, load_checkpoint, read_generator_file
+from dogsgan.training.checkpoint import checkpoints, load_checkpoint
 from dogsgan.training.loop import train
 from dogsgan.training.state import TrainingState
 
@@ -74,7 +75,7 @@ def test_every_average_is_in_the_checkpoint_and_resuming_changes_no_bit(data, tm
 def test_the_chosen_average_is_sampled_and_the_recipe_s_goes_on(data, tmp_path, monkeypatch):
     monkeypatch.setattr(averages, "average_distances", lambda _: [3.0, 1.0, 2.0])
     train(SEVERAL, data, tmp_path, images=16)
-    published, described = read_generator_file(tmp_path / GENERATOR_FILE)
+    published, described = read_generator(tmp_path / GENERATOR_FILE)
     assert described["halflife_images"] == 0
     folder = checkpoints(tmp_path)[-1]
     chosen, own = load_file(folder / "average-0.safetensors"), load_file(folder / GENERATOR_FILE)

@@ -27,7 +27,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
-from dogsgan import sampling
 from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.annotations import parse_annotation
 from dogsgan.data.cropset import CropSet, write_crop_set
@@ -38,7 +37,9 @@ from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
 from dogsgan.features.stored import load_statistics
 from dogsgan.features.weights import read_weights
-from dogsgan.sampling import load_sampler
+from dogsgan.models import sampling
+from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
+from dogsgan.models.sampling import Sampler
 from dogsgan.submission import check_submission
 from dogsgan.training import checkpoint
 from dogsgan.training.state import TrainingState
@@ -500,7 +501,7 @@ def run(state: TrainingState, tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkpoint.save_checkpoint(state, run)
     described = {"recipe": state.recipe.to_json(), "class_names": ["a", "b", "c"], "images_seen": 0}
     weights = {name: tensor.contiguous() for name, tensor in state.averaged.module.state_dict().items()}
-    save_file(weights, run / checkpoint.GENERATOR_FILE, metadata={"dogsgan": json.dumps(described)})
+    save_file(weights, run / GENERATOR_FILE, metadata={"dogsgan": json.dumps(described)})
     return run
 
 
@@ -571,11 +572,11 @@ def test_any_values_in_a_checkpoints_state(
 def test_damaged_generators(
     run: Path, tmp_path_factory: pytest.TempPathFactory, damage: Damage, aim: bool
 ) -> None:
-    path = tmp_path_factory.mktemp("generator") / checkpoint.GENERATOR_FILE
-    content = (run / checkpoint.GENERATOR_FILE).read_bytes()
+    path = tmp_path_factory.mktemp("generator") / GENERATOR_FILE
+    content = (run / GENERATOR_FILE).read_bytes()
     path.write_bytes(damaged(content, near_the_start(damage) if aim else damage))
     with one_line_at_most(path, "recipe"):
-        load_sampler(path, device="cpu")
+        Sampler.open(path, device="cpu")
     shutil.rmtree(path.parent)
 
 
@@ -585,22 +586,22 @@ def test_damaged_generators(
 def test_any_description_in_a_generator(
     run: Path, tmp_path_factory: pytest.TempPathFactory, changed: dict[str, Any]
 ) -> None:
-    weights, described = checkpoint.read_generator_file(run / checkpoint.GENERATOR_FILE)
+    weights, described = read_generator(run / GENERATOR_FILE)
     path = tmp_path_factory.mktemp("generator") / "other.safetensors"
     save_file(weights, path, metadata={"dogsgan": json.dumps({**described, **changed})})
     with one_line_at_most(path, "recipe"):
-        load_sampler(path, device="cpu")
+        Sampler.open(path, device="cpu")
     shutil.rmtree(path.parent)
 
 
 @pytest.mark.parametrize("field", ["z_dim", "generator_width", "discriminator_width"])
 @pytest.mark.parametrize("value", [1024, 10**5, 10**400], ids=["1024", "10^5", "10^400"])
 def test_a_generator_that_says_it_is_huge(run: Path, tmp_path: Path, field: str, value: int) -> None:
-    weights, described = checkpoint.read_generator_file(run / checkpoint.GENERATOR_FILE)
+    weights, described = read_generator(run / GENERATOR_FILE)
     described["recipe"]["model"][field] = value
     save_file(weights, tmp_path / "other.safetensors", metadata={"dogsgan": json.dumps(described)})
     with one_line_at_most("other.safetensors", "recipe"):
-        load_sampler(tmp_path / "other.safetensors", device="cpu")
+        Sampler.open(tmp_path / "other.safetensors", device="cpu")
 
 
 # Statistics files and weights

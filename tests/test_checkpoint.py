@@ -7,10 +7,11 @@ import torch
 from safetensors.torch import save_file
 from tiny import RECIPE, crop_set
 
-from dogsgan import sampling
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_json
-from dogsgan.sampling import load_sampler
+from dogsgan.models import sampling
+from dogsgan.models.generator_file import GENERATOR_FILE
+from dogsgan.models.sampling import Sampler
 from dogsgan.training import checkpoint
 from dogsgan.training.keeper import restore_latest
 from dogsgan.training.loop import train
@@ -60,7 +61,7 @@ def test_only_the_last_checkpoints_are_kept(state, tmp_path):
     assert kept == ["000000032", "000000048"]
 
 
-@pytest.mark.parametrize("file", [checkpoint.WEIGHTS, checkpoint.STATE, checkpoint.GENERATOR_FILE])
+@pytest.mark.parametrize("file", [checkpoint.WEIGHTS, checkpoint.STATE, GENERATOR_FILE])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(state, tmp_path, file, capsys):
     run = tmp_path / "run"
     for images in (16, 32):
@@ -78,11 +79,11 @@ def test_what_was_passed_over_is_neither_published_nor_counted(state, tmp_path):
     run, data = tmp_path / "run", crop_set(tmp_path / "data")
     train(recipe.with_overrides(["training.keep_checkpoints=5"]), data, run, images=16)
     newest = checkpoint.checkpoints(run)[-1]
-    (newest / checkpoint.GENERATOR_FILE).write_bytes(b"half")
+    (newest / GENERATOR_FILE).write_bytes(b"half")
     report = train(recipe.with_overrides(["training.keep_checkpoints=5"]), data, run, images=20)
     assert report.images_seen == 20
     assert newest.with_suffix(".damaged").is_dir()
-    assert load_sampler(run, device="cpu").images_seen == 20
+    assert Sampler.open(run, device="cpu").images_seen == 20
 
 
 def test_a_run_goes_on_on_another_kind_of_device(state, tmp_path, capsys):
@@ -129,9 +130,9 @@ def test_the_average_is_sampled_from_a_run_a_checkpoint_or_a_file(state, tmp_pat
     run = tmp_path / "run"
     folder = checkpoint.save_checkpoint(state, run)
     checkpoint.publish_generator(folder, run, state.averaged, state)
-    shutil.copy(run / checkpoint.GENERATOR_FILE, tmp_path / "alone.safetensors")
+    shutil.copy(run / GENERATOR_FILE, tmp_path / "alone.safetensors")
     grids = [
-        next(iter(load_sampler(path, device="cpu").batches(4)))
+        next(Sampler.open(path, device="cpu").batches(4)).pictures
         for path in (run, folder, tmp_path / "alone.safetensors")
     ]
     assert grids[0].shape == (4, 32, 32, 3)
@@ -144,14 +145,14 @@ def test_a_file_of_something_else_is_no_generator(tmp_path):
     (tmp_path / "noise.safetensors").write_bytes(b"\x00" * 99)
     for name in ("other.safetensors", "noise.safetensors", "missing.safetensors"):
         with pytest.raises(DogsganError, match=name):
-            load_sampler(tmp_path / name)
+            Sampler.open(tmp_path / name)
 
 
 def test_weights_that_do_not_fit_their_recipe_are_refused(state, tmp_path):
     state.recipe = RECIPE.with_overrides(["model.generator_width=1024"])
     folder = checkpoint.save_checkpoint(state, tmp_path / "run")
     with pytest.raises(DogsganError, match="do not fit"):
-        load_sampler(folder)
+        Sampler.open(folder)
 
 
 def test_a_128_px_run_from_before_the_identity_skip_goes_on_as_it_was(tmp_path):

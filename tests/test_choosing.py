@@ -15,8 +15,9 @@ from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
+from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.presets import PRESETS, choose_presets
-from dogsgan.training.checkpoint import GENERATOR_FILE, save_recipe
+from dogsgan.training.checkpoint import save_recipe
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.loop import train
 

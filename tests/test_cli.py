@@ -8,9 +8,9 @@ import time
 import pytest
 from tiny import RECIPE, crop_set
 
-from dogsgan import sampling
 from dogsgan.cli import main
 from dogsgan.data.drawn.competition import draw_competition
+from dogsgan.models import sampling
 from dogsgan.training.loop import train
 
 COMMANDS = ["prepare", "train", "generate", "check", "score", "run", "demo", "presets", "weights"]

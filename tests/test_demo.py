@@ -8,10 +8,11 @@ from PIL import Image
 from tiny import RECIPE
 
 from dogsgan import demo as demo_module
-from dogsgan import presets, sampling
+from dogsgan import presets
 from dogsgan.data.sources import open_source
 from dogsgan.demo import demo, hurried
 from dogsgan.errors import DogsganError
+from dogsgan.models import sampling
 from dogsgan.presets import PRESETS, Preset, preset
 
 

@@ -20,11 +20,12 @@ from dogsgan.config import ModelRecipe, Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.device import repeatable
 from dogsgan.errors import DogsganError
+from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.supervise.children import ANSWER, READY
 from dogsgan.supervise.launch import command
 from dogsgan.training import loop, step, ticker
 from dogsgan.training.augment import diffaugment, flip_half
-from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, checkpoints
+from dogsgan.training.checkpoint import STATE, checkpoints
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.distributed import Team, open_team
 from dogsgan.training.log import read_log

@@ -7,6 +7,7 @@ import torch
 from tiny import RECIPE, crop_set
 
 from dogsgan.errors import DogsganError
+from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
 from dogsgan.supervise.attempts import Training
 from dogsgan.training import checkpoint
 from dogsgan.training.deadline import Deadline
@@ -35,7 +36,7 @@ def full_disk(monkeypatch):
     tried = []
 
     def fill_up(*names: str) -> None:
-        save_file, save = checkpoint.save_file, torch.save
+        save_file, save_generator, save = checkpoint.save_file, checkpoint.save_generator, torch.save
 
         def saves(writes, path):
             tried.append(Path(path).name)
@@ -46,6 +47,11 @@ def full_disk(monkeypatch):
         monkeypatch.setattr(
             checkpoint, "save_file", lambda t, path, **o: saves(lambda: save_file(t, path, **o), path)
         )
+        monkeypatch.setattr(
+            checkpoint,
+            "save_generator",
+            lambda path, *g, **o: saves(lambda: save_generator(path, *g, **o), path),
+        )
         monkeypatch.setattr(torch, "save", lambda value, path: saves(lambda: save(value, path), path))
 
     fill_up.tried = tried
@@ -53,7 +59,7 @@ def full_disk(monkeypatch):
 
 
 def published(run: Path) -> int:
-    return checkpoint.read_generator_file(run / checkpoint.GENERATOR_FILE)[1]["images_seen"]
+    return read_generator(run / GENERATOR_FILE)[1]["images_seen"]
 
 
 def test_what_finds_no_room_is_tried_again_at_the_next_interval_and_not_before(state, keeper, full_disk):
@@ -81,7 +87,7 @@ def test_the_generator_alone_is_published_where_only_that_fits(state, keeper, fu
 
 
 def test_without_room_for_either_the_one_before_stays(state, keeper, full_disk, tmp_path, capsys):
-    full_disk(checkpoint.WEIGHTS, checkpoint.GENERATOR_FILE)
+    full_disk(checkpoint.WEIGHTS, GENERATOR_FILE)
     state.images_seen = INTERVAL
     keeper.save()
     assert published(tmp_path / "run") == 0
@@ -130,5 +136,5 @@ def test_a_kernel_samples_what_was_published_last(full_disk, tmp_path):
     full_disk(checkpoint.WEIGHTS)
     report = train(RECIPE, data, run, images=3 * INTERVAL)
     assert report.images_seen == published(run) == 3 * INTERVAL
-    assert training.generators()[0] == run / checkpoint.GENERATOR_FILE
+    assert training.generators()[0] == run / GENERATOR_FILE
     assert training.generators()[1].parent.name == f"{INTERVAL:09d}"

@@ -22,7 +22,7 @@ from dogsgan.kernel.rehearse import RehearsalReport, read_head, rehearse
 COUNT = 60
 BUDGET_S, HANGING_BUDGET_S = 240.0, 90.0
 DISK_MB = 5  # room for the crops and two checkpoints
-QUICK = setting_code("dogsgan.sampling", "STATISTICS_IMAGES", 64)
+QUICK = setting_code("dogsgan.models.sampling", "STATISTICS_IMAGES", 64)
 SAFETY = "dogsgan.supervise.safety"
 SAFE = setting_code(SAFETY, "MOST_COST", 1.0) + setting_code(SAFETY, "SHARE", 0.1)  # as if there were hours
 

@@ -19,10 +19,12 @@ from same_run import assert_same_run
 from tiny import RECIPE, crop_set
 
 from dogsgan.errors import DogsganError
+from dogsgan.models import sampling
+from dogsgan.models.generator_file import GENERATOR_FILE
+from dogsgan.models.sampling import recalibrated_batch_norm_copy
 from dogsgan.training import checkpoint, loop, regularizers, step, ticker
-from dogsgan.training.checkpoint import GENERATOR_FILE, STATE, checkpoints
+from dogsgan.training.checkpoint import STATE, checkpoints
 from dogsgan.training.deadline import Deadline
-from dogsgan.training.ema import with_own_statistics
 from dogsgan.training.log import BETWEEN, read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import HingeLoss
@@ -164,11 +166,11 @@ def test_the_samples_of_a_tick_are_of_the_recipe_s_noise(data, tmp_path, monkeyp
     drawn = []
 
     def recording(*arguments, **settings):
-        generator = with_own_statistics(*arguments, **settings)
+        generator = recalibrated_batch_norm_copy(*arguments, **settings)
         generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[0]))
         return generator
 
-    monkeypatch.setattr(ticker, "with_own_statistics", recording)
+    monkeypatch.setattr(sampling, "recalibrated_batch_norm_copy", recording)
     uniform = dataclasses.replace(RECIPE, model=dataclasses.replace(RECIPE.model, noise="uniform"))
     train(uniform, data, tmp_path / "run", images=16)
     z, again = drawn  # before the first step, and at the tick
@@ -426,7 +428,7 @@ def test_the_networks_learn(tmp_path):
     import numpy as np
 
     from dogsgan.data.cropset import CropSet, write_crop_set
-    from dogsgan.sampling import load_sampler
+    from dogsgan.models.sampling import Sampler
 
     pictures = np.zeros((64, 32, 32, 3), dtype=np.uint8)
     pictures[..., 0] = 220
@@ -435,7 +437,7 @@ def test_the_networks_learn(tmp_path):
         generator_lr=2e-3, discriminator_lr=4e-3, tick_images=10**6, checkpoint_images=10**6, diffaugment=""
     )
     train(recipe, CropSet.open(tmp_path / "red"), tmp_path / "run", images=800)
-    made = next(load_sampler(tmp_path / "run").batches(32)).mean(axis=(0, 1, 2))
+    made = next(Sampler.open(tmp_path / "run").batches(32)).pictures.mean(axis=(0, 1, 2))
     assert made[0] > 140
     assert made[1] < 90
     assert made[2] < 90

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from scipy import stats
 from tiny import RECIPE
@@ -26,9 +25,9 @@ from dogsgan.metrics.frechet import frechet_distance_of_features
 from dogsgan.metrics.kernel_distance import kernel_distance
 from dogsgan.metrics.precision_recall import precision_recall
 from dogsgan.models import build_networks
+from dogsgan.models.sampling import Sampler
 from dogsgan.per_class.figures import ClassFigures, class_figures
 from dogsgan.per_class.result import correlations_with_real
-from dogsgan.sampling import Sampler
 from dogsgan.scoring import per_class, score
 from dogsgan.submission.labels import read_labels, write_labels
 
@@ -374,8 +373,8 @@ def test_breeds_of_the_competition_and_of_a_prepared_set(tmp_path):
 def test_generate_writes_each_picture_s_class_and_samples_the_same_bytes(tmp_path, monkeypatch, capsys):
     generator = build_networks(RECIPE, class_count=3).generator.eval()
     names = ("class 0", "class 1", "class 2")
-    sampler = Sampler(generator, RECIPE, names, 1, torch.device("cpu"))
-    monkeypatch.setattr("dogsgan.stages.load_sampler", lambda run, device: sampler)
+    sampler = Sampler(generator, RECIPE, names, 1)
+    monkeypatch.setattr(Sampler, "open", lambda run, **settings: sampler)
     run, plain, zipped, labels = (str(tmp_path / name) for name in ("run", "a.zip", "b.zip", "labels.csv"))
     assert main(["generate", run, "--out", plain, "--count", "7"]) == 0
     assert main(["generate", run, "--out", zipped, "--count", "7", "--labels", labels]) == 0
@@ -390,7 +389,7 @@ def test_generate_writes_each_picture_s_class_and_samples_the_same_bytes(tmp_pat
 
 def test_labels_of_a_run_without_classes_are_refused_before_sampling(tmp_path, monkeypatch, capsys):
     unconditional = SimpleNamespace(class_names=(), recipe=Recipe())
-    monkeypatch.setattr("dogsgan.stages.load_sampler", lambda run, device: unconditional)
+    monkeypatch.setattr(Sampler, "open", lambda run, **settings: unconditional)
     out = tmp_path / "images.zip"
     arguments = ["generate", str(tmp_path / "run"), "--out", str(out), "--count", "4"]
     assert main([*arguments, "--labels", str(tmp_path / "labels.csv")]) == 2

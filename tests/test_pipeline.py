@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 from tiny import RECIPE
 
-from dogsgan import pipeline, sampling
+from dogsgan import pipeline
 from dogsgan.config import DataRecipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.prepare import prepare
 from dogsgan.errors import DogsganError
-from dogsgan.models import build_networks
+from dogsgan.models import build_networks, sampling
 from dogsgan.pipeline import run_pipeline
 from dogsgan.scoring import score
 from dogsgan.stages import finishing_seconds, generate, refuse_other_crops, train_within

@@ -1,5 +1,6 @@
 """Same seed, same bytes; classes in turn; truncation by drawing again."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -8,10 +9,16 @@ import torch
 from scipy import stats
 from tiny import RECIPE, crop_set
 
-from dogsgan import sampling
 from dogsgan.config import ModelRecipe
 from dogsgan.errors import DogsganError
-from dogsgan.sampling import balanced_labels, draw_truncated, load_sampler
+from dogsgan.models import build_networks, sampling
+from dogsgan.models.sampling import (
+    Sampler,
+    balanced_labels,
+    draw_truncated,
+    recalibrated_batch_norm_copy,
+    to_uint8,
+)
 from dogsgan.training.loop import train
 
 MODEL = ModelRecipe(z_dim=100)
@@ -27,11 +34,11 @@ def run(tmp_path_factory):
 @pytest.fixture
 def sampler(run, monkeypatch):
     monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
-    return load_sampler(run, device="cpu")
+    return Sampler.open(run, device="cpu")
 
 
 def pictures(sampler, count, **settings):
-    return np.concatenate(list(sampler.batches(count, **settings)))
+    return np.concatenate([batch.pictures for batch in sampler.batches(count, **settings)])
 
 
 def test_any_count_comes_as_uint8_of_the_recipe_s_size(sampler):
@@ -42,7 +49,7 @@ def test_any_count_comes_as_uint8_of_the_recipe_s_size(sampler):
 
 def test_same_seed_same_bytes_other_seed_others(run, sampler):
     once = pictures(sampler, 8, seed=3)
-    assert (once == pictures(load_sampler(run, device="cpu"), 8, seed=3)).all()
+    assert (once == pictures(Sampler.open(run, device="cpu"), 8, seed=3)).all()
     assert (once != pictures(sampler, 8, seed=4)).any()
 
 
@@ -53,13 +60,23 @@ def test_classes_are_balanced(count, classes):
     assert counts.sum() == count
 
 
+def test_a_batch_carries_its_labels(sampler):
+    batches = list(sampler.batches(70))
+    assert [len(batch.labels) for batch in batches] == [64, 6]
+    assert np.concatenate([batch.labels for batch in batches]).tolist() == [i % 3 for i in range(70)]
+
+
+def noise(count, model=MODEL, **settings):
+    return draw_truncated(count, model, random=torch.Generator().manual_seed(0), **settings)
+
+
 def test_without_truncation_noise_is_normal():
-    assert stats.kstest(draw_truncated(200, MODEL, seed=0).flatten().numpy(), "norm").pvalue > 1e-3
+    assert stats.kstest(noise(200).flatten().numpy(), "norm").pvalue > 1e-3
 
 
 @pytest.mark.parametrize("truncation", [0.25, 0.5, 0.9])
 def test_truncated_noise_is_the_normal_distribution_between_its_bounds(truncation):
-    z = draw_truncated(200, MODEL, seed=0, truncation=truncation).flatten().numpy()
+    z = noise(200, truncation=truncation).flatten().numpy()
     bound = 2 * truncation
     assert np.abs(z).max() <= bound
     assert stats.kstest(z, stats.truncnorm(-bound, bound).cdf).pvalue > 1e-3
@@ -68,15 +85,15 @@ def test_truncated_noise_is_the_normal_distribution_between_its_bounds(truncatio
 @pytest.mark.parametrize("truncation", [0, -1, 1e-9, 1.5, float("nan"), float("inf")])
 def test_a_senseless_truncation_is_refused(truncation):
     with pytest.raises(DogsganError, match="truncation"):
-        draw_truncated(1, MODEL, seed=0, truncation=truncation)
+        noise(1, truncation=truncation)
 
 
 def test_uniform_noise_is_uniform_and_not_truncated():
     uniform = ModelRecipe(z_dim=100, noise="uniform")
-    z = draw_truncated(200, uniform, seed=0).flatten().numpy()
+    z = noise(200, uniform).flatten().numpy()
     assert stats.kstest(z, stats.uniform(-1, 2).cdf).pvalue > 1e-3
     with pytest.raises(DogsganError, match="for normal noise"):
-        draw_truncated(200, uniform, seed=0, truncation=0.5)
+        noise(200, uniform, truncation=0.5)
 
 
 def test_a_generator_of_nan_is_refused(sampler):
@@ -87,7 +104,7 @@ def test_a_generator_of_nan_is_refused(sampler):
 
 def test_one_disturbed_round_does_not_count(sampler, monkeypatch):
     calls = []
-    collect = sampling.with_own_statistics
+    collect = sampling.recalibrated_batch_norm_copy
 
     def disturbed(*arguments, **settings):
         calls.append(1)
@@ -95,8 +112,56 @@ def test_one_disturbed_round_does_not_count(sampler, monkeypatch):
             time.sleep(0.5)  # the first round is never counted, the second would be
         return collect(*arguments, **settings)
 
-    monkeypatch.setattr(sampling, "with_own_statistics", disturbed)
+    monkeypatch.setattr(sampling, "recalibrated_batch_norm_copy", disturbed)
     model = sampler.recipe.model
-    seconds, _ = sampling.rehearse_sampling(sampler.generator, model=model, class_count=3, count=64)
+    seconds, _ = sampling.measured_sampling(sampler.generator, model=model, class_count=3, count=64)
     assert len(calls) >= 4
     assert seconds < 0.5
+
+
+def test_truncated_pictures_come_with_statistics_of_truncated_noise(run, monkeypatch):
+    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
+    shown = []
+    sampler = Sampler.open(run, device="cpu")
+    sampler.generator.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
+    Sampler.of(sampler.generator, sampler.recipe, sampler.class_names, truncation=0.3, statistics_images=64)
+    assert 0.3 < torch.cat(shown).abs().max() <= 0.6
+    next(Sampler.open(run, device="cpu", truncation=0.3).batches(4))
+
+
+def test_statistics_are_those_of_the_pictures_that_are_made():
+    torch.manual_seed(0)
+    generator = build_networks(RECIPE, class_count=3).generator
+    for module in generator.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.fill_(100.0)  # of other weights
+    ready = recalibrated_batch_norm_copy(generator, model=RECIPE.model, class_count=3, images=640)
+    again = recalibrated_batch_norm_copy(generator, model=RECIPE.model, class_count=3, images=640)
+    seen = {}
+    ready.bn.norm.register_forward_hook(lambda _, inputs, __: seen.update(x=inputs[0]))
+    z = torch.randn(512, 16)
+    labels = torch.arange(512) % 3
+    pictures = ready(z, labels)
+    torch.testing.assert_close(ready.bn.norm.running_mean, seen["x"].mean((0, 2, 3)), atol=0.05, rtol=0.1)
+    torch.testing.assert_close(ready.bn.norm.running_var, seen["x"].var((0, 2, 3)), atol=0.05, rtol=0.1)
+    assert torch.equal(pictures, again(z, labels))
+    assert not ready.training
+    assert generator.training
+    assert generator.bn.norm.running_mean[0] == 100.0  # the original is left alone
+
+
+def test_statistics_are_collected_from_the_recipe_s_noise():
+    drawn = []
+    generator = build_networks(RECIPE, class_count=3).generator
+    generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[0]))
+    uniform = dataclasses.replace(RECIPE.model, noise="uniform")
+    recalibrated_batch_norm_copy(generator, model=uniform, class_count=3, images=128)
+    z = torch.cat(drawn)
+    assert z.shape == (128, RECIPE.model.z_dim)
+    assert z.abs().max() <= 1
+    assert z.min() < 0 < z.max()
+
+
+def test_pictures_round_to_the_nearest_grey_level():
+    x = torch.tensor([-1.0, 1.0, 0.0, 1.7, -3.0, (200.4 / 127.5) - 1]).view(1, 1, 1, 6)
+    assert to_uint8(x).ravel().tolist() == [0, 255, 128, 255, 0, 200]

@@ -10,11 +10,11 @@ from PIL import Image
 from safetensors.torch import save_file as librarys
 from tiny import RECIPE
 
-from dogsgan import sampling
 from dogsgan.audit import audit
 from dogsgan.config import DataRecipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import prepare
+from dogsgan.models import sampling
 from dogsgan.pipeline import run_pipeline
 from dogsgan.stages import generate
 from dogsgan.tensors import load_file, read_metadata, save_file

@@ -15,7 +15,6 @@ import tiny
 import torch
 from PIL import Image
 
-from dogsgan import sampling
 from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.data.sources import open_source
@@ -24,7 +23,8 @@ from dogsgan.features.extraction import Side, features_of
 from dogsgan.features.networks import open_network
 from dogsgan.metrics.precision_recall import precision_recall
 from dogsgan.metrics.statistics import statistics_of
-from dogsgan.sampling import load_sampler
+from dogsgan.models import sampling
+from dogsgan.models.sampling import Sampler
 from dogsgan.score import real_side_of, score_sides
 from dogsgan.studies import attention, attention_table, runs
 from dogsgan.studies.attention import study_attention
@@ -116,9 +116,8 @@ def test_the_tables_figures_are_those_of_the_runs(finished):
 
 def test_the_distance_is_the_packages_own_of_the_runs_pictures(finished, crops, tmp_path):
     network = open_network("stand-in", device="cpu")
-    pictures = np.concatenate(
-        list(load_sampler(finished.out / "attention-32-sn" / "seed-1", device="cpu").batches(12, seed=0))
-    )
+    sampler = Sampler.open(finished.out / "attention-32-sn" / "seed-1", device="cpu")
+    pictures = np.concatenate([batch.pictures for batch in sampler.batches(12, seed=0)])
     features = features_of(pictures, network)
     real, _ = real_side_of(open_source(crops.path), network, size_px=32, cache_dir=tmp_path)
     expected = score_sides(Side(statistics_of(features), features, ""), real, network)
@@ -136,7 +135,7 @@ def test_there_are_a_plot_and_a_grid_of_every_run(finished):
 
 def test_parameters_are_those_that_were_trained(finished):
     none, with_attention = rows_of(finished.out)[0], rows_of(finished.out)[2]
-    sampler = load_sampler(finished.out / "attention-32-sn" / "seed-0", device="cpu")
+    sampler = Sampler.open(finished.out / "attention-32-sn" / "seed-0", device="cpu")
     assert with_attention["generator_parameters"] == sum(p.numel() for p in sampler.generator.parameters())
     assert (
         with_attention["generator_parameters"] - none["generator_parameters"] == 81
@@ -316,7 +315,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 import test_studies_attention as t
-from dogsgan import sampling
+from dogsgan.models import sampling
 from dogsgan.data.cropset import CropSet
 sampling.STATISTICS_IMAGES = 64
 recipe = t.tiny.RECIPE
@@ -384,7 +383,7 @@ def test_a_run_out_of_memory_is_tried_again(crops, tmp_path, monkeypatch):
 
 
 def test_a_generator_of_nan_is_a_hole_in_its_row_alone(crops, tmp_path, monkeypatch):
-    really = runs.load_sampler
+    really = Sampler.open
 
     def broken(run, **settings):
         sampler = really(run, **settings)
@@ -392,7 +391,7 @@ def test_a_generator_of_nan_is_a_hole_in_its_row_alone(crops, tmp_path, monkeypa
             next(sampler.generator.parameters()).data.fill_(float("nan"))
         return sampler
 
-    monkeypatch.setattr(runs, "load_sampler", broken)
+    monkeypatch.setattr(Sampler, "open", broken)
     report = study(crops, tmp_path)
     none, sixteen = rows_of(tmp_path)
     assert none["frechet_distance"] is not None

@@ -33,7 +33,7 @@ CLASSES = [f"class {i}" for i in range(3)]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr("dogsgan.sampling.STATISTICS_IMAGES", 64)
+    monkeypatch.setattr("dogsgan.models.sampling.STATISTICS_IMAGES", 64)
     monkeypatch.setattr("dogsgan.training.loop.plot_losses", lambda run: None)
 
 

@@ -11,12 +11,12 @@ import pytest
 import tiny
 import torch
 
-from dogsgan import sampling
 from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.errors import DogsganError
 from dogsgan.features.networks import open_network
 from dogsgan.features.timm_networks import Classifier
+from dogsgan.models import sampling
 from dogsgan.studies import recipe as recipe_study
 from dogsgan.studies import runs
 from dogsgan.studies.recipe import study_recipe

@@ -31,7 +31,8 @@ import dogsgan
 for module in pkgutil.walk_packages(dogsgan.__path__, "dogsgan."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
-from dogsgan import cli, sampling
+from dogsgan import cli
+from dogsgan.models import sampling
 from dogsgan.data.drawn.competition import draw_competition
 from pathlib import Path
 sampling.STATISTICS_IMAGES = 16

@@ -76,18 +76,18 @@ def _seemingly_fine(device):
 
 
 def _lost_by_now(sampling):
-    load = sampling.load_sampler
+    opened = sampling.Sampler.open
 
-    def load_sampler(path, *, device="auto"):
+    def open(path, *, device="auto", truncation=1.0):
         if device == "auto":
             raise RuntimeError("CUDA error: GPU has fallen off the bus")
-        return load(path, device=device)
+        return opened(path, device=device, truncation=truncation)
 
-    sampling.load_sampler = load_sampler
+    sampling.Sampler.open = open
 
 
 sys.meta_path.insert(0, _After("dogsgan.device", _seemingly_fine))
-sys.meta_path.insert(0, _After("dogsgan.sampling", _lost_by_now))
+sys.meta_path.insert(0, _After("dogsgan.models.sampling", _lost_by_now))
 """
 
 

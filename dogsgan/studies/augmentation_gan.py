@@ -11,7 +11,7 @@ from torch import nn
 
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_json
-from dogsgan.sampling import balanced_labels, load_sampler
+from dogsgan.models.sampling import Sampler
 from dogsgan.studies.classifier import Labelled, classify
 
 SIGNS_FILE = "signs.json"
@@ -55,13 +55,13 @@ def sample(folder: Path, *, count: int, device: str) -> tuple[np.ndarray, np.nda
     Raises:
         DogsganError: the generator makes NaN.
     """
-    sampler = load_sampler(folder / RUN_FOLDER, device=device)
+    sampler = Sampler.open(folder / RUN_FOLDER, device=device)
     if not sampler.class_names:
         raise DogsganError(
             "this recipe's GAN knows no classes, so its pictures have no labels: set model.conditional=true"
         )
-    pictures = np.concatenate(list(sampler.batches(count, seed=SAMPLES_SEED)))
-    return pictures, balanced_labels(count, len(sampler.class_names)).numpy()
+    pictures, labels = zip(*sampler.batches(count, seed=SAMPLES_SEED), strict=True)
+    return np.concatenate(pictures), np.concatenate(labels)
 
 
 def signs_of(generated: Labelled, real: Labelled, reference: nn.Module) -> Signs:

@@ -13,9 +13,10 @@ from dogsgan.data.cropset import CropSet
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, sha256_of, write_json
 from dogsgan.grids import save_grid
-from dogsgan.sampling import load_sampler
+from dogsgan.models.generator_file import GENERATOR_FILE
+from dogsgan.models.sampling import Sampler
 from dogsgan.stages import train_within
-from dogsgan.training.checkpoint import GENERATOR_FILE, checkpoints
+from dogsgan.training.checkpoint import checkpoints
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.interrupts import STOP_SIGNALS
 from dogsgan.training.log import PROCESSOR_S, read_log
@@ -206,8 +207,8 @@ def _sample(run: Path, *, count: int, device: str) -> np.ndarray:
     Raises:
         DogsganError: the generator makes NaN.
     """
-    sampler = load_sampler(run, device=device)
-    return np.concatenate(list(sampler.batches(count, seed=SAMPLES_SEED)))
+    batches = Sampler.open(run, device=device).batches(count, seed=SAMPLES_SEED)
+    return np.concatenate([batch.pictures for batch in batches])
 
 
 def processor_seconds(run: Path) -> float:

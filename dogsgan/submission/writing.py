@@ -71,14 +71,20 @@ def write_submission(
         raise DogsganError(f"cannot write {path} with {workers} workers: use at least 1")
     path = Path(path)
     start = time.monotonic()
-    digits = max(5, len(str(count - 1)))
     with atomic_path(path) as partial:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:  # PNGs are deflated already
             chunks = _counted_chunks(pictures, path, count)
-            for index, png in enumerate(_encoded(chunks, workers or usable_cores())):
-                archive.writestr(_entry(f"{index:0{digits}d}.png"), png)
+            encoded = _encoded(chunks, workers or usable_cores())
+            for name, png in zip(picture_names(count), encoded, strict=True):
+                archive.writestr(_entry(name), png)
         size = partial.stat().st_size
     return SubmissionReport(path, count, time.monotonic() - start, size)
+
+
+def picture_names(count: int) -> Iterator[str]:
+    """Yield the names of `count` pictures in a submission, which sort as they are numbered."""
+    digits = max(5, len(str(count - 1)))
+    return (f"{index:0{digits}d}.png" for index in range(count))
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

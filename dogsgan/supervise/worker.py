@@ -108,14 +108,14 @@ def sample(request: dict[str, Any]) -> dict[str, Any]:
 
 def _sample_newest(request: dict[str, Any], out: Path) -> dict[str, Any]:
     """Try the generators from the newest to the oldest, then an untrained one, so that there is a zip."""
+    from dogsgan.models.sampling import Sampler
     from dogsgan.progress import say
-    from dogsgan.sampling import load_sampler
     from dogsgan.stages import write_samples
 
-    options = {"count": request["count"], "seed": request["seed"], "truncation": request["truncation"]}
+    options, truncation = {"count": request["count"], "seed": request["seed"]}, request["truncation"]
     for path in map(Path, request["generators"]):
         try:
-            sampler = load_sampler(path, device=request["device"])
+            sampler = Sampler.open(path, device=request["device"], truncation=truncation)
             next(sampler.batches(1))  # NaN shows at once
         except DogsganError as error:
             say(f"not sampled from {path}: {error}")
@@ -123,7 +123,7 @@ def _sample_newest(request: dict[str, Any], out: Path) -> dict[str, Any]:
         write_samples(sampler, out, **options)
         return {"generator": str(path), "images_seen": sampler.images_seen, **_form(sampler.recipe)}
     recipe = Recipe.from_json(request["recipe"])
-    write_samples(_untrained_sampler(recipe, request["class_count"]), out, **options)
+    write_samples(_untrained_sampler(recipe, request["class_count"], truncation=truncation), out, **options)
     return {"generator": None, "images_seen": 0, **_form(recipe)}
 
 
@@ -141,21 +141,12 @@ def _untrained(recipe: Recipe, class_count: int) -> Any:
     return build_networks(recipe, class_count=class_count).generator
 
 
-def _untrained_sampler(recipe: Recipe, class_count: int) -> Any:
-    import torch
-
-    from dogsgan.sampling import STATISTICS_IMAGES, Sampler
-    from dogsgan.training.ema import with_own_statistics
+def _untrained_sampler(recipe: Recipe, class_count: int, *, truncation: float) -> Any:
+    from dogsgan.models.sampling import Sampler
 
     class_count = class_count if recipe.model.conditional else 0
-    generator = with_own_statistics(
-        _untrained(recipe, class_count),
-        model=recipe.model,
-        class_count=class_count,
-        images=STATISTICS_IMAGES,
-    )
     names = tuple(map(str, range(class_count)))
-    return Sampler(generator, recipe, names, 0, torch.device("cpu"))
+    return Sampler.of(_untrained(recipe, class_count), recipe, names, truncation=truncation)
 
 
 PARTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {

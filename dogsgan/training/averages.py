@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from dogsgan.models.noise import draw_noise
-from dogsgan.training.ema import AveragedGenerator, with_own_statistics
+from dogsgan.models.sampling import recalibrated_batch_norm_copy
+from dogsgan.training.ema import AveragedGenerator
 from dogsgan.training.state import TrainingState
 
 PICTURES = 512
@@ -56,7 +57,7 @@ def average_distances(state: TrainingState) -> list[float]:
     z = draw_noise(PICTURES, state.recipe.model, random=torch.Generator().manual_seed(0)).to(state.device)
     distances = []
     for average in state.averages:
-        generator = with_own_statistics(
+        generator = recalibrated_batch_norm_copy(
             average.module, model=state.recipe.model, class_count=state.class_count, images=PICTURES
         )
         with torch.no_grad():

@@ -6,26 +6,23 @@ A checkpoint is a folder `checkpoints/<images seen>` with `weights.safetensors` 
 """
 
 import contextlib
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, write_json
 from dogsgan.files import sweep as sweep_folder
+from dogsgan.models.generator_file import GENERATOR_FILE, read_generator, save_generator
 from dogsgan.tensors import load_file, save_file
 from dogsgan.training.ema import AveragedGenerator
 from dogsgan.training.state import TrainingState
 
 WEIGHTS, STATE = "weights.safetensors", "state.pt"
-GENERATOR_FILE = "generator.safetensors"
 RECIPE_FILE = "recipe.json"
 
 
@@ -67,16 +64,14 @@ def _average_file(average: AveragedGenerator, state: TrainingState) -> str:
 
 
 def _save_generator(path: Path, average: AveragedGenerator, state: TrainingState) -> None:
-    """Write an averaged generator with everything that is needed to build and sample it again."""
-    described = {
-        "recipe": state.recipe.to_json(),
-        "class_names": list(state.class_names),
-        "images_seen": state.images_seen,
-        "halflife_images": average.halflife_images,
-    }
-    weights = average.module.state_dict().items()
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights}
-    save_file(tensors, path, metadata={"dogsgan": json.dumps(described)})
+    save_generator(
+        path,
+        average.module,
+        recipe=state.recipe,
+        class_names=tuple(state.class_names),
+        images_seen=state.images_seen,
+        halflife_images=average.halflife_images,
+    )
 
 
 def publish_generator(folder: Path, run: Path, average: AveragedGenerator, state: TrainingState) -> None:
@@ -129,7 +124,7 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
             }
             network.load_state_dict(own)
         for average in state.averages:
-            averaged, _ = read_generator_file(folder / _average_file(average, state))
+            averaged, _ = read_generator(folder / _average_file(average, state))
             average.module.load_state_dict(averaged)
         state.load_state_dict(torch.load(folder / STATE, map_location="cpu", weights_only=True))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -138,27 +133,6 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
         ) from error
     except Exception as error:  # a damaged pickle raises anything
         raise DogsganError(f"checkpoint {folder} cannot be read ({_first_line(error)}): {remedy}") from error
-
-
-def read_generator_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return weights and description of a generator file.
-
-    Raises:
-        DogsganError: there is no such file, or it is not one of these.
-    """
-    if not path.is_file():
-        raise DogsganError(f"no generator at {path}: train a run first, or name its folder")
-    remedy = "name a run folder or the generator.safetensors of one"
-    try:
-        weights, metadata = load_file(path)
-        described = json.loads(metadata["dogsgan"])
-        if not isinstance(described, dict) or not isinstance(described.get("class_names"), list):
-            raise ValueError("its description is incomplete")
-        if type(described.get("images_seen")) is not int:
-            raise ValueError("its description does not say how many images it has seen")
-    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
-        raise DogsganError(f"{path} holds no dogsgan generator ({_first_line(error)}): {remedy}") from error
-    return weights, described
 
 
 def save_recipe(run: Path, recipe: Recipe, *, fingerprint: str) -> None:

@@ -1,14 +1,8 @@
-"""The averaged generator: a moving average of the weights, and batch-norm statistics collected for it."""
+"""The averaged generator: a moving average of the weights."""
 
-import copy
-
-import torch
 from torch import nn
 
-from dogsgan.config import ModelRecipe, TrainingRecipe
-from dogsgan.models.noise import draw_noise
-
-RECOLLECT_BATCH = 64
+from dogsgan.config import TrainingRecipe
 
 
 def ema_decay(images_seen: int, recipe: TrainingRecipe, *, halflife_images: int | None = None) -> float:
@@ -44,34 +38,3 @@ class AveragedGenerator:
         """Move the average towards the weights of `generator`."""
         self._average.decay = ema_decay(images_seen, self._recipe, halflife_images=self.halflife_images)
         self._average.update(generator)
-
-
-@torch.no_grad()
-def with_own_statistics(
-    generator: nn.Module, *, model: ModelRecipe, class_count: int, images: int, seed: int = 0
-) -> nn.Module:
-    """Return a copy in evaluation mode whose batch-norm statistics were collected from its own pictures.
-
-    The running statistics of training belong to the trained weights, not to their average. The copy is run
-    in training mode, with cumulative statistics, over `images` pictures of random z and classes in turn; that
-    also brings the spectral norms up to date. Batch size and seed are fixed, so the same weights give the
-    same copy.
-    """
-    device = next(generator.parameters()).device
-    generator = copy.deepcopy(generator).train()
-    norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative average
-    random = torch.Generator().manual_seed(seed)
-    for start in range(0, max(images, RECOLLECT_BATCH), RECOLLECT_BATCH):
-        z = draw_noise(RECOLLECT_BATCH, model, random=random).to(device)
-        labels = (torch.arange(start, start + RECOLLECT_BATCH) % max(class_count, 1)).to(device)
-        generator(z, labels)
-    return generator.eval().requires_grad_(False)
-
-
-def to_uint8(pictures: torch.Tensor) -> torch.Tensor:
-    """Turn N×C×H×W in [−1, 1] into uint8 N×H×W×C on the CPU, rounding to the nearest value."""
-    scaled = pictures.float().add(1).mul(127.5).round().clamp(0, 255)
-    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from dogsgan.errors import DogsganError
+from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.progress import say
 from dogsgan.training import checkpoint
 from dogsgan.training.deadline import Deadline
@@ -82,7 +83,7 @@ class Keeper:
                 folder = checkpoint.checkpoints(self.run)[-1]
             checkpoint.publish_generator(folder, self.run, published, state)
         except DogsganError as error:
-            if not (self.run / checkpoint.GENERATOR_FILE).exists():
+            if not (self.run / GENERATOR_FILE).exists():
                 raise
             generator = "its generator is" if self._publishes_alone() else "nor is its generator"
             say(f"checkpoint at {state.images_seen:,} images not written: {error} ({generator})")

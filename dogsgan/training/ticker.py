@@ -14,9 +14,9 @@ from dogsgan.device import is_out_of_memory
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
 from dogsgan.models.noise import draw_noise
+from dogsgan.models.sampling import Sampler
 from dogsgan.progress import say
 from dogsgan.training.deadline import Deadline
-from dogsgan.training.ema import to_uint8, with_own_statistics
 from dogsgan.training.log import BETWEEN, PROCESSOR_S, append_line, read_log
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import METERS
@@ -221,18 +221,15 @@ def _save_samples(state: TrainingState, run: Path) -> None:
     save_grid(pictures, run / "samples" / f"{state.images_seen:09d}.png", columns=GRID_COLUMNS)
 
 
-def _sample_grid(state: TrainingState) -> torch.Tensor:
-    count = GRID_ROWS * GRID_COLUMNS
-    generator = with_own_statistics(
+def _sample_grid(state: TrainingState) -> np.ndarray:
+    sampler = Sampler.of(
         state.averaged.module,
-        model=state.recipe.model,
-        class_count=state.class_count,
-        images=GRID_STATISTICS_IMAGES,
+        state.recipe,
+        tuple(state.class_names),
+        statistics_images=GRID_STATISTICS_IMAGES,
     )
-    z = draw_noise(count, state.recipe.model, random=torch.Generator().manual_seed(0)).to(state.device)
-    labels = torch.from_numpy(_grid_labels(state)).to(state.device)
-    with torch.no_grad():
-        return to_uint8(generator(z, labels))
+    z = draw_noise(GRID_ROWS * GRID_COLUMNS, state.recipe.model, random=torch.Generator().manual_seed(0))
+    return sampler.pictures(z, torch.from_numpy(_grid_labels(state)))
 
 
 def _grid_labels(state: TrainingState) -> np.ndarray:

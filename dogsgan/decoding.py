@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
-from PIL import Image
 from PIL import __version__ as pillow_version
 
-from dogsgan.data.pictures import OpenPicture, open_picture, turned_upright
+from dogsgan.data.pictures import PNG_SIGNATURE, OpenPicture, open_picture
 
 VERSION = 1
 """To be raised when the same bytes give other pixels: cached features and views are then made anew."""
@@ -34,6 +33,13 @@ class Decoded:
     """H×W×3 uint8."""
     by_pillow: bool
     """Whether it is a JPEG that only Pillow could read, so that its pixels are not the competition's."""
+    orientation: int = 1
+    """EXIF's 1..8, which `pixels` do not follow."""
+    is_png: bool = False
+
+    def upright(self, name: str) -> OpenPicture:
+        """Return the picture for cutting: upright, as its boxes are, and not decoded again."""
+        return dataclasses.replace(OpenPicture.of(self.pixels, name), orientation=self.orientation)
 
 
 def decode(content: bytes, name: str) -> Decoded:
@@ -44,16 +50,18 @@ def decode(content: bytes, name: str) -> Decoded:
     Raises:
         DogsganError: the content is no picture, is cut short, or is too large; the message names the picture.
     """
-    picture = dataclasses.replace(open_picture(content, name), orientation=1)
+    header = open_picture(content, name)
+    picture = dataclasses.replace(header, orientation=1)
     if not content.startswith(_JPEG_START):
-        return Decoded(np.asarray(picture.decode()[0]), by_pillow=False)
+        is_png = content.startswith(PNG_SIGNATURE)
+        return Decoded(np.asarray(picture.decode()[0]), False, header.orientation, is_png)
     pixels = _like_tensorflow(content, strict=True)
     if pixels is None:
         by_pillow = np.asarray(picture.decode()[0])  # raises for a file that is cut short
         pixels = _like_tensorflow(content, strict=False)
         if pixels is None or pixels.shape != by_pillow.shape:
-            return Decoded(by_pillow, by_pillow=True)
-    return Decoded(pixels, by_pillow=False)
+            return Decoded(by_pillow, True, header.orientation)
+    return Decoded(pixels, False, header.orientation)
 
 
 def _like_tensorflow(content: bytes, *, strict: bool) -> np.ndarray | None:
@@ -68,27 +76,10 @@ def _like_tensorflow(content: bytes, *, strict: bool) -> np.ndarray | None:
         return None
 
 
-@dataclass(frozen=True)
-class _DecodedHere(OpenPicture):
-    """A picture whose header has been read, and which is decoded by `decode`."""
-
-    content: bytes = b""
-
-    def decode(self, *, min_size: tuple[int, int] | None = None) -> tuple[Image.Image, int]:
-        """Decode to upright RGB at full size, whatever `min_size` is."""
-        stored = Image.fromarray(decode(self.content, self.name).pixels)
-        return turned_upright(stored, self.orientation), 1
-
-
 def open_decoded_here(content: bytes, name: str) -> OpenPicture:
-    """Read a picture's header; its `decode` then gives upright pixels by this module's decoder.
-
-    For cutting: boxes and crops are those of the upright picture, as in a prepared set.
+    """Decode a picture for cutting: boxes and crops are those of the upright picture, as in a prepared set.
 
     Raises:
-        DogsganError: no bytes, not a picture, or too many pixels.
+        DogsganError: as `decode`.
     """
-    opened = open_picture(content, name)
-    if not content.startswith(_JPEG_START):
-        return opened
-    return _DecodedHere(opened.name, opened.stored_size, opened.orientation, opened._image, content)
+    return decode(content, name).upright(name)

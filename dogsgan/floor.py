@@ -19,11 +19,11 @@ from dogsgan.data.prepare import crops_in_order
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.choice import chosen_network
-from dogsgan.features.extraction import features_of_batches
+from dogsgan.features.extraction import features_of_batches, features_of_stream
 from dogsgan.features.networks import COMPETITION_PX, FeatureNetwork, open_network
 from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.statistics import Statistics, statistics_of
-from dogsgan.pictures import PictureStream
+from dogsgan.pictures import PictureReader, whole_at
 
 POLICIES = (
     "whole",
@@ -150,17 +150,20 @@ def floor(
 def _whole(half: Source, network: FeatureNetwork, *, count: int, size_px: int) -> Statistics:
     """Return the statistics of whole pictures, read as the score reads its real side."""
     some = dataclasses.replace(half, images=half.images[:count])
-    stream = PictureStream(some, network.real_px or size_px, resize=True, skip_unreadable=True)
-    return _statistics(stream.batches(network.batch_size), network, total=len(stream), name="whole pictures")
+    stream = PictureReader(some).stream(whole_at(some, network.real_px or size_px))
+    pictures = ((some.images[row].name, [picture]) for row, picture in stream)
+    name = "whole pictures"
+    [features] = features_of_stream(pictures, [network], total=len(some.images), description=name)
+    return _statistics(features, name)
 
 
 def _crops(half: Source, network: FeatureNetwork, data: DataRecipe, *, count: int) -> Statistics:
     """Return the statistics of crops as `prepare` cuts them."""
     cropped = crops_in_order(half, data, workers=usable_cores())
     crops = itertools.islice((picture for each in cropped for picture, _ in each.crops), count)
-    return _statistics(
-        _batches(crops, network.batch_size), network, total=count, name=f"crops, {data.crop_policy}"
-    )
+    name = f"crops, {data.crop_policy}"
+    batches = _batches(crops, network.batch_size)
+    return _statistics(features_of_batches(batches, network, total=count, description=name), name)
 
 
 def _batches(pictures: Iterator[np.ndarray], size: int) -> Iterator[tuple[np.ndarray, list[str]]]:
@@ -168,10 +171,7 @@ def _batches(pictures: Iterator[np.ndarray], size: int) -> Iterator[tuple[np.nda
         yield np.stack(batch), ["a crop"] * len(batch)
 
 
-def _statistics(
-    batches: Iterator[tuple[np.ndarray, list[str]]], network: FeatureNetwork, *, total: int, name: str
-) -> Statistics:
-    features = features_of_batches(batches, network, total=total, description=name)
+def _statistics(features: np.ndarray, name: str) -> Statistics:
     if len(features) < _FEWEST:
         raise DogsganError(
             f"{len(features)} {name} can be had: a floor takes {_FEWEST} at least of each kind"

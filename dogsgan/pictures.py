@@ -1,18 +1,25 @@
-"""Pictures of a source in batches, decoded ahead in threads while the network works on the batch before."""
+"""Pictures of a source, each read once: bytes, hash and decoding in one pass that everybody shares.
+
+`PictureReader.stream` gives what a view makes of every picture; consumers take other views of the same
+decoded pictures in the same pass. `read_table` keeps the pixels of generated pictures.
+"""
 
 import itertools
+import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from functools import cached_property
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
 from dogsgan.cores import usable_cores
 from dogsgan.data.borders import add_border
-from dogsgan.data.sources import Source, SourceImage
-from dogsgan.decoding import DECODERS, decode
+from dogsgan.data.source_image import SourceImage
+from dogsgan.data.sources import Source
+from dogsgan.decoding import DECODERS, Decoded, decode
 from dogsgan.errors import DogsganError
 from dogsgan.resize import tf1_resize
 
@@ -22,124 +29,230 @@ VERSION = 2
 PIXELS = f"{DECODERS}, pixels {VERSION}"
 """What decides the pixels that a network is given, beside the pictures' bytes and the size asked for."""
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_IN_MEMORY_BYTES = 256 * 2**20
+"""Tables that are larger lie in a temporary file, mapped."""
+
+T = TypeVar("T")
+View: TypeAlias = Callable[[SourceImage, Decoded], T]
+"""Makes something of a decoded picture; called in worker threads. A DogsganError leaves the picture out."""
+
+
+class Consumer(Protocol):
+    """What else is made of the pictures of a pass, such as the audit's crops of real ones."""
+
+    def view(self, image: SourceImage, picture: Decoded) -> Any:
+        """Make something of a decoded picture, in a worker thread."""
+
+    def take(self, row: int, made: Any) -> None:
+        """Take what `view` made of the source's picture `row`, in order; a DogsganError if it failed."""
+
+
+@dataclass(frozen=True, eq=False)
+class PictureTable:
+    """Pictures of a source that were read: N of its rows."""
+
+    source: Source
+    rows: np.ndarray
+    """N int64: places of the pictures in the source."""
+    pixels: np.ndarray | None = field(repr=False)
+    """N×S×S×3 uint8, mapped from disk where it is large; None where only views were wanted."""
+    unreadable: tuple[str, ...] = ()
+    """One line for each picture that was left out."""
+    not_png: int = 0
+    """How many are in another format than PNG."""
+    jpegs_by_pillow: int = 0
+    """How many JPEGs were decoded by Pillow, as the competition's decoder could not read them."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The pictures' names in the source, N."""
+        return tuple(self.source.images[row].name for row in self.rows)
+
+    @cached_property
+    def class_names(self) -> tuple[str | None, ...]:
+        """Their classes, N; None where the source knows none."""
+        return tuple(self.source.images[row].class_name for row in self.rows)
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """The sha256 of each picture's file, N; of the pixels for a prepared set."""
+        return tuple(self.source.digest(self.source.images[row]) for row in self.rows)
+
+    @property
+    def key(self) -> str:
+        """A hash of the contents of the whole source, in order; nothing is read again for it."""
+        return self.source.fingerprint()
+
+    @property
+    def size_px(self) -> int:
+        """The side of the pictures, S."""
+        assert self.pixels is not None
+        return int(self.pixels.shape[1])
 
 
 @dataclass
-class PictureStream:
-    """The pictures of a source, each N×size×size×3, and what was noticed while they were read."""
+class PictureReader:
+    """One pass over a source's pictures, and what was noticed in it."""
 
     source: Source
-    size_px: int
-    resize: bool
-    """Resize every picture whole to `size_px`; else a picture of another size is an error."""
-    skip_unreadable: bool
+    skip_unreadable: bool = True
     """Leave out a picture that cannot be decoded; else it is an error."""
-    unreadable: list[str] = field(default_factory=list)
-    """One line for each picture left out so far."""
-    not_png: int = 0
-    """How many pictures so far were in another format than PNG."""
-    jpegs_by_pillow: int = 0
-    """How many JPEGs so far were decoded by Pillow, as the competition's decoder cannot read them."""
     rows: list[int] = field(default_factory=list)
-    """Which pictures of the source were yielded so far, by their place in it."""
+    unreadable: list[str] = field(default_factory=list)
+    not_png: int = 0
+    jpegs_by_pillow: int = 0
+    _first: Decoded | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return how many pictures there are, readable or not."""
         return len(self.source.images)
 
-    def batches(self, batch_size: int) -> Iterator[tuple[np.ndarray, list[str]]]:
-        """Yield pictures, N×size×size×3 uint8 or float32 in 0..255, with their names, in the source's order.
+    def side_px(self) -> int:
+        """Return the side of the first picture, which must be square; it is kept for the pass.
 
         Raises:
-            DogsganError: a picture cannot be decoded or has the wrong size, and that was not to be mended.
+            DogsganError: it cannot be decoded, or is not square.
         """
-        pictures: list[np.ndarray] = []
-        names: list[str] = []
-        for row, picture in self._pictures():
-            self.rows.append(row)
-            pictures.append(picture)
-            names.append(self.source.images[row].name)
-            if len(pictures) == batch_size:
-                yield np.stack(pictures), names
-                pictures, names = [], []
-        if pictures:
-            yield np.stack(pictures), names
-
-    def _pictures(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield each picture after its place in the source."""
         if self.source.crop_set is not None:
-            crops = self.source.crop_set.pictures
-            for row, image in enumerate(self.source.images):
-                yield row, self._fitted(np.asarray(crops[int(image.member)]), image.name)
-            return
-        for row, result in enumerate(_in_threads(self._load, self.source.images)):
-            if isinstance(result, DogsganError):
-                if not self.skip_unreadable:
-                    raise result
-                self.unreadable.append(str(result))
-                continue
-            self.not_png += not result.is_png
-            self.jpegs_by_pillow += result.by_pillow
-            yield row, result.picture
-
-    def _load(self, image: SourceImage) -> "_Loaded":
-        try:
-            content = self.source.read(image)
-            decoded = decode(content, image.name)
-        except DogsganError as error:
-            return error
-        except Exception as error:  # of hostile content anything may come
-            return DogsganError(f"picture {image.name} cannot be read ({type(error).__name__}): remove it")
-        picture = self._fitted(decoded.pixels, image.name)
-        return _Picture(picture, content.startswith(_PNG_SIGNATURE), decoded.by_pillow)
-
-    def _fitted(self, picture: np.ndarray, name: str) -> np.ndarray:
-        height, width = picture.shape[:2]
-        if self.resize:
-            if self.source.bordered:  # as the generator was shown them
-                picture = add_border(picture, self.size_px)
-            return tf1_resize(picture, self.size_px)
-        if (height, width) != (self.size_px, self.size_px):
+            return self.source.crop_set.size_px
+        image = self.source.images[0]
+        if self._first is None:
+            self._first = self._decoded(image)
+        height, width = self._first.pixels.shape[:2]
+        if width != height:
             raise DogsganError(
-                f"picture {name} in {self.source.path} is {width}×{height} px, "
-                f"expected {self.size_px}×{self.size_px}: generated pictures must all have one size"
+                f"picture {image.name} in {self.source.path} is {width}×{height} px: generated pictures must "
+                "be square"
             )
-        return picture
+        return width
+
+    def stream(self, view: View[T], consumers: Sequence[Consumer] = ()) -> Iterator[tuple[int, T]]:
+        """Yield the place in the source of each picture and what `view` makes of it, in the source's order.
+
+        Raises:
+            DogsganError: a picture cannot be decoded or viewed, and such are not left out.
+        """
+
+        def load(image: SourceImage) -> tuple[list[Any], T | DogsganError, bool, bool]:
+            try:
+                picture = self._decoded(image)
+            except DogsganError as error:
+                return [error] * len(consumers), error, False, False
+            made = [_made(consumer.view, image, picture) for consumer in consumers]
+            return made, _made(view, image, picture), picture.is_png, picture.by_pillow
+
+        for row, (made, seen, is_png, by_pillow) in enumerate(_in_threads(load, self.source.images)):
+            for consumer, its in zip(consumers, made, strict=True):
+                consumer.take(row, its)
+            if isinstance(seen, DogsganError):
+                if not self.skip_unreadable:
+                    raise seen
+                self.unreadable.append(str(seen))
+                continue
+            self.not_png += not is_png
+            self.jpegs_by_pillow += by_pillow
+            self.rows.append(row)
+            yield row, seen
+
+    def table(self, pixels: np.ndarray | None = None) -> PictureTable:
+        """Return the table of what was read so far."""
+        return PictureTable(
+            source=self.source,
+            rows=np.array(self.rows, dtype=np.int64),
+            pixels=pixels,
+            unreadable=tuple(self.unreadable),
+            not_png=self.not_png,
+            jpegs_by_pillow=self.jpegs_by_pillow,
+        )
+
+    def _decoded(self, image: SourceImage) -> Decoded:
+        if self.source.crop_set is not None:
+            crop = np.asarray(self.source.crop_set.pictures[int(image.member)])
+            return Decoded(crop, by_pillow=False, is_png=True)
+        if self._first is not None and image is self.source.images[0]:
+            first, self._first = self._first, None
+            return first
+        try:
+            return decode(self.source.read(image), image.name)
+        except DogsganError:
+            raise
+        except Exception as error:  # of hostile content anything may come
+            raise DogsganError(
+                f"picture {image.name} cannot be read ({type(error).__name__}): remove it"
+            ) from error
 
 
-def size_of_first(source: Source) -> int:
-    """Return the side in px of a source's first picture, which must be square.
+def read_table(
+    source: Source | PictureReader, size_px: int | None = None, *, consumers: Sequence[Consumer] = ()
+) -> PictureTable:
+    """Read generated pictures, which must all be squares of `size_px`, or of the first one's size.
 
     Raises:
-        DogsganError: it cannot be decoded, or is not square.
+        DogsganError: one cannot be decoded or has another size.
     """
-    if source.crop_set is not None:
-        return source.crop_set.size_px
-    image = source.images[0]
-    height, width = decode(source.read(image), image.name).pixels.shape[:2]
-    if width != height:
-        raise DogsganError(
-            f"picture {image.name} in {source.path} is {width}×{height} px: generated pictures must be square"
-        )
-    return width
+    reader = source if isinstance(source, PictureReader) else PictureReader(source)
+    reader.skip_unreadable = False
+    size_px = size_px or reader.side_px()
+    crop_set = reader.source.crop_set
+    if crop_set is not None and crop_set.size_px == size_px and not consumers:
+        chosen = [int(image.member) for image in reader.source.images]
+        reader.rows = list(range(len(chosen)))
+        whole = len(chosen) == len(crop_set)
+        return reader.table(crop_set.pictures if whole else crop_set.pictures[chosen])
+    pixels = _empty((len(reader), size_px, size_px, 3))
+    for row, picture in reader.stream(as_it_is(reader.source, size_px), consumers):
+        pixels[row] = picture
+    return reader.table(pixels)
 
 
-class _Picture(NamedTuple):
-    """A picture that was read, S×S×3, and what its file was."""
+def as_it_is(source: Source, size_px: int) -> View[np.ndarray]:
+    """Return the view of generated pictures: S×S×3 uint8; another size than `size_px` is an error."""
 
-    picture: np.ndarray
-    is_png: bool
-    by_pillow: bool
+    def view(image: SourceImage, picture: Decoded) -> np.ndarray:
+        height, width = picture.pixels.shape[:2]
+        if (height, width) != (size_px, size_px):
+            raise DogsganError(
+                f"picture {image.name} in {source.path} is {width}×{height} px, "
+                f"expected {size_px}×{size_px}: generated pictures must all have one size"
+            )
+        return picture.pixels
+
+    return view
 
 
-_Loaded: TypeAlias = _Picture | DogsganError
+def whole_at(source: Source, size_px: int) -> View[np.ndarray]:
+    """Return the view of real pictures: whole, resized as the competition did to S×S×3 float32."""
+
+    def view(image: SourceImage, picture: Decoded) -> np.ndarray:
+        # bordered as the generator was shown them
+        pixels = add_border(picture.pixels, size_px) if source.bordered else picture.pixels
+        return tf1_resize(pixels, size_px)
+
+    return view
 
 
-def _in_threads(load: Callable[[SourceImage], _Loaded], images: list[SourceImage]) -> Iterator[_Loaded]:
+def _empty(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array of uint8, in a temporary file without a name where it is large."""
+    if np.prod(shape) <= _IN_MEMORY_BYTES:
+        return np.empty(shape, dtype=np.uint8)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)  # the mapping outlives the file
+
+
+def _made(view: View[T], image: SourceImage, picture: Decoded) -> T | DogsganError:
+    try:
+        return view(image, picture)
+    except DogsganError as error:
+        return error
+
+
+def _in_threads(load: Callable[[SourceImage], T], images: Sequence[SourceImage]) -> Iterator[T]:
     """Yield what `load` made of each image, in order, while threads work a few dozen ahead."""
     workers = min(8, usable_cores())
-    waiting: deque[Future[_Loaded]] = deque()
+    waiting: deque[Future[T]] = deque()
     remaining = iter(images)
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -1,38 +1,30 @@
 """The competition's score of generated pictures against the real ones: what `dogsgan score` calls."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from dogsgan.cache import VARIABLE, default_cache_dir
+from dogsgan.cache import default_cache_dir
 from dogsgan.class_labels import labelled_sample
-from dogsgan.data.sources import Source, open_source
+from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.choice import AUTO, chosen_network
-from dogsgan.features.extraction import Side, features_of_batches
+from dogsgan.features.extraction import Side
 from dogsgan.features.networks import COMPETITION_PX, LITE0, FeatureNetwork, open_network
-from dogsgan.features.stored import (
-    cache_path,
-    is_statistics_file,
-    load_cached,
-    load_statistics,
-    save_cached,
-    save_statistics,
-)
-from dogsgan.metrics.frechet import frechet_distance_between, small_sample_bias
+from dogsgan.features.sides import generated_side_of, real_side_of
+from dogsgan.features.statistics_file import is_statistics_file, load_statistics, save_statistics
+from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.leaderboard import SUBMISSIONS, percentile_2019
 from dogsgan.metrics.memorization import memorization_distance
 from dogsgan.metrics.mifid import mifid
-from dogsgan.metrics.statistics import statistics_of
+from dogsgan.metrics.small_samples import few_pictures
 from dogsgan.number_text import distance as distance_text
 from dogsgan.number_text import significant
-from dogsgan.pictures import PictureStream, size_of_first
-from dogsgan.progress import optional, say
+from dogsgan.pictures import PictureReader, read_table
+from dogsgan.progress import optional
 from dogsgan.recognition.imagenet import class_set
 from dogsgan.recognition.recognise import recognise
 from dogsgan.recognition.shares import Recognition
@@ -161,24 +153,28 @@ def score(
     chosen_classes = class_set(classes) if classes is not None else None
     generated_source = open_source(Path(generated))  # what is not there is named before any network
     stored = is_statistics_file(Path(real)) and Path(real).exists()
-    real_pictures = None if stored else open_source(Path(real))
-    opened, notes = opened_for(generated_source, network, weights=weights, device=device, cache_dir=cache_dir)
+    real_source = None if stored else open_source(Path(real))
+    reader = PictureReader(generated_source)
+    opened, notes = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
     for option, given in (("--labels", labels), ("--classes", classes)):
         if given is not None:
             refuse_without_classifier(opened, option)
-    generated_source, names = labelled_sample(generated_source, labels, count=sample)
-    real_source = (
-        load_statistics(Path(real), dimension=opened.dimension, network=opened.name)
-        if real_pictures is None
-        else real_pictures
+    some, names = labelled_sample(generated_source, labels, count=sample)
+    if some is not generated_source:
+        reader = PictureReader(some)
+    stored_side = (
+        load_statistics(Path(real), dimension=opened.dimension, network=opened.name) if stored else None
     )
-    generated_side, real_side, warnings = sides_of(
-        generated_source,
-        real_source,
-        opened,
-        batch_size=batch_size,
-        cache_dir=cache_dir,
-    )
+    size_px = generated_size(reader, opened)
+    generated_side, warnings = generated_side_of(read_table(reader, size_px), opened, batch_size=batch_size)
+    if stored_side is not None:
+        real_side = stored_side
+    else:
+        assert real_source is not None
+        real_side, noted = real_side_of(
+            real_source, opened, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
+        )
+        warnings = warnings + noted
     failed: list[str] = []
     if save_stats is not None:
         with optional("the statistics file", failed):
@@ -186,13 +182,13 @@ def score(
     recognition = None
     with optional("recognition", failed if labels is not None or classes is not None else warnings):
         recognition = recognise(
-            generated_source,
+            some,
             generated_side,
-            None if isinstance(real_source, Side) else real_source,
+            real_source,
             real_side,
             opened,
             generated_classes=names,
-            size_px=generated_size(generated_source, opened),
+            size_px=size_px,
             cache_dir=cache_dir,
             classes=chosen_classes,
         )
@@ -201,7 +197,7 @@ def score(
 
 
 def opened_for(
-    generated: Source,
+    generated: PictureReader,
     network: str,
     *,
     weights: Path | None = None,
@@ -211,9 +207,9 @@ def opened_for(
     """Return the network for generated pictures, opened, and notes on the choice; see `chosen_network`.
 
     Raises:
-        DogsganError: as `size_of_first` and `open_network`.
+        DogsganError: as `PictureReader.side_px` and `open_network`.
     """
-    size_px = COMPETITION_PX if network != AUTO or not generated.images else size_of_first(generated)
+    size_px = COMPETITION_PX if network != AUTO or not len(generated) else generated.side_px()
     chosen = chosen_network(network, size_px=size_px, weights=weights, cache_dir=cache_dir)
     opened = open_network(chosen.name, weights=weights, device=device, cache_dir=cache_dir)
     return opened, [chosen.note] if chosen.note else []
@@ -242,29 +238,6 @@ def check_statistics_name(path: Path | None) -> None:
         raise DogsganError(f"the statistics file {path} should end in .npz")
 
 
-def sides_of(
-    generated: Source,
-    real: Source | Side,
-    network: FeatureNetwork,
-    *,
-    batch_size: int | None = None,
-    cache_dir: Path | None = None,
-) -> tuple[Side, Side, list[str]]:
-    """Return the features of generated pictures and of real ones, where they are not known yet; and warnings.
-
-    Raises:
-        DogsganError: as `generated_size`, `generated_side_of` and `real_side_of`.
-    """
-    size_px = generated_size(generated, network)
-    generated_side, warnings = generated_side_of(generated, network, size_px=size_px, batch_size=batch_size)
-    if isinstance(real, Side):
-        return generated_side, real, warnings
-    real_side, noted = real_side_of(
-        real, network, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
-    )
-    return generated_side, real_side, warnings + noted
-
-
 def score_sides(
     generated: Side, real: Side, network: FeatureNetwork, *, warnings: list[str] | None = None
 ) -> Score:
@@ -283,7 +256,7 @@ def score_sides(
     generated_count = generated.count or 0
     if network.competition and generated_count != COMPETITION_COUNT:
         notes.append(f"the competition scored {COMPETITION_COUNT:,} pictures, these are {generated_count:,}")
-    notes += _small_sample_warnings(generated, real, fid)
+    notes += [*_few(generated, real, fid), *_few(real, generated, fid, name="real")]
     comparable = (
         network.competition
         and generated_count == COMPETITION_COUNT
@@ -313,137 +286,24 @@ def _on(side: Side, network: FeatureNetwork) -> torch.Tensor:
     return torch.as_tensor(side.features).to(network.device if network.device.type == "cuda" else "cpu")
 
 
-def generated_size(source: Source, network: FeatureNetwork) -> int:
+def generated_size(generated: PictureReader, network: FeatureNetwork) -> int:
     """Return the side in px of generated pictures.
 
     Raises:
         DogsganError: there are fewer than two, they are not square, or the network takes another size.
     """
-    if len(source.images) < 2:
-        raise DogsganError(f"{source.path} holds {len(source.images)} picture(s): a score needs at least 2")
-    size_px = size_of_first(source)
+    path = generated.source.path
+    if len(generated) < 2:
+        raise DogsganError(f"{path} holds {len(generated)} picture(s): a score needs at least 2")
+    size_px = generated.side_px()
     if network.required_px not in (None, size_px):
         raise DogsganError(
-            f"the pictures in {source.path} are {size_px}×{size_px} px: the network {network.name} scores "
+            f"the pictures in {path} are {size_px}×{size_px} px: the network {network.name} scores "
             f"{network.required_px}×{network.required_px} px, and the competition refuses other sizes; "
             f"generate at {network.required_px} px, or choose another --network"
         )
     return size_px
 
 
-def generated_side_of(
-    source: Source, network: FeatureNetwork, *, size_px: int, batch_size: int | None = None
-) -> tuple[Side, list[str]]:
-    """Return the features of generated pictures of `size_px`, and warnings.
-
-    Raises:
-        DogsganError: a picture cannot be read or has another size, or a feature is NaN.
-    """
-    stream = PictureStream(source, size_px, resize=False, skip_unreadable=False)
-    features = features_of_batches(
-        stream.batches(batch_size or network.batch_size),
-        network,
-        total=len(stream),
-        description="generated",
-    )
-    warnings = []
-    if stream.not_png:
-        warnings.append(
-            f"{stream.not_png:,} generated pictures are not PNG: the competition refuses such a file"
-        )
-    return _side(features, stream), warnings
-
-
-def _side(features: np.ndarray, stream: PictureStream) -> Side:
-    """Return the side that a stream's features make."""
-    return Side(
-        statistics=statistics_of(features),
-        features=features,
-        description=stream.source.description,
-        rows=np.array(stream.rows, dtype=np.int64),
-        jpegs_by_pillow=stream.jpegs_by_pillow,
-    )
-
-
-def real_side_of(
-    source: Source,
-    network: FeatureNetwork,
-    *,
-    size_px: int,
-    batch_size: int | None = None,
-    cache_dir: Path | None = None,
-) -> tuple[Side, list[str]]:
-    """Return the features of real pictures, whole, against generated ones of `size_px`; and warnings.
-
-    They come from the cache where they are there.
-
-    Raises:
-        DogsganError: fewer than two can be read, or a feature is NaN.
-    """
-    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-    size_px = network.real_px or size_px
-    warnings = []
-    if network.competition and source.crop_set is not None:
-        warnings.append(
-            "the competition compares with whole pictures, and these real ones are crops of a prepared set"
-        )
-    cached = cache_path(cache_dir, source, network, size_px=size_px)
-    side = load_cached(cached, network)
-    if side is None:
-        side = _extracted_real_side(source, network, size_px, batch_size)
-        _keep(cached, side)
-    if left_out := len(source.images) - (side.count or 0):
-        warnings.append(f"{left_out:,} real picture(s) cannot be read and were left out")
-    return side, warnings
-
-
-def _extracted_real_side(
-    source: Source, network: FeatureNetwork, size_px: int, batch_size: int | None
-) -> Side:
-    stream = PictureStream(source, size_px, resize=True, skip_unreadable=True)
-    features = features_of_batches(
-        stream.batches(batch_size or network.batch_size), network, total=len(stream), description="real"
-    )
-    for line in stream.unreadable[:3]:
-        say(f"left out: {line}")
-    if len(features) < 2:
-        raise DogsganError(f"{source.path} has {len(features)} readable picture(s): a score needs at least 2")
-    return _side(features, stream)
-
-
-def _keep(path: Path, side: Side) -> None:
-    try:
-        save_cached(path, side)
-    except (DogsganError, OSError) as error:
-        say(f"features of the real side are not cached: {error}, or name another folder with {VARIABLE}")
-
-
-def _small_sample_warnings(generated: Side, real: Side, fid: float) -> list[str]:
-    """Say, for a side with fewer pictures than features, by how much that raises the Fréchet distance."""
-    lines = []
-    for name, side, other in (("generated", generated, real), ("real", real, generated)):
-        dimension = side.statistics.dimension
-        if side.count is None or side.count >= dimension:
-            continue
-        line = f"{side.count:,} {name} pictures are fewer than the network's {dimension:,} features"
-        if side.features is not None and side.count >= 4:
-            with optional("the bias of small samples"):
-                line += _raised_by(small_sample_bias(side.features, other.statistics, whole=fid), fid)
-        else:
-            line += ": the Fréchet distance is far too high"
-        lines.append(line)
-    return lines
-
-
-def _raised_by(bias: float, fid: float) -> str:
-    """Say what a bias of small samples means for a Fréchet distance, which is never negative."""
-    if fid <= 1e-6 * bias or bias < 1e-9:  # the two sides are the same pictures, or all are alike
-        return ": a Fréchet distance of so few says little"
-    if bias >= fid:
-        return ": all of the Fréchet distance may come from that"
-    return f": the Fréchet distance is too high by about {_rough(bias)} or more"
-
-
-def _rough(value: float) -> str:
-    """Return a positive number with two digits."""
-    return "0" if value == 0 else f"{value:.{max(0, 1 - math.floor(math.log10(value)))}f}"
+def _few(side: Side, other: Side, fid: float, *, name: str = "generated") -> list[str]:
+    return few_pictures(name, side.statistics, side.features, other.statistics, fid=fid)

@@ -37,8 +37,8 @@ from dogsgan.audit.workspace import Workspace
 from dogsgan.data.sources import Source, open_source
 from dogsgan.features.extraction import features_of
 from dogsgan.features.networks import FeatureNetwork, open_network
+from dogsgan.features.sides import real_side_of
 from dogsgan.metrics.memorization import nearest_real
-from dogsgan.score import real_side_of
 
 USED_FORMS = ("whole", "square")
 RATE = 0.01

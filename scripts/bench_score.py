@@ -24,9 +24,9 @@ from PIL import Image
 
 from dogsgan.cores import usable_cores
 from dogsgan.data.sources import open_source
-from dogsgan.features.extraction import features_of_batches
 from dogsgan.features.inception import Conv, Inception2015, folded_keys
-from dogsgan.pictures import PictureStream
+from dogsgan.features.sides import generated_side_of
+from dogsgan.pictures import read_table
 from dogsgan.scoring import frechet_distance, memorization_distance, open_network
 
 
@@ -120,8 +120,7 @@ def bench_features(pictures: int, *, rounds: int) -> None:
         network = open_network("public", weights=weights, device="cpu")
 
         def ours() -> None:
-            stream = PictureStream(open_source(images), 64, resize=False, skip_unreadable=False)
-            features_of_batches(stream.batches(network.batch_size), network, total=pictures, description=None)
+            generated_side_of(read_table(open_source(images), 64), network)
 
         def by_pytorch_fid() -> None:
             pytorch_fid.fid_score.get_activations(files, theirs, batch_size=50, dims=2048, device="cpu")

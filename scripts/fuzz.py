@@ -41,7 +41,7 @@ from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features.stored import load_statistics
+from dogsgan.features.statistics_file import load_statistics
 from dogsgan.features.weights import read_weights
 from dogsgan.kernel.build import build_kernel
 from dogsgan.kernel.rehearse import read_head

@@ -15,10 +15,12 @@ from pathlib import Path
 from dogsgan.cache import default_cache_dir
 from dogsgan.class_labels import labelled_sample
 from dogsgan.data.sources import Source, open_source
+from dogsgan.features.sides import generated_side_of, real_side_of
 from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.precision_recall import precision_recall
+from dogsgan.pictures import PictureReader, read_table
 from dogsgan.recognition.recognise import recognise
-from dogsgan.score import generated_side_of, generated_size, real_side_of
+from dogsgan.score import generated_size
 from dogsgan.scoring import open_network
 
 
@@ -33,8 +35,8 @@ def main() -> None:
 def _recognised(generated: Source, names: list[str | None], real: Source) -> dict[str, object]:
     began = time.monotonic()
     network = open_network("efficientnet-lite0")
-    size_px = generated_size(generated, network)
-    side, _ = generated_side_of(generated, network, size_px=size_px)
+    size_px = generated_size(PictureReader(generated), network)
+    side, _ = generated_side_of(read_table(generated, size_px), network)
     real_side, _ = real_side_of(real, network, size_px=size_px)
     found = recognise(
         generated,
@@ -60,8 +62,8 @@ def _recognised(generated: Source, names: list[str | None], real: Source) -> dic
 def _distance(generated: Source, real: Source, name: str, weights: Path | None) -> dict[str, object]:
     began = time.monotonic()
     network = open_network(name, weights=weights)
-    size_px = generated_size(generated, network)
-    side, _ = generated_side_of(generated, network, size_px=size_px)
+    size_px = generated_size(PictureReader(generated), network)
+    side, _ = generated_side_of(read_table(generated, size_px), network)
     real_side, _ = real_side_of(real, network, size_px=size_px)
     assert side.features is not None
     assert real_side.features is not None

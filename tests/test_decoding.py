@@ -18,7 +18,8 @@ from dogsgan.audit.copies.views import training_views
 from dogsgan.data.sources import open_source
 from dogsgan.decoding import decode, open_decoded_here
 from dogsgan.errors import DogsganError
-from dogsgan.pictures import PictureStream, size_of_first
+from dogsgan.features.sides import real_side_of
+from dogsgan.pictures import PictureReader, read_table, whole_at
 from dogsgan.resize import tf1_resize, tf1_resize_batch
 from dogsgan.scoring import score
 
@@ -73,8 +74,7 @@ def test_score_and_audit_are_given_those_pixels(shared_data: Path, tmp_path: Pat
     by_name = {image.name: image for image in source.images}
     chosen = [by_name[str(name)] for name in golden["names"]]
     some = dataclasses.replace(source, images=chosen)
-    stream = PictureStream(some, 64, resize=True, skip_unreadable=True)
-    [(pictures, _)] = list(stream.batches(64))
+    pictures = np.stack([seen for _, seen in PictureReader(some).stream(whole_at(some, 64))])
     np.testing.assert_array_equal(pictures, golden["resized_64"])
     views = training_views(some, size_px=64, folder=tmp_path)
     for view, image in zip(views.pictures[views.form == 0], chosen, strict=True):
@@ -168,8 +168,8 @@ def test_scored_pictures_are_not_turned_and_audited_ones_are(tmp_path: Path) -> 
     (tmp_path / "a.jpg").write_bytes(rotated(jpeg(photo(64, 64)), 6))
     (tmp_path / "b.jpg").write_bytes(rotated(jpeg(photo(64, 64)), 6))
     source = open_source(tmp_path)
-    assert size_of_first(source) == 64
-    [(pictures, _)] = list(PictureStream(source, 64, resize=False, skip_unreadable=False).batches(8))
+    pictures = read_table(source).pixels
+    assert pictures.shape == (2, 64, 64, 3)
     np.testing.assert_array_equal(pictures[0], decode(rotated(jpeg(photo(64, 64)), 1), "x.jpg").pixels)
 
 
@@ -185,15 +185,17 @@ def test_a_png_is_what_it_is_with_exif_or_without(tmp_path: Path) -> None:
 
 def test_other_decoders_make_other_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an earlier version decoded otherwise is not found in the cache."""
-    from dogsgan.features import networks, stored
+    from dogsgan.features import cache, networks
 
     for index in range(3):
         (tmp_path / f"{index}.jpg").write_bytes(jpeg(photo(seed=index)))
     source, network = open_source(tmp_path), networks.open_network("stand-in", device="cpu")
-    before = stored.cache_path(tmp_path, source, network, size_px=64)
-    assert f"decoding {decoding.VERSION}," in stored.PIXELS
-    monkeypatch.setattr(stored, "PIXELS", stored.PIXELS.replace("decoding ", "decoding 1"))
-    assert stored.cache_path(tmp_path, source, network, size_px=64) != before
+    kept, _ = real_side_of(source, network, size_px=64, cache_dir=tmp_path)
+    found = cache.cached_side(tmp_path, source, network, size_px=64)
+    np.testing.assert_array_equal(found.features, kept.features)
+    assert f"decoding {decoding.VERSION}," in cache.PIXELS
+    monkeypatch.setattr(cache, "PIXELS", cache.PIXELS.replace("decoding ", "decoding 1"))
+    assert cache.cached_side(tmp_path, source, network, size_px=64) is None
 
 
 def test_a_kernel_needs_no_simplejpeg() -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dogsgan.errors import DogsganError
-from dogsgan.metrics.frechet import frechet_distance_between, small_sample_bias
+from dogsgan.metrics.frechet import frechet_distance_between
+from dogsgan.metrics.small_samples import small_sample_bias
 from dogsgan.metrics.statistics import statistics_of
 from dogsgan.scoring import frechet_distance, frechet_distance_of_features
 

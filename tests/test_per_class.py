@@ -265,13 +265,13 @@ def test_unreadable_real_pictures_put_no_row_under_another_name(unreadable, subm
 
 
 def test_features_are_computed_once_for_all_figures(submission, real, tmp_path, monkeypatch):
-    from dogsgan import score as scorer
+    from dogsgan.features import sides
 
     calls = []
-    extracted = scorer.features_of_batches
+    extracted = sides.features_of_stream
     monkeypatch.setattr(
-        scorer,
-        "features_of_batches",
+        sides,
+        "features_of_stream",
         lambda *args, **options: calls.append(options["description"]) or extracted(*args, **options),
     )
     figures_of(submission, real, tmp_path, submission.with_suffix(".csv"))

@@ -15,7 +15,7 @@ from dogsgan.config import DataRecipe
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.pictures import PictureStream
+from dogsgan.pictures import PictureReader, as_it_is
 from dogsgan.submission import check_submission
 
 PIXELS = zlib.compress(rows(9))
@@ -105,8 +105,8 @@ def read_by(path: Path, out: Path) -> tuple[int, int]:
     """Return how many pictures are cropped and how many are scored."""
     try:
         cropped = len(prepare(path, out, DataRecipe(size_px=SIZE, policy="whole")).crop_set)
-        stream = PictureStream(open_source(path), SIZE, resize=False, skip_unreadable=True)
-        return cropped, sum(len(names) for _, names in stream.batches(4))
+        source = open_source(path)
+        return cropped, sum(1 for _ in PictureReader(source).stream(as_it_is(source, SIZE)))
     except DogsganError:
         return 0, 0
 

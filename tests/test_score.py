@@ -15,7 +15,8 @@ from tiny import crop_set
 
 from dogsgan import score as scorer
 from dogsgan.errors import DogsganError
-from dogsgan.features import networks, stored
+from dogsgan.features import cache, networks
+from dogsgan.features import sides as sides_module
 from dogsgan.features.extraction import Side
 from dogsgan.metrics.statistics import statistics_of
 from dogsgan.resize import tf1_resize
@@ -105,10 +106,8 @@ def test_real_features_are_cached_by_contents(
 ) -> None:
     first = stand_in(generated, real, tmp_path)
     extracted = []
-    original = scorer._extracted_real_side
-    monkeypatch.setattr(
-        scorer, "_extracted_real_side", lambda *args: extracted.append(args) or original(*args)
-    )
+    original = sides_module._extracted
+    monkeypatch.setattr(sides_module, "_extracted", lambda *args: extracted.append(args) or original(*args))
     assert stand_in(generated, real, tmp_path) == first
     assert extracted == []
     changed = real / "00.png"
@@ -262,12 +261,10 @@ def test_the_cache_is_keyed_by_the_network(real: Path, tmp_path: Path) -> None:
     network = open_network("stand-in", device="cpu")
     other = dataclasses.replace(network, identity="another")
     source = open_source(real)
-    paths = {
-        stored.cache_path(tmp_path, source, network, size_px=64),
-        stored.cache_path(tmp_path, source, network, size_px=32),
-        stored.cache_path(tmp_path, source, other, size_px=64),
-    }
-    assert len(paths) == 3
+    sides_module.real_side_of(source, network, size_px=64, cache_dir=tmp_path)
+    assert cache.cached_side(tmp_path, source, network, size_px=64) is not None
+    assert cache.cached_side(tmp_path, source, network, size_px=32) is None
+    assert cache.cached_side(tmp_path, source, other, size_px=64) is None
 
 
 @pytest.mark.parametrize("device", ["mps", "meta", "cpu"])

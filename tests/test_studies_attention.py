@@ -21,11 +21,12 @@ from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side, features_of
 from dogsgan.features.networks import open_network
+from dogsgan.features.sides import real_side_of
 from dogsgan.metrics.precision_recall import precision_recall
 from dogsgan.metrics.statistics import statistics_of
 from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
-from dogsgan.score import real_side_of, score_sides
+from dogsgan.score import score_sides
 from dogsgan.studies import attention, attention_table, runs
 from dogsgan.studies.attention import study_attention
 from dogsgan.studies.attention_variants import choose_variants, parse_norms, parse_sizes

@@ -27,7 +27,7 @@ from dogsgan.data.layouts import STANFORD
 from dogsgan.data.sources import open_source
 from dogsgan.decoding import decode
 from dogsgan.features import standin
-from dogsgan.pictures import PictureStream
+from dogsgan.pictures import PictureReader, whole_at
 from dogsgan.scoring import open_network
 from dogsgan.studies import judge
 
@@ -88,8 +88,8 @@ def test_decoding() -> None:
 
 def test_pixels(tmp_path: Path) -> None:
     sources = open_source(folder_of_pngs(tmp_path / "pngs")), open_source(_digits(tmp_path))
-    streams = [PictureStream(source, 48, resize=True, skip_unreadable=False) for source in sources]
-    found = digest(*(batch for stream in streams for batch, _ in stream.batches(8)))
+    streams = [PictureReader(source, False).stream(whole_at(source, 48)) for source in sources]
+    found = digest(*(np.stack([seen for _, seen in stream]) for stream in streams))
     check_digest(pictures, found, {2: "b0e654ffc32b0add"})
 
 

@@ -31,21 +31,14 @@ from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side, features_of
 from dogsgan.features.networks import COMPETITION_PX, FeatureNetwork
+from dogsgan.features.sides import generated_side_of, real_side_of
 from dogsgan.features.weights import RELEASED, find_weights
 from dogsgan.files import holds, write_text
 from dogsgan.metrics.statistics import statistics_of
-from dogsgan.pictures import PIXELS, PictureStream
+from dogsgan.pictures import PIXELS, PictureReader, read_table
 from dogsgan.progress import optional, say
 from dogsgan.recognition.recognise import recognise
-from dogsgan.score import (
-    Score,
-    generated_side_of,
-    generated_size,
-    opened_for,
-    real_side_of,
-    score,
-    score_sides,
-)
+from dogsgan.score import Score, generated_size, opened_for, score, score_sides
 
 VERSION = 5  # to be raised when the same pixels give other evidence
 DEFAULT_RATE = 0.01
@@ -112,7 +105,9 @@ def audit(
     submitted = len(inputs.generated.images)
     some, class_names = labelled_sample(inputs.generated, labels, count=scored, seed=seed)
     inputs = dataclasses.replace(inputs, generated=some)
-    opened, notes = opened_for(inputs.generated, network, weights=weights, device=device, cache_dir=cache_dir)
+    opened, notes = opened_for(
+        PictureReader(inputs.generated), network, weights=weights, device=device, cache_dir=cache_dir
+    )
     size_px = _checked_size(inputs, opened)
     if out is not None:
         write_text(Path(out) / _WORK / "README.txt", _WORK_NOTE)
@@ -266,7 +261,7 @@ def _checked_size(inputs: _Inputs, network: FeatureNetwork) -> int:
             f"{inputs.held_out.path} is the training set: --held-out takes pictures that were not trained on"
         )
     refuse_few(len(inputs.real.images))
-    return generated_size(inputs.generated, network)
+    return generated_size(PictureReader(inputs.generated), network)
 
 
 @contextlib.contextmanager
@@ -302,7 +297,7 @@ def _sides(
     """Return both sides as the score looks at them, the generated one kept in the workspace, and warnings."""
 
     def extracted() -> dict[str, np.ndarray]:
-        side, noted = generated_side_of(inputs.generated, network, size_px=size_px)
+        side, noted = generated_side_of(read_table(inputs.generated, size_px), network)
         assert side.features is not None
         return {
             "features": side.features,
@@ -335,13 +330,12 @@ def _load(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return some of the generated pictures, N×S×S×3 uint8 mapped from disk, and their names."""
     some = dataclasses.replace(source, images=[source.images[row] for row in rows])
-    stream = PictureStream(some, size_px, resize=False, skip_unreadable=False)
-    names: list[str] = []
+    table = read_table(some, size_px)
+    assert table.pixels is not None
     pixels = workspace.growing("generated", rows=len(rows), shape=(size_px, size_px, 3), dtype="uint8")
-    for batch, of_batch in stream.batches(256):
-        pixels.append(batch)
-        names += of_batch
-    return pixels.array, tuple(names)
+    for start in range(0, len(table), 256):
+        pixels.append(table.pixels[start : start + 256])
+    return pixels.array, table.names
 
 
 def _duplicates(

@@ -66,11 +66,18 @@ def cut_policies(
     """
     try:
         picture = source.open(image) if opener is None else opener(source.read(image), image.name)
-        return _cut(picture, _plan_of(image, picture, policies), size_px, bordered=source.bordered)
+        return cut_opened(source, image, picture, policies, size_px=size_px)
     except DogsganError:
         raise
     except Exception as error:  # of hostile content anything may come
         raise DogsganError(f"picture {image.name} cannot be cropped ({_in_a_line(error)})") from error
+
+
+def cut_opened(
+    source: Source, image: SourceImage, picture: OpenPicture, policies: tuple[str, ...], *, size_px: int
+) -> list[tuple[np.ndarray, Origin]]:
+    """Cut a picture that is open already, as `cut_policies` does."""
+    return _cut(picture, _plan_of(image, picture, policies), size_px, bordered=source.bordered)
 
 
 def _plan_of(image: SourceImage, picture: OpenPicture, policies: tuple[str, ...]) -> list[Origin]:

@@ -1,17 +1,24 @@
 """Pictures in, features out: one side of the comparison, with its statistics."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
+from dogsgan.blockwise import blockwise
 from dogsgan.errors import DogsganError
 from dogsgan.features.networks import FeatureNetwork
-from dogsgan.features.parallel import in_parallel
 from dogsgan.metrics.statistics import Statistics
 from dogsgan.progress import progress_bar
+
+_Batch: TypeAlias = tuple[int, np.ndarray, list[str]]
+"""The index of a network, pictures N×H×W×3 for it, and their names."""
+
+_MOST_BATCHES = 8
+"""Batches that are worked on at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,19 +81,72 @@ def features_of_batches(
     Raises:
         DogsganError: the network returned NaN or an infinity for a picture, which is named.
     """
-    features = np.empty((total, network.dimension), dtype=np.float32)
-    count = 0
+    tagged = ((0, pictures, names) for pictures, names in batches)
+    return _extracted(tagged, [network], total=total, description=description)[0]
+
+
+def features_of_stream(
+    pictures: Iterable[tuple[str, Sequence[np.ndarray]]],
+    networks: Sequence[FeatureNetwork],
+    *,
+    total: int,
+    batch_size: int | None = None,
+    description: str | None,
+) -> list[np.ndarray]:
+    """Return features by each network of pictures that come one by one: a name, and H×W×3 for each network.
+
+    Raises:
+        DogsganError: as `features_of_batches`.
+    """
+
+    def batches() -> Iterator[_Batch]:
+        waiting: list[tuple[list[np.ndarray], list[str]]] = [([], []) for _ in networks]
+        for name, views in pictures:
+            for index, (network, view) in enumerate(zip(networks, views, strict=True)):
+                waiting[index][0].append(view)
+                waiting[index][1].append(name)
+                if len(waiting[index][1]) == (batch_size or network.batch_size):
+                    yield index, np.stack(waiting[index][0]), waiting[index][1]
+                    waiting[index] = [], []
+        for index, (some, names) in enumerate(waiting):
+            if some:
+                yield index, np.stack(some), names
+
+    return _extracted(batches(), networks, total=total, description=description)
+
+
+def _extracted(
+    batches: Iterable[_Batch], networks: Sequence[FeatureNetwork], *, total: int, description: str | None
+) -> list[np.ndarray]:
+    """Return the features of batches by the network that each names.
+
+    On the CPU several batches are worked on at once, one core each: cores that share a batch wait for each
+    other after every layer.
+    """
+    features = [np.empty((total, network.dimension), dtype=np.float32) for network in networks]
+    counts = [0] * len(networks)
+    alone = networks[0].device.type != "cpu" or torch.get_num_threads() == 1
+
+    def forward(batch: _Batch) -> torch.Tensor:
+        return networks[batch[0]].features(batch[1])
+
+    done = (
+        ((batch, forward(batch)) for batch in batches)
+        if alone
+        else blockwise(forward, batches, most=_MOST_BATCHES)
+    )
     with contextlib.ExitStack() as stack:
         bar = None
         if description is not None:
-            bar = stack.enter_context(progress_bar(description=f"features: {description}", total=total))
-        for batch, names in in_parallel(batches, network):
-            _refuse_nan(batch, names, network)
-            features[count : count + len(names)] = batch.numpy()
-            count += len(names)
+            whole = total * len(networks)
+            bar = stack.enter_context(progress_bar(description=f"features: {description}", total=whole))
+        for (index, _, names), found in done:
+            _refuse_nan(found, names, networks[index])
+            features[index][counts[index] : counts[index] + len(names)] = found.numpy()
+            counts[index] += len(names)
             if bar is not None:
                 bar.update(len(names))
-    return features[:count]
+    return [rows[:count] for rows, count in zip(features, counts, strict=True)]
 
 
 def _refuse_nan(batch: torch.Tensor, names: list[str], network: FeatureNetwork) -> None:

@@ -50,18 +50,6 @@ def frechet_distance_of_features(features_a: Array, features_b: Array) -> float:
     return frechet_distance_between(statistics_of(features_a), statistics_of(features_b))
 
 
-def small_sample_bias(features: Array, other: Statistics, *, whole: float) -> float:
-    """Return by how much `features` (N×D) being so few raises `whole`, their Fréchet distance to `other`.
-
-    A Fréchet distance falls with 1/N as pictures are added (Chong & Forsyth 2020), so going from N/2 to N
-    takes away as much as is still to come. Measured so: the mean distance of the two halves less the
-    distance of the whole. With N below D the law is only beginning to hold, and this is a lower bound.
-    """
-    values = torch.as_tensor(features)
-    halves = [frechet_distance_between(statistics_of(values[start::2]), other) for start in (0, 1)]
-    return max(0.0, sum(halves) / 2 - whole)
-
-
 def _checked(value: Array, name: str, dimensions: int) -> torch.Tensor:
     tensor = torch.as_tensor(value).detach().to("cpu", torch.float64)
     tensor = torch.atleast_1d(tensor) if dimensions == 1 else torch.atleast_2d(tensor)

@@ -16,11 +16,13 @@ from dogsgan.class_labels import (
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side
-from dogsgan.features.stored import is_statistics_file, save_statistics
+from dogsgan.features.sides import generated_side_of, real_side_of
+from dogsgan.features.statistics_file import is_statistics_file, save_statistics
 from dogsgan.metrics.precision_recall import NEIGHBOURS
 from dogsgan.per_class.figures import class_figures, with_recognition
 from dogsgan.per_class.files import write_per_class
 from dogsgan.per_class.result import PerClassScore, correlations_with_real
+from dogsgan.pictures import PictureReader, read_table
 from dogsgan.progress import optional
 from dogsgan.recognition.imagenet import class_set
 from dogsgan.recognition.recognise import recognise
@@ -31,7 +33,6 @@ from dogsgan.score import (
     opened_for,
     refuse_without_classifier,
     score_sides,
-    sides_of,
 )
 
 
@@ -72,11 +73,14 @@ def per_class(
     chosen_classes = class_set(classes) if classes is not None else None  # before anything is computed
     names = generated_classes(sources[0], labels)
     matched = matched_classes(names, real_classes(sources[1]))
-    opened, notes = opened_for(sources[0], network, weights=weights, device=device, cache_dir=cache_dir)
+    reader = PictureReader(sources[0])
+    opened, notes = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
     if classes is not None:
         refuse_without_classifier(opened, "--classes")
-    generated_side, real_side, warnings = sides_of(
-        *sources, opened, batch_size=batch_size, cache_dir=cache_dir
+    size_px = generated_size(reader, opened)
+    generated_side, warnings = generated_side_of(read_table(reader, size_px), opened, batch_size=batch_size)
+    real_side, noted = real_side_of(
+        sources[1], opened, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
     )
     failed: list[str] = []
     if save_stats is not None:
@@ -96,14 +100,14 @@ def per_class(
             real_side,
             opened,
             generated_classes=names,
-            size_px=generated_size(sources[0], opened),
+            size_px=size_px,
             cache_dir=Path(cache_dir) if cache_dir is not None else default_cache_dir(),
             classes=chosen_classes,
         )
     if recognition is not None:
         indices = _indices_of(matched, (names, real_classes(sources[1])), recognition)
         figures = tuple(with_recognition(each, recognition, indices.get(each.name)) for each in figures)
-    score = score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings])
+    score = score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings, *noted])
     result = PerClassScore(
         score=dataclasses.replace(score, recognition=recognition),
         classes=figures,

@@ -11,9 +11,10 @@ import numpy as np
 
 from dogsgan.data.cropset import CropSet
 from dogsgan.errors import DogsganError
+from dogsgan.features.cache import load_cached
 from dogsgan.features.extraction import Side, features_of, features_of_batches
 from dogsgan.features.networks import FeatureNetwork
-from dogsgan.features.stored import load_cached, save_statistics
+from dogsgan.features.statistics_file import save_statistics
 from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.precision_recall import NEIGHBOURS, precision_recall
 from dogsgan.metrics.statistics import statistics_of

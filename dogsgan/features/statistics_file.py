@@ -1,19 +1,14 @@
-"""Statistics files: the organisers' `.npz`, pytorch-fid's, one that both can read; and the cache of such."""
+"""Statistics files: the organisers' `.npz`, pytorch-fid's, and one that both can read."""
 
-import hashlib
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side
-from dogsgan.features.networks import FeatureNetwork
 from dogsgan.files import atomic_path
 from dogsgan.metrics.statistics import Statistics
-from dogsgan.pictures import PIXELS
-from dogsgan.progress import say
 
 _MAX_FILE_BYTES = 4 * 2**30
 
@@ -33,8 +28,8 @@ def save_statistics(path: Path, side: Side) -> None:
     _write(path, m=mean, s=covariance, features=side.features, mu=mean, sigma=covariance)
 
 
-def save_cached(path: Path, side: Side) -> None:
-    """Write a side to the cache, with all that `load_cached` gives back."""
+def save_side(path: Path, side: Side) -> None:
+    """Write a side with all that `load_statistics` gives back."""
     assert side.features is not None
     more = {} if side.rows is None else {"rows": side.rows}
     _write(
@@ -122,28 +117,3 @@ def _check_shapes(
     for name, array in zip(("mean", "covariance", "features"), arrays, strict=False):
         if not np.isfinite(array).all():
             raise DogsganError(f"{path} has NaN or infinite values in its {name}: make it anew")
-
-
-def cache_path(cache_dir: Path, source: Source, network: FeatureNetwork, *, size_px: int) -> Path:
-    """Return where the features of a real side are cached: the name is a hash over all that decides them.
-
-    That is the contents of every picture in order, how they are decoded, the size they are resized to and
-    how, the network and its weights.
-
-    Raises:
-        DogsganError: a prepared set changed since it was written.
-    """
-    decisive = (network.identity, PIXELS, size_px, source.bordered, source.fingerprint())
-    key = hashlib.sha256("\n".join(map(str, decisive)).encode()).hexdigest()
-    return cache_dir / "features" / f"{key}.npz"
-
-
-def load_cached(path: Path, network: FeatureNetwork) -> Side | None:
-    """Return a cached side, or None where there is none that can be read."""
-    if not path.is_file():
-        return None
-    try:
-        return load_statistics(path, dimension=network.dimension, network=network.name)
-    except DogsganError as error:
-        say(f"cached features are damaged, computing them again ({error})")
-        return None

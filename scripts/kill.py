@@ -34,7 +34,7 @@ from dogsgan.audit import audit  # noqa: F401 (imported once here, not in every 
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.models import sampling
 from dogsgan.pipeline import run_pipeline  # noqa: F401
-from dogsgan.training import ticker
+from dogsgan.training import logger
 
 LIMIT_S = 300.0  # of one command
 HANGS = 999  # the status of one that takes longer
@@ -182,7 +182,7 @@ def _be_command(command: list[str], place: Path) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         faulthandler.register(signal.SIGUSR1)  # says where it hangs
-        sampling.STATISTICS_IMAGES = ticker.GRID_STATISTICS_IMAGES = 32
+        sampling.STATISTICS_IMAGES = logger.GRID_STATISTICS_IMAGES = 32
         status = cli.main(command)
     except SystemExit as ended:
         status = int(ended.code or 0)

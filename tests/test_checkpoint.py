@@ -13,7 +13,7 @@ from dogsgan.models import sampling
 from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.models.sampling import Sampler
 from dogsgan.training import checkpoint
-from dogsgan.training.keeper import restore_latest
+from dogsgan.training.checkpoint_manager import restore_latest
 from dogsgan.training.loop import train
 from dogsgan.training.losses import build_loss
 from dogsgan.training.state import TrainingState

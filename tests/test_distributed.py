@@ -23,11 +23,11 @@ from dogsgan.errors import DogsganError
 from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.supervise.children import ANSWER, READY
 from dogsgan.supervise.launch import command
-from dogsgan.training import loop, step, ticker
+from dogsgan.training import logger, loop, step
 from dogsgan.training.augment import diffaugment, flip_half
 from dogsgan.training.checkpoint import STATE, checkpoints
 from dogsgan.training.deadline import Deadline
-from dogsgan.training.distributed import Team, open_team
+from dogsgan.training.distributed import ProcessGroup, open_process_group
 from dogsgan.training.log import read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import HingeLoss, build_loss
@@ -73,13 +73,13 @@ def test_augmenting_shares_is_sharing_what_was_augmented():
 
 
 def test_both_processes_see_the_batches_of_one(data):
-    class Half(Team):
+    class Half(ProcessGroup):
         def __init__(self, rank):
             super().__init__(CPU)
             self.share = Share(rank, 2)
 
     whole = TrainingState(RECIPE, data, CPU)
-    halves = [TrainingState(RECIPE, data, CPU, team=Half(rank)) for rank in (0, 1)]
+    halves = [TrainingState(RECIPE, data, CPU, group=Half(rank)) for rank in (0, 1)]
     for _ in range(10):  # beyond a pass over the data
         pictures, labels = whole.batches.next()
         own = [state.batches.next() for state in halves]
@@ -102,23 +102,23 @@ def second_of_two(monkeypatch):
 def test_a_size_that_somebody_else_set_starts_no_team(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.delenv("MASTER_ADDR", raising=False)
-    with open_team("cpu") as team:
-        assert team.leads
-        assert not team.is_several
+    with open_process_group("cpu") as group:
+        assert group.is_main
+        assert not group.is_distributed
 
 
 def test_several_machines_are_refused(second_of_two, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(DogsganError, match="several machines"), open_team("cpu"):
+    with pytest.raises(DogsganError, match="several machines"), open_process_group("cpu"):
         pass
 
 
 def test_one_gpu_for_all_is_refused(second_of_two, monkeypatch):
-    with pytest.raises(DogsganError, match="take auto or cuda"), open_team("cuda:0"):
+    with pytest.raises(DogsganError, match="take auto or cuda"), open_process_group("cuda:0"):
         pass
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(DogsganError, match="number 1 is none: start fewer"), open_team("auto"):
+    with pytest.raises(DogsganError, match="number 1 is none: start fewer"), open_process_group("auto"):
         pass
 
 
@@ -140,8 +140,8 @@ def trained(
     recipe: Recipe, data: Path, steps: int, *, device: str = "cpu"
 ) -> dict[str, dict[str, torch.Tensor]]:
     """Return the gradients of the first step, how far every tensor moved, and where everything stands."""
-    with open_team(device) as team, repeatable():
-        state = TrainingState(recipe, CropSet.open(data), team.device, team=team)
+    with open_process_group(device) as group, repeatable():
+        state = TrainingState(recipe, CropSet.open(data), group.device, group=group)
         plain_descent(state)
         before, loss, gradients = all_tensors(state), build_loss(recipe.training), {}
         for number in range(steps):
@@ -243,8 +243,8 @@ class _InfiniteInOne(HingeLoss):
 
 def member_scaled(rank, data, out):
     recipe = with_training(precision="float16")
-    with open_team("cpu") as team:
-        state = TrainingState(recipe, CropSet.open(data), team.device, team=team)
+    with open_process_group("cpu") as group:
+        state = TrainingState(recipe, CropSet.open(data), group.device, group=group)
         loss = _InfiniteInOne(call=2, with_gradient=True)
         scales = [float(state.discriminator_scaler.get_scale())]
         for _ in range(3):
@@ -292,7 +292,7 @@ def member_that_must_not_write(rank, *arguments):
     if rank:
         for module, name in ((loop.checkpoint, "save_checkpoint"), (loop.checkpoint, "publish_generator")):
             setattr(module, name, None)
-        for module, name in ((ticker, "append_line"), (ticker, "_save_samples"), (loop, "plot_losses")):
+        for module, name in ((logger, "append_line"), (logger, "_save_samples"), (loop, "plot_losses")):
             setattr(module, name, None)
     return member_run(rank, *arguments)
 

@@ -22,7 +22,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.models import sampling
 from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.models.sampling import recalibrated_batch_norm_copy
-from dogsgan.training import checkpoint, loop, regularizers, step, ticker
+from dogsgan.training import checkpoint, logger, loop, regularizers, step
 from dogsgan.training.checkpoint import STATE, checkpoints
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.log import BETWEEN, read_log
@@ -175,7 +175,7 @@ def test_the_samples_of_a_tick_are_of_the_recipe_s_noise(data, tmp_path, monkeyp
     train(uniform, data, tmp_path / "run", images=16)
     z, again = drawn  # before the first step, and at the tick
     assert torch.equal(z, again)
-    assert z.shape == (ticker.GRID_ROWS * ticker.GRID_COLUMNS, RECIPE.model.z_dim)
+    assert z.shape == (logger.GRID_ROWS * logger.GRID_COLUMNS, RECIPE.model.z_dim)
     assert z.abs().max() <= 1
     assert z.min() < 0 < z.max()
 
@@ -353,7 +353,7 @@ def test_out_of_memory_in_the_samples_costs_the_samples_only(data, tmp_path, mon
     def fail(state, run):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(ticker, "_save_samples", fail)
+    monkeypatch.setattr(logger, "_save_samples", fail)
     assert train(RECIPE, data, tmp_path / "run", images=32).stopped_by == "images"
 
 
@@ -444,8 +444,8 @@ def test_the_networks_learn(tmp_path):
 
 
 def test_a_short_run_logs_by_the_clock_and_shows_where_it_began(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(ticker, "LINE_INTERVAL_S", 0.0)
-    monkeypatch.setattr(ticker, "MOST_LINES", 1e9)
+    monkeypatch.setattr(logger, "LINE_INTERVAL_S", 0.0)
+    monkeypatch.setattr(logger, "MOST_LINES", 1e9)
     monkeypatch.setattr(loop, "READ_INTERVAL_S", 0.0)
     run = tmp_path / "run"
     train(RECIPE, data, run, images=24)

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from dogsgan.training.distributed import Team
+from dogsgan.training.distributed import ProcessGroup
 from dogsgan.training.regularizers import LECAM_HALFLIFE_IMAGES, Judged, LeCam
 
 CPU = torch.device("cpu")
 
 
 def lecam(*, weight=1.0, batch_size=4):
-    return LeCam(weight, batch_size=batch_size, device=CPU, team=Team(CPU))
+    return LeCam(weight, batch_size=batch_size, device=CPU, group=ProcessGroup(CPU))
 
 
 def judged(real, fake):

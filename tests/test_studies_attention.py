@@ -32,7 +32,7 @@ from dogsgan.studies.attention import study_attention
 from dogsgan.studies.attention_variants import choose_variants, parse_norms, parse_sizes
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.runs import seconds_per_thousand_images
-from dogsgan.training import loop, ticker
+from dogsgan.training import logger, loop
 from dogsgan.training.report import TrainReport
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import _noise
@@ -44,7 +44,7 @@ RECIPE = tiny.RECIPE.with_overrides(["training.tick_images=1000", "training.chec
 def _quick(monkeypatch):
     """Leave out what other tests are about: many pictures for batch norm's statistics, and plots."""
     monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
-    monkeypatch.setattr(ticker, "GRID_STATISTICS_IMAGES", 64)
+    monkeypatch.setattr(logger, "GRID_STATISTICS_IMAGES", 64)
     monkeypatch.setattr(loop, "plot_losses", lambda run: None)
     monkeypatch.setattr(attention_table, "save_lines", lambda *lines, **texts: None)
 

@@ -24,8 +24,8 @@ from dogsgan.studies.recipe_judge import CHOOSING, REPORTING, Panel
 from dogsgan.studies.recipe_table import verdict
 from dogsgan.studies.recipe_variants import BASELINE, VARIANTS, changing, parse_variants
 from dogsgan.studies.runs import finish_training, processor_seconds
-from dogsgan.training import loop, ticker
-from dogsgan.training.keeper import restore_latest
+from dogsgan.training import logger, loop
+from dogsgan.training.checkpoint_manager import restore_latest
 from dogsgan.training.state import TrainingState
 
 RECIPE = tiny.RECIPE.with_overrides(["training.tick_images=1000", "training.checkpoint_images=1000"])
@@ -38,7 +38,7 @@ A_STEP_S = 0.5
 def _quick(monkeypatch):
     """Leave out what other tests are about: many pictures for batch norm's statistics, and plots."""
     monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
-    monkeypatch.setattr(ticker, "GRID_STATISTICS_IMAGES", 64)
+    monkeypatch.setattr(logger, "GRID_STATISTICS_IMAGES", 64)
     monkeypatch.setattr(loop, "plot_losses", lambda run: None)
 
 
@@ -57,7 +57,7 @@ def finished(crops, tmp_path_factory):
     """A study of the baseline with two seeds and of one variant."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling, "STATISTICS_IMAGES", 64)
-        patch.setattr(ticker, "GRID_STATISTICS_IMAGES", 64)
+        patch.setattr(logger, "GRID_STATISTICS_IMAGES", 64)
         patch.setattr(loop, "plot_losses", lambda run: None)
         return study(crops, tmp_path_factory.mktemp("finished"))
 

@@ -24,13 +24,13 @@ def chosen_average(state: TrainingState) -> AveragedGenerator:
     """Return the best average, the same in every process; the only one where there is one."""
     if len(state.averages) == 1:
         return state.averaged
-    distances = average_distances(state) if state.team.leads else [0.0]
-    chosen = state.averages[state.team.from_leader(distances.index(min(distances)))]
+    distances = average_distances(state) if state.group.is_main else [0.0]
+    chosen = state.averages[state.group.broadcast(distances.index(min(distances)))]
     shown = ", ".join(
         f"{average.halflife_images:,}: {distance:.4f}"
         for average, distance in zip(state.averages, distances, strict=False)
     )
-    state.team.say(
+    state.group.say(
         f"the average of half-life {chosen.halflife_images:,} images is kept (distances in the "
         f"discriminator's features: {shown})"
     )

@@ -41,7 +41,7 @@ class ProcessLost(DogsganError):
     """Another of the processes that train together has ended or hangs. The last checkpoint is on disk."""
 
 
-class Team:
+class ProcessGroup:
     """The processes that train together: here one, which has nobody to ask."""
 
     share: Share = WHOLE
@@ -51,42 +51,42 @@ class Team:
         self.device = device
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes."""
         return self.share.rank == 0
 
     @property
-    def is_several(self) -> bool:
+    def is_distributed(self) -> bool:
         """Whether there are others."""
         return self.share.size > 1
 
     def say(self, text: str) -> None:
         """Tell people once what every process knows."""
-        if self.leads:
+        if self.is_main:
             say(text)
 
-    def normalise_together(self, network: nn.Module, *, twice: bool = False) -> None:
-        """Have the batch norms of a network see the whole batch; `twice`: with a second derivative."""
+    def sync_batch_norm(self, network: nn.Module, *, twice: bool = False) -> None:
+        """Compute the batch norms of a network over all processes; `twice`: with a second derivative."""
 
-    def averaging_gradients(self, network: nn.Module) -> nn.Module:
-        """Return what to call so that the gradient of a network is averaged over the processes."""
+    def wrap_ddp(self, network: nn.Module) -> nn.Module:
+        """Return the network to call, with DistributedDataParallel around it where there are others."""
         return network
 
-    def greatest(self, *values: int) -> tuple[int, ...]:
-        """Return the greatest that any process gave, in each place."""
+    def all_reduce_max(self, *values: int) -> tuple[int, ...]:
+        """Return the all_reduce_max that any process gave, in each place."""
         return values
 
-    def mean(self, values: Tensor) -> Tensor:
+    def all_reduce_mean(self, values: Tensor) -> Tensor:
         """Return the mean over the processes of a float tensor on the CPU."""
         return values
 
-    def from_leader(self, value: int) -> int:
-        """Return what process 0 gave; the others wait for it."""
+    def broadcast(self, value: int) -> int:
+        """Return the value of process 0 in every process."""
         return value
 
-    def all_agree(self, condition: bool) -> bool:
+    def all_true(self, condition: bool) -> bool:
         """Return whether `condition` holds in every process."""
-        return not self.greatest(int(not condition))[0]
+        return not self.all_reduce_max(int(not condition))[0]
 
     def note_out_of_memory(self) -> None:
         """Tell the others why they will miss this process."""
@@ -96,19 +96,19 @@ class Team:
         return False
 
 
-class SeveralProcesses(Team):
+class DistributedProcessGroup(ProcessGroup):
     """One of several processes, connected by torch's default process group."""
 
     def __init__(self, device: torch.device, share: Share, store: Any) -> None:
         super().__init__(device)
         self.share, self._store = share, store
 
-    def normalise_together(self, network: nn.Module, *, twice: bool = False) -> None:
+    def sync_batch_norm(self, network: nn.Module, *, twice: bool = False) -> None:
         from dogsgan.training.global_norm import normalise_over_processes
 
         normalise_over_processes(network, twice=twice)
 
-    def averaging_gradients(self, network: nn.Module) -> nn.Module:
+    def wrap_ddp(self, network: nn.Module) -> nn.Module:
         # Buffers are the same everywhere without being sent around: batch statistics are the whole batch's,
         # and a power iteration depends on the weights alone.
         warnings.filterwarnings("ignore", "Grad strides do not match")  # sides of 1 have any stride
@@ -120,21 +120,21 @@ class SeveralProcesses(Team):
                 network, broadcast_buffers=False, gradient_as_bucket_view=True
             )
 
-    def greatest(self, *values: int) -> tuple[int, ...]:
+    def all_reduce_max(self, *values: int) -> tuple[int, ...]:
         import torch.distributed as dist
 
         together = torch.tensor(values, dtype=torch.int64)
         dist.all_reduce(together, op=dist.ReduceOp.MAX)
         return tuple(together.tolist())
 
-    def mean(self, values: Tensor) -> Tensor:
+    def all_reduce_mean(self, values: Tensor) -> Tensor:
         import torch.distributed as dist
 
         total = values.clone()
         dist.all_reduce(total)
         return total / self.share.size
 
-    def from_leader(self, value: int) -> int:
+    def broadcast(self, value: int) -> int:
         import torch.distributed as dist
 
         told = torch.tensor([value], dtype=torch.int64)
@@ -153,7 +153,7 @@ class SeveralProcesses(Team):
 
 
 @contextmanager
-def open_team(device: str = "auto") -> Iterator[Team]:
+def open_process_group(device: str = "auto") -> Iterator[ProcessGroup]:
     """Join the processes that `torchrun` started together with this one, if it did.
 
     Raises:
@@ -162,7 +162,7 @@ def open_team(device: str = "auto") -> Iterator[Team]:
     """
     size = processes()
     if size == 1:
-        yield Team(pick_device(device))
+        yield ProcessGroup(pick_device(device))
         return
     import torch.distributed as dist
 
@@ -177,9 +177,9 @@ def open_team(device: str = "auto") -> Iterator[Team]:
             world_size=size,
             timeout=TIMEOUT,
         )
-        team = SeveralProcesses(own, Share(rank, size), dist.PrefixStore("notes", store))
-        yield team
-        if not team.is_broken:
+        group = DistributedProcessGroup(own, Share(rank, size), dist.PrefixStore("notes", store))
+        yield group
+        if not group.is_broken:
             dist.destroy_process_group()
     except RuntimeError as error:
         if is_lost(error):

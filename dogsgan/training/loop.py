@@ -20,18 +20,18 @@ from dogsgan.locks import hold
 from dogsgan.progress import progress_bar, say
 from dogsgan.training import checkpoint
 from dogsgan.training.averages import choosing_s, chosen_average
+from dogsgan.training.checkpoint_manager import CheckpointManager, restore_latest
 from dogsgan.training.compiling import compile_networks
 from dogsgan.training.deadline import Deadline
-from dogsgan.training.distributed import Team, is_lost, open_team, processes
+from dogsgan.training.distributed import ProcessGroup, is_lost, open_process_group, processes
 from dogsgan.training.interrupts import STOP_SIGNALS, listen_for_stop
-from dogsgan.training.keeper import Keeper, restore_latest
 from dogsgan.training.log import cut_log, plot_losses
+from dogsgan.training.logger import Begun, TrainingLogger
 from dogsgan.training.losses import build_loss
 from dogsgan.training.planning import LengthPlan
 from dogsgan.training.report import TrainReport
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step
-from dogsgan.training.ticker import Begun, Ticker
 
 Finishing: TypeAlias = Callable[[nn.Module], float]
 """Takes the averaged generator and returns the seconds that sampling it to the end will take."""
@@ -71,20 +71,20 @@ def train(
     answer = "training ends after this step, and the run is saved"
     with (
         listen_for_stop(answer, repeated_ends=processes() == 1) as wish,
-        open_team(device) as team,
-        _held(run, team),
+        open_process_group(device) as group,
+        _held(run, group),
     ):
-        state = _open_run(recipe, crop_set, run, resume=resume, team=team)
+        state = _open_run(recipe, crop_set, run, resume=resume, group=group)
         if recipe.training.compile:
             compile_networks(state.generator, state.discriminator, device=state.device)
-        keeper = Keeper(state, run, deadline)
-        if not keeper.has_saved():
-            keeper.save()  # something to return to, and something to sample, from the first second
+        manager = CheckpointManager(state, run, deadline)
+        if not manager.has_saved():
+            manager.save()  # something to return to, and something to sample, from the first second
 
         choice_s = functools.cache(lambda: choosing_s(state))  # it takes as long at every tick
 
         def measure_finishing() -> None:
-            if finishing_s and deadline.budget_s is not None and deadline.keeps_back and team.leads:
+            if finishing_s and deadline.budget_s is not None and deadline.keeps_back and group.is_main:
                 deadline.note_finishing(finishing_s(state.averaged.module) + choice_s())
 
         def reason_to_stop(step_s: float) -> str | None:
@@ -96,25 +96,25 @@ def train(
 
         measure_finishing()
         plan = LengthPlan(state, deadline, images=images)
-        with _bar(team, total=images, initial=state.images_seen) as bar:
-            ticker = Ticker(state, run, deadline, begun, bar)
-            ticker.show_start(crop_set)
+        with _bar(group, total=images, initial=state.images_seen) as bar:
+            logger = TrainingLogger(state, run, deadline, begun, bar)
+            logger.show_start(crop_set)
             with fastest():
-                stopped_by = _train_until(reason_to_stop, state, keeper, ticker, measure_finishing, plan)
+                stopped_by = _train_until(reason_to_stop, state, manager, logger, measure_finishing, plan)
 
             # Leave everything that a later run, a sampler and a person need.
-            if team.is_broken:
-                keeper.give_up_to_last_save()
+            if group.is_broken:
+                manager.give_up_to_last_save()
             else:
-                _finish(stopped_by, state, keeper, ticker)
-            if team.leads:
+                _finish(stopped_by, state, manager, logger)
+            if group.is_main:
                 _plot(run)
     seconds = time.monotonic() - begun.clock_s
     return TrainReport(run, state.images_seen, state.steps, stopped_by, seconds, state.rollbacks)
 
 
 @contextlib.contextmanager
-def _held(run: Path, team: Team) -> Iterator[None]:
+def _held(run: Path, group: ProcessGroup) -> Iterator[None]:
     """Have process 0 hold the run folder for all that train together.
 
     Raises:
@@ -122,12 +122,12 @@ def _held(run: Path, team: Team) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         refusal = None
-        if team.leads:
+        if group.is_main:
             try:
                 stack.enter_context(hold(run))
             except DogsganError as error:
                 refusal = error
-        if team.from_leader(int(refusal is not None)):
+        if group.broadcast(int(refusal is not None)):
             raise refusal or DogsganError(f"{run} is in use or cannot be written: see what process 0 says")
         yield
 
@@ -135,34 +135,34 @@ def _held(run: Path, team: Team) -> Iterator[None]:
 def _train_until(
     reason_to_stop: Callable[[float], str | None],  # given the seconds of the last step
     state: TrainingState,
-    keeper: Keeper,
-    ticker: Ticker,
+    manager: CheckpointManager,
+    logger: TrainingLogger,
     measure_finishing: Callable[[], None],
     plan: LengthPlan,
 ) -> str:
     """Step until there is a reason to stop, and return it."""
-    loss, step_s, team = build_loss(state.recipe.training), 0.0, state.team
-    clock = ticker.deadline.clock
+    loss, step_s, group = build_loss(state.recipe.training), 0.0, state.group
+    clock = logger.deadline.clock
     while True:
         try:
             # Stop, and read the losses now and then, when any process has a reason to.
-            since_read_s = time.monotonic() - ticker.last_read
-            reason, read_due = _agree(team, reason_to_stop(step_s), since_read_s > READ_INTERVAL_S)
+            since_read_s = time.monotonic() - logger.last_read
+            reason, read_due = _agree(group, reason_to_stop(step_s), since_read_s > READ_INTERVAL_S)
             if reason:
                 return reason
 
             # Train.
             step_began = clock()
-            ticker.add(train_step(state, loss))
+            logger.add(train_step(state, loss))
             step_s = clock() - step_began
 
             # Go back to the last good state if the losses are none any more.
-            tick_due, save_due, planned = ticker.is_due(), keeper.is_due(), False
+            tick_due, save_due, planned = logger.is_due(), manager.is_due(), False
             if tick_due or save_due or read_due:
-                good = ticker.read() and (not save_due or team.all_agree(state.is_finite()))
+                good = logger.read() and (not save_due or group.all_true(state.is_finite()))
                 if not good:
-                    rolled_back = keeper.roll_back()
-                    ticker.restart()
+                    rolled_back = manager.roll_back()
+                    logger.restart()
                     if not rolled_back:
                         return DIVERGED
                     continue
@@ -170,43 +170,45 @@ def _train_until(
             # Write what is due.
             if tick_due:
                 state.note_overfitting()
-                ticker.tick()
+                logger.tick()
                 measure_finishing()
                 planned = plan.fix()
             if save_due or planned:
-                keeper.save()
+                manager.save()
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
-                team.note_out_of_memory()
-            elif not (is_lost(error) and team.is_out_of_memory_elsewhere()):
+                group.note_out_of_memory()
+            elif not (is_lost(error) and group.is_out_of_memory_elsewhere()):
                 raise
-            team.say(
+            group.say(
                 f"out of memory at {state.images_seen:,} images: ending with the last good generator; "
                 "a smaller training.batch_size needs less"
             )
             return OUT_OF_MEMORY
 
 
-def _agree(team: Team, reason: str | None, read_due: bool) -> tuple[str | None, bool]:
+def _agree(group: ProcessGroup, reason: str | None, read_due: bool) -> tuple[str | None, bool]:
     """Return the weightiest reason to stop that any process has, and whether any wants to read."""
     rank = REASONS.index(reason) + 1 if reason else 0
-    rank, reads = team.greatest(rank, int(read_due))
+    rank, reads = group.all_reduce_max(rank, int(read_due))
     return (REASONS[rank - 1] if rank else None), bool(reads)
 
 
-def _finish(stopped_by: str, state: TrainingState, keeper: Keeper, ticker: Ticker) -> None:
+def _finish(
+    stopped_by: str, state: TrainingState, manager: CheckpointManager, logger: TrainingLogger
+) -> None:
     """Save the last state and what it shows, or return to the last good one."""
-    if stopped_by == OUT_OF_MEMORY or not (ticker.read() and state.team.all_agree(state.is_finite())):
-        keeper.restore()
-        ticker.restart()
-    if ticker.has_news():
-        ticker.tick()
-    keeper.save(published=chosen_average(state))
+    if stopped_by == OUT_OF_MEMORY or not (logger.read() and state.group.all_true(state.is_finite())):
+        manager.restore()
+        logger.restart()
+    if logger.has_news():
+        logger.tick()
+    manager.save(published=chosen_average(state))
 
 
-def _bar(team: Team, *, total: int | None, initial: int) -> contextlib.AbstractContextManager[Any]:
+def _bar(group: ProcessGroup, *, total: int | None, initial: int) -> contextlib.AbstractContextManager[Any]:
     """Return the progress bar of the process that shows one."""
-    if not team.leads:
+    if not group.is_main:
         return contextlib.nullcontext()
     bar: contextlib.AbstractContextManager[Any] = progress_bar(
         description="train", total=total, initial=initial
@@ -222,9 +224,11 @@ def _plot(run: Path) -> None:
         say(f"losses.png not drawn: {error}")
 
 
-def _open_run(recipe: Recipe, crop_set: CropSet, run: Path, *, resume: str, team: Team) -> TrainingState:
+def _open_run(
+    recipe: Recipe, crop_set: CropSet, run: Path, *, resume: str, group: ProcessGroup
+) -> TrainingState:
     """Begin a run in an empty folder, or go on with the one that stands there."""
-    begun_before = bool(team.from_leader((run / checkpoint.RECIPE_FILE).exists()))
+    begun_before = bool(group.broadcast((run / checkpoint.RECIPE_FILE).exists()))
     if begun_before and resume == "never":
         raise DogsganError(
             f"{run} already holds a run: choose another --run folder, or --resume auto to go on with it"
@@ -234,15 +238,15 @@ def _open_run(recipe: Recipe, crop_set: CropSet, run: Path, *, resume: str, team
     if not len(crop_set):
         raise DogsganError(f"the crop set {crop_set.path} is empty: prepare it from a source with pictures")
     crop_set.refuse_other_size(recipe.data.size_px)
-    state = TrainingState(recipe, crop_set, team.device, team=team)
-    if team.leads:
+    state = TrainingState(recipe, crop_set, group.device, group=group)
+    if group.is_main:
         run.mkdir(parents=True, exist_ok=True)
         checkpoint.sweep(run)
-    if team.from_leader(begun_before and bool(checkpoint.checkpoints(run))):
+    if group.broadcast(begun_before and bool(checkpoint.checkpoints(run))):
         restore_latest(state, run)
-        if team.leads:
+        if group.is_main:
             cut_log(run, images_seen=state.images_seen)
-        team.say(f"going on with {run} at {state.images_seen:,} images")
-    elif team.leads:
+        group.say(f"going on with {run} at {state.images_seen:,} images")
+    elif group.is_main:
         checkpoint.save_recipe(run, recipe, fingerprint=crop_set.fingerprint)
     return state

@@ -25,9 +25,9 @@ class LengthPlan:
         state = self.state
         if state.planned_images or not state.recipe.training.lr_decay:
             return False
-        state.planned_images = state.team.from_leader(self._length())
+        state.planned_images = state.group.broadcast(self._length())
         if state.planned_images:
-            state.team.say(f"planned length: {state.planned_images:,} images")
+            state.group.say(f"planned length: {state.planned_images:,} images")
         return state.planned_images > 0
 
     def _length(self) -> int:

@@ -8,7 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dogsgan.config import TrainingRecipe
 from dogsgan.models.layers import in_float32
-from dogsgan.training.distributed import Team
+from dogsgan.training.distributed import ProcessGroup
 
 LECAM_HALFLIFE_IMAGES = 20_000
 
@@ -37,10 +37,16 @@ class GradientPenalty:
     """(‖∇D‖ − 1)² between real and generated pictures (`gradient_penalty`)."""
 
     def __init__(
-        self, weight: float, discriminator: nn.Module, *, batch_size: int, random: torch.Generator, team: Team
+        self,
+        weight: float,
+        discriminator: nn.Module,
+        *,
+        batch_size: int,
+        random: torch.Generator,
+        group: ProcessGroup,
     ) -> None:
         self.weight, self.discriminator, self.batch_size = weight, discriminator, batch_size
-        self.random, self.team = random, team
+        self.random, self.group = random, group
 
     def __call__(self, judged: Judged) -> Tensor:
         """Return the weighted penalty; the mixing weights are drawn for the whole batch."""
@@ -50,7 +56,7 @@ class GradientPenalty:
             judged.real,
             judged.fake,
             labels=judged.labels,
-            mix=self.team.share.of(drawn),
+            mix=self.group.share.of(drawn),
         )
         return self.weight * penalty
 
@@ -70,8 +76,8 @@ class LeCam:
     that they need no warm-up and do not depend on the batch size.
     """
 
-    def __init__(self, weight: float, *, batch_size: int, device: torch.device, team: Team) -> None:
-        self.weight, self.batch_size, self.team = weight, batch_size, team
+    def __init__(self, weight: float, *, batch_size: int, device: torch.device, group: ProcessGroup) -> None:
+        self.weight, self.batch_size, self.group = weight, batch_size, group
         self.anchors = torch.zeros(2, device=device)  # of real logits, and of generated ones
         self.images_seen = 0
 
@@ -87,7 +93,9 @@ class LeCam:
         means = torch.stack([judged.real_logits.detach().mean(), judged.fake_logits.detach().mean()])
         self.images_seen += self.batch_size
         halflife = min(LECAM_HALFLIFE_IMAGES, self.images_seen / 2)
-        self.anchors = torch.lerp(self.team.mean(means), self.anchors, 0.5 ** (self.batch_size / halflife))
+        self.anchors = torch.lerp(
+            self.group.all_reduce_mean(means), self.anchors, 0.5 ** (self.batch_size / halflife)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the averages and their age."""
@@ -100,16 +108,16 @@ class LeCam:
 
 
 def build_regularizers(
-    recipe: TrainingRecipe, discriminator: nn.Module, *, random: torch.Generator, team: Team
+    recipe: TrainingRecipe, discriminator: nn.Module, *, random: torch.Generator, group: ProcessGroup
 ) -> dict[str, Regularizer]:
     """Return a recipe's regularisers by name."""
     found: dict[str, Regularizer] = {}
     if recipe.gradient_penalty:
         found["gradient_penalty"] = GradientPenalty(
-            recipe.gradient_penalty, discriminator, batch_size=recipe.batch_size, random=random, team=team
+            recipe.gradient_penalty, discriminator, batch_size=recipe.batch_size, random=random, group=group
         )
     if recipe.lecam:
-        found["lecam"] = LeCam(recipe.lecam, batch_size=recipe.batch_size, device=random.device, team=team)
+        found["lecam"] = LeCam(recipe.lecam, batch_size=recipe.batch_size, device=random.device, group=group)
     return found
 
 

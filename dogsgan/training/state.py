@@ -10,7 +10,7 @@ from dogsgan.data.cropset import CropSet
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks, on_device
 from dogsgan.training.batches import Batches
-from dogsgan.training.distributed import Team
+from dogsgan.training.distributed import ProcessGroup
 from dogsgan.training.ema import AveragedGenerator
 from dogsgan.training.overfitting import PICTURES, MeanLogits, measure_overfitting
 from dogsgan.training.regularizers import build_regularizers
@@ -44,7 +44,7 @@ def _check_shares(batch_size: int, *, processes: int) -> None:
 class TrainingState:
     """Networks, average, optimisers, scalers, random states and the place in the data of one run.
 
-    All of it is the same in each process of a team, but for the rows of a batch that `share` names.
+    All of it is the same in each process of a group, but for the rows of a batch that `share` names.
     `trained_generator` and `trained_discriminator` are what to call for a gradient: the networks themselves,
     or what averages their gradients over the processes.
 
@@ -53,11 +53,11 @@ class TrainingState:
     """
 
     def __init__(
-        self, recipe: Recipe, crop_set: CropSet, device: torch.device, *, team: Team | None = None
+        self, recipe: Recipe, crop_set: CropSet, device: torch.device, *, group: ProcessGroup | None = None
     ) -> None:
         training = recipe.training
-        self.team = team or Team(device)
-        self.share = self.team.share
+        self.group = group or ProcessGroup(device)
+        self.share = self.group.share
         _check_shares(training.batch_size, processes=self.share.size)
         self.recipe, self.device = recipe, device
         self.class_names = crop_set.class_names if recipe.model.conditional else ()
@@ -70,10 +70,10 @@ class TrainingState:
         self.averages = [  # they keep the batch norms of a single process
             AveragedGenerator(self.generator, training, halflife_images=halflife) for halflife in halflives
         ]
-        self.team.normalise_together(self.generator)
-        self.team.normalise_together(self.discriminator, twice=training.gradient_penalty > 0)
-        self.trained_generator = self.team.averaging_gradients(self.generator)
-        self.trained_discriminator = self.team.averaging_gradients(self.discriminator)
+        self.group.sync_batch_norm(self.generator)
+        self.group.sync_batch_norm(self.discriminator, twice=training.gradient_penalty > 0)
+        self.trained_generator = self.group.wrap_ddp(self.generator)
+        self.trained_discriminator = self.group.wrap_ddp(self.discriminator)
         betas = (training.beta1, training.beta2)
         fused = {"fused": True} if device.type in ("cuda", "cpu") else {"foreach": True}
         self.generator_optimizer = torch.optim.Adam(
@@ -100,7 +100,7 @@ class TrainingState:
             held_out=training.held_out,
         )
         self.regularizers = build_regularizers(
-            training, self.discriminator, random=self.random, team=self.team
+            training, self.discriminator, random=self.random, group=self.group
         )
         self.augmentation_share = build_augmentation_share(training)
         self.mean_logits: MeanLogits | None = None
@@ -150,7 +150,7 @@ class TrainingState:
     def seed_layers(self) -> None:
         """Seed what layers draw for themselves (dropout) by the place in the run, so that resuming is exact.
 
-        Each process of a team gets draws of its own.
+        Each process of a group gets draws of its own.
         """
         place = (self.recipe.training.seed, self.steps, self.rollbacks, self.share.rank)
         torch.manual_seed(hash(place) % 2**63)  # of whole numbers it is the same in every process
@@ -202,7 +202,7 @@ class TrainingState:
                 getattr(self, name).load_state_dict(state[name])
         else:
             self.random.manual_seed(self.recipe.training.seed + 1 + self.images_seen)
-            self.team.say(
+            self.group.say(
                 f"this run was on {state['device']} and goes on on {self.device.type}: with other noise, so "
                 "not bit for bit"
             )

@@ -44,7 +44,7 @@ class Begun(NamedTuple):
         return cls(time.monotonic(), time.process_time())
 
 
-class Ticker:
+class TrainingLogger:
     """Collects losses on the device, shows them, and writes the log and the sample grids.
 
     Of several processes all collect and read, the first alone shows and writes (`bar` is None in the others).
@@ -52,7 +52,7 @@ class Ticker:
 
     def __init__(self, state: TrainingState, run: Path, deadline: Deadline, begun: Begun, bar: Any) -> None:
         self.state, self.run, self.deadline, self.begun, self.bar = state, run, deadline, begun, bar
-        lines = read_log(run, between=True) if state.team.leads else []
+        lines = read_log(run, between=True) if state.group.is_main else []
         self._before_s = _greatest(lines, "elapsed_s")
         self._processor_before_s = _greatest(lines, PROCESSOR_S)
         self.restart()
@@ -74,7 +74,7 @@ class Ticker:
     def show_start(self, crop_set: CropSet) -> None:
         """Draw what is to be learned, `reals.png`, and what the untrained generator makes, `init.png`."""
         state, run = self.state, self.run
-        if not state.team.leads:
+        if not state.group.is_main:
             return
         if not (run / REALS_FILE).exists():
             self._write_or_say(lambda: _save_reals(state, crop_set, run), REALS_FILE)
@@ -97,7 +97,7 @@ class Ticker:
     def read(self) -> bool:
         """Wait for the device, show the losses, and return whether they are still losses in every process."""
         if self._unread:
-            values = self.state.team.mean(self._sum.cpu().double())
+            values = self.state.group.all_reduce_mean(self._sum.cpu().double())
             self._sum.zero_()
             mean = values / self._unread
             self._totals += values
@@ -116,7 +116,7 @@ class Ticker:
         """Write a line of the log where the clock says so and no tick is due."""
         now = time.monotonic()
         interval_s = max(LINE_INTERVAL_S, self._elapsed_s(now) / MOST_LINES)
-        if not self.state.team.leads or self.is_due() or now - self._line_began < interval_s:
+        if not self.state.group.is_main or self.is_due() or now - self._line_began < interval_s:
             return
         means = self._line_totals / max(self._line_count, 1)
         rate = (self.state.images_seen - self._line_images) / (now - self._line_began)
@@ -147,7 +147,7 @@ class Ticker:
 
     def tick(self) -> None:
         """Write a line of the log and a grid of samples."""
-        if self.state.team.leads:
+        if self.state.group.is_main:
             self._write()
         self.restart()
 

@@ -22,10 +22,10 @@ def restore_latest(state: TrainingState, run: Path) -> None:
     Raises:
         DogsganError: none can be read; nothing is set aside then.
     """
-    if state.team.leads:
+    if state.group.is_main:
         _restore_latest(state, run)
-    chosen = state.team.from_leader(state.images_seen)
-    if not state.team.leads:
+    chosen = state.group.broadcast(state.images_seen)
+    if not state.group.is_main:
         checkpoint.load_checkpoint(checkpoint.folder_of(run, chosen), state)
 
 
@@ -45,13 +45,13 @@ def _restore_latest(state: TrainingState, run: Path) -> None:
     raise DogsganError(f"no checkpoint of {run} can be read ({problems[0]}): begin in another --run folder")
 
 
-class Keeper:
+class CheckpointManager:
     """Saves good states and returns to them; of several processes the first writes, all return together."""
 
     def __init__(self, state: TrainingState, run: Path, deadline: Deadline) -> None:
         self.state, self.run, self.deadline = state, run, deadline
-        saved = bool(checkpoint.checkpoints(run)) if state.team.leads else False
-        self._saved_at = state.team.from_leader(state.images_seen if saved else -1)
+        saved = bool(checkpoint.checkpoints(run)) if state.group.is_main else False
+        self._saved_at = state.group.broadcast(state.images_seen if saved else -1)
         self._tried_at = self._saved_at
 
     def has_saved(self) -> bool:
@@ -69,9 +69,9 @@ class Keeper:
         may still fit; a checkpoint is tried again when the next is due.
         """
         self._tried_at = self.state.images_seen
-        if self.state.team.leads:
+        if self.state.group.is_main:
             self._write(published or self.state.averaged)
-        self._saved_at = self.state.team.from_leader(self._saved_at)
+        self._saved_at = self.state.group.broadcast(self._saved_at)
 
     def _write(self, published: AveragedGenerator) -> None:
         state, began = self.state, time.monotonic()
@@ -113,7 +113,7 @@ class Keeper:
         self._cut_log()
 
     def _cut_log(self) -> None:
-        if self.state.team.leads:
+        if self.state.group.is_main:
             with contextlib.suppress(DogsganError):  # a full disk: the log keeps a few lines too many
                 cut_log(self.run, images_seen=self.state.images_seen)
 
@@ -123,7 +123,7 @@ class Keeper:
         bad_at = state.images_seen
         self.restore()
         if rollbacks > state.recipe.training.max_rollbacks:
-            state.team.say(
+            state.group.say(
                 f"training diverged again at {bad_at:,} images: ending with the generator of "
                 f"{state.images_seen:,}"
             )
@@ -131,7 +131,7 @@ class Keeper:
         state.rollbacks = rollbacks
         scale = RATE_AFTER_ROLLBACK**rollbacks
         state.random.manual_seed(state.recipe.training.seed + 1 + rollbacks * 1_000_003)
-        state.team.say(
+        state.group.say(
             f"training diverged at {bad_at:,} images: back to {state.images_seen:,} with {scale:g} × the "
             f"learning rates ({rollbacks} of {state.recipe.training.max_rollbacks} times)"
         )

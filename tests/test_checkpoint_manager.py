@@ -10,8 +10,8 @@ from dogsgan.errors import DogsganError
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
 from dogsgan.supervise.attempts import Training
 from dogsgan.training import checkpoint
+from dogsgan.training.checkpoint_manager import CheckpointManager
 from dogsgan.training.deadline import Deadline
-from dogsgan.training.keeper import Keeper
 from dogsgan.training.loop import train
 from dogsgan.training.state import TrainingState
 
@@ -24,10 +24,10 @@ def state(tmp_path):
 
 
 @pytest.fixture
-def keeper(state, tmp_path):
-    keeper = Keeper(state, tmp_path / "run", Deadline(None))
-    keeper.save()
-    return keeper
+def manager(state, tmp_path):
+    manager = CheckpointManager(state, tmp_path / "run", Deadline(None))
+    manager.save()
+    return manager
 
 
 @pytest.fixture
@@ -62,22 +62,22 @@ def published(run: Path) -> int:
     return read_generator(run / GENERATOR_FILE)[1]["images_seen"]
 
 
-def test_what_finds_no_room_is_tried_again_at_the_next_interval_and_not_before(state, keeper, full_disk):
+def test_what_finds_no_room_is_tried_again_at_the_next_interval_and_not_before(state, manager, full_disk):
     full_disk(checkpoint.WEIGHTS)
     due = []
     for images in range(0, 4 * INTERVAL, 4):
         state.images_seen = images
-        if keeper.is_due():
+        if manager.is_due():
             due.append(images)
-            keeper.save()
+            manager.save()
     assert due == [INTERVAL, 2 * INTERVAL, 3 * INTERVAL]
     assert full_disk.tried.count(checkpoint.WEIGHTS) == 3
 
 
-def test_the_generator_alone_is_published_where_only_that_fits(state, keeper, full_disk, tmp_path, capsys):
+def test_the_generator_alone_is_published_where_only_that_fits(state, manager, full_disk, tmp_path, capsys):
     full_disk(checkpoint.WEIGHTS)
     state.images_seen = INTERVAL
-    keeper.save()
+    manager.save()
     run = tmp_path / "run"
     assert published(run) == INTERVAL
     assert [folder.name for folder in checkpoint.checkpoints(run)] == ["000000000"]
@@ -86,10 +86,10 @@ def test_the_generator_alone_is_published_where_only_that_fits(state, keeper, fu
     assert "(its generator is)" in said
 
 
-def test_without_room_for_either_the_one_before_stays(state, keeper, full_disk, tmp_path, capsys):
+def test_without_room_for_either_the_one_before_stays(state, manager, full_disk, tmp_path, capsys):
     full_disk(checkpoint.WEIGHTS, GENERATOR_FILE)
     state.images_seen = INTERVAL
-    keeper.save()
+    manager.save()
     assert published(tmp_path / "run") == 0
     assert "(nor is its generator)" in capsys.readouterr().err
 
@@ -97,30 +97,30 @@ def test_without_room_for_either_the_one_before_stays(state, keeper, full_disk, 
 def test_without_anything_to_sample_a_full_disk_is_an_error(state, full_disk, tmp_path):
     full_disk(checkpoint.WEIGHTS)
     with pytest.raises(DogsganError, match="free some space"):
-        Keeper(state, tmp_path / "run", Deadline(None)).save()
+        CheckpointManager(state, tmp_path / "run", Deadline(None)).save()
 
 
-def test_a_checkpoint_comes_again_once_there_is_room(state, keeper, full_disk, tmp_path, monkeypatch):
+def test_a_checkpoint_comes_again_once_there_is_room(state, manager, full_disk, tmp_path, monkeypatch):
     with monkeypatch.context():
         full_disk(checkpoint.WEIGHTS)
         state.images_seen = INTERVAL
-        keeper.save()
+        manager.save()
     monkeypatch.undo()
     state.images_seen = 2 * INTERVAL
-    assert keeper.is_due()
-    keeper.save()
+    assert manager.is_due()
+    manager.save()
     assert checkpoint.checkpoints(tmp_path / "run")[-1].name == "000000032"
-    assert not keeper.is_due()
+    assert not manager.is_due()
 
 
-def test_a_return_to_the_last_checkpoint_makes_the_next_one_due_as_before(state, keeper, full_disk):
+def test_a_return_to_the_last_checkpoint_makes_the_next_one_due_as_before(state, manager, full_disk):
     full_disk(checkpoint.WEIGHTS)
     state.images_seen = 2 * INTERVAL
-    keeper.save()
-    keeper.restore()
+    manager.save()
+    manager.restore()
     assert state.images_seen == 0
     state.images_seen = INTERVAL
-    assert keeper.is_due()
+    assert manager.is_due()
 
 
 def test_a_kernel_samples_what_was_published_last(full_disk, tmp_path):

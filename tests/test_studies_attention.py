@@ -27,9 +27,11 @@ from dogsgan.metrics.statistics import statistics_of
 from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
 from dogsgan.score import score_sides
-from dogsgan.studies import attention, attention_table, runs
-from dogsgan.studies.attention import study_attention
-from dogsgan.studies.attention_variants import choose_variants, parse_norms, parse_sizes
+from dogsgan.studies import runs
+from dogsgan.studies.attention import study as attention
+from dogsgan.studies.attention import table as attention_table
+from dogsgan.studies.attention.study import study_attention
+from dogsgan.studies.attention.variants import choose_variants, parse_norms, parse_sizes
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.runs import seconds_per_thousand_images
 from dogsgan.training import logger, loop

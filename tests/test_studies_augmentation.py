@@ -15,13 +15,15 @@ from PIL import Image
 from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.errors import DogsganError
-from dogsgan.studies import augmentation_cells, augmentation_regimes, runs
-from dogsgan.studies.augmentation import parse_sizes, study_augmentation
-from dogsgan.studies.augmentation_data import Splits, nested_order, open_splits, subset
-from dogsgan.studies.augmentation_gan import variety
-from dogsgan.studies.augmentation_regimes import REGIMES
-from dogsgan.studies.augmentation_table import Accuracy
-from dogsgan.studies.classifier import Labelled
+from dogsgan.studies import runs
+from dogsgan.studies.augmentation import cells as augmentation_cells
+from dogsgan.studies.augmentation import regimes as augmentation_regimes
+from dogsgan.studies.augmentation.classifier import Labelled
+from dogsgan.studies.augmentation.data import Splits, nested_order, open_splits, subset
+from dogsgan.studies.augmentation.gan import variety
+from dogsgan.studies.augmentation.regimes import REGIMES
+from dogsgan.studies.augmentation.study import parse_sizes, study_augmentation
+from dogsgan.studies.augmentation.table import Accuracy
 from dogsgan.studies.table import spread_of
 
 RECIPE = dataclasses.replace(
@@ -40,7 +42,7 @@ def _quick(monkeypatch):
 @pytest.fixture(autouse=True)
 def _without_plots(monkeypatch, request):
     if "with_plots" not in request.fixturenames:
-        monkeypatch.setattr("dogsgan.studies.augmentation_table.save_lines", lambda *args, **named: None)
+        monkeypatch.setattr("dogsgan.studies.augmentation.table.save_lines", lambda *args, **named: None)
 
 
 @pytest.fixture
@@ -164,7 +166,7 @@ def test_no_test_picture_is_ever_trained_on(splits, tmp_path, monkeypatch):
         return genuine_gan(recipe, crop_set, *args, **named)
 
     monkeypatch.setattr(augmentation_regimes, "train_classifier", classifier)
-    monkeypatch.setattr("dogsgan.studies.augmentation_reference.train_classifier", classifier)
+    monkeypatch.setattr("dogsgan.studies.augmentation.reference.train_classifier", classifier)
     monkeypatch.setattr(runs, "train_within", gan)
     study(splits, tmp_path / "study")
     assert {picture.tobytes() for picture in splits.train.pictures} <= set(trained)

@@ -17,12 +17,12 @@ from dogsgan.errors import DogsganError
 from dogsgan.features.networks import open_network
 from dogsgan.features.timm_networks import Classifier
 from dogsgan.models import sampling
-from dogsgan.studies import recipe as recipe_study
 from dogsgan.studies import runs
-from dogsgan.studies.recipe import study_recipe
-from dogsgan.studies.recipe_judge import CHOOSING, REPORTING, Panel
-from dogsgan.studies.recipe_table import verdict
-from dogsgan.studies.recipe_variants import BASELINE, VARIANTS, changing, parse_variants
+from dogsgan.studies.recipe.judge import CHOOSING, REPORTING, Panel
+from dogsgan.studies.recipe.study import study as recipe_study
+from dogsgan.studies.recipe.study import study_recipe
+from dogsgan.studies.recipe.table import verdict
+from dogsgan.studies.recipe.variants import BASELINE, VARIANTS, changing, parse_variants
 from dogsgan.studies.runs import finish_training, processor_seconds
 from dogsgan.training import logger, loop
 from dogsgan.training.checkpoint_manager import restore_latest

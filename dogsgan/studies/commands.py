@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from dogsgan.studies.attention_command import add_attention_command
-from dogsgan.studies.augmentation_command import add_augmentation_command
-from dogsgan.studies.recipe_command import add_recipe_command
+from dogsgan.studies.attention.command import add_attention_command
+from dogsgan.studies.augmentation.command import add_augmentation_command
+from dogsgan.studies.recipe.command import add_recipe_command
 
 
 def add_study_commands(studies: Any) -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dogsgan.studies.classic import CLASSIC, ClassicRanges, distort
+from dogsgan.studies.augmentation.classic import CLASSIC, ClassicRanges, distort
 
 SIDE = 33
 MIDDLE = (SIDE - 1) / 2

@@ -7,8 +7,8 @@ from typing import Any
 
 from dogsgan.number_text import percent
 from dogsgan.studies.all_runs import endings, runs_as_json
-from dogsgan.studies.recipe_judge import Panel, RecipeFigures
-from dogsgan.studies.recipe_variants import BASELINE, Variant
+from dogsgan.studies.recipe.judge import Panel, RecipeFigures
+from dogsgan.studies.recipe.variants import BASELINE, Variant
 from dogsgan.studies.runs import Result
 from dogsgan.studies.table import Row, Spread, as_json, spread_of, write_table
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from dogsgan.files import write_json, write_text
 from dogsgan.number_text import fixed
 from dogsgan.progress import optional
-from dogsgan.studies.augmentation_gan import Signs
-from dogsgan.studies.augmentation_regimes import REGIMES, Outcome
+from dogsgan.studies.augmentation.gan import Signs
+from dogsgan.studies.augmentation.regimes import REGIMES, Outcome
 from dogsgan.studies.plot import Line, save_lines
 from dogsgan.studies.runs import Trained
 from dogsgan.studies.table import CONFIDENCE, Row, Spread, as_csv, as_json, as_text, spread_of

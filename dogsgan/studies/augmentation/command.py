@@ -52,7 +52,7 @@ def add_augmentation_command(studies: Any) -> None:
 
 def _augmentation(args: argparse.Namespace) -> Outcome:
     from dogsgan.presets import preset
-    from dogsgan.studies.augmentation import parse_sizes, study_augmentation
+    from dogsgan.studies.augmentation.study import parse_sizes, study_augmentation
 
     report = study_augmentation(
         args.source,

@@ -57,8 +57,8 @@ def _recipe(args: argparse.Namespace) -> Outcome:
     from dogsgan.features.networks import LITE0
     from dogsgan.presets import preset
     from dogsgan.stages import refuse_other_crops
-    from dogsgan.studies.recipe import study_recipe
-    from dogsgan.studies.recipe_variants import parse_variants
+    from dogsgan.studies.recipe.study import study_recipe
+    from dogsgan.studies.recipe.variants import parse_variants
     from dogsgan.training.deadline import parse_duration
 
     recipe = preset(args.preset).with_overrides(args.set)

@@ -49,8 +49,8 @@ def _attention(args: argparse.Namespace) -> Outcome:
     from dogsgan.data.cropset import CropSet, is_crop_set
     from dogsgan.presets import preset
     from dogsgan.stages import refuse_other_crops
-    from dogsgan.studies.attention import study_attention
-    from dogsgan.studies.attention_variants import parse_norms, parse_sizes
+    from dogsgan.studies.attention.study import study_attention
+    from dogsgan.studies.attention.variants import parse_norms, parse_sizes
 
     recipe = preset(args.preset).with_overrides(args.set)
     if is_crop_set(args.source):

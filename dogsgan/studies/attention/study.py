@@ -13,8 +13,8 @@ from dogsgan.models import outline_networks, parameter_count
 from dogsgan.progress import say
 from dogsgan.stages import recipe_of_set
 from dogsgan.studies.all_runs import StudyReport, finish_all
-from dogsgan.studies.attention_table import NAME, Plan, write_study
-from dogsgan.studies.attention_variants import Variant, choose_variants
+from dogsgan.studies.attention.table import NAME, Plan, write_study
+from dogsgan.studies.attention.variants import Variant, choose_variants
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.runs import finish_run, kept_result
 from dogsgan.studies.settings import crops_for, keep_settings, seeds_of

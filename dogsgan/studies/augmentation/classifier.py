@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dogsgan.device import repeatable
-from dogsgan.studies.classic import distort
+from dogsgan.studies.augmentation.classic import distort
 from dogsgan.training.batches import in_grey
 
 BATCH = 64

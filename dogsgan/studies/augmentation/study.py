@@ -20,11 +20,11 @@ from dogsgan.files import holds
 from dogsgan.models import outline_networks
 from dogsgan.progress import say
 from dogsgan.stages import crops_of, recipe_of_set
-from dogsgan.studies.augmentation_cells import Bench, finish_cell, kept_results
-from dogsgan.studies.augmentation_data import Splits, open_splits, subset
-from dogsgan.studies.augmentation_reference import reference_classifier
-from dogsgan.studies.augmentation_table import NAME, Cell, Plan, write_study
-from dogsgan.studies.classifier import Labelled
+from dogsgan.studies.augmentation.cells import Bench, finish_cell, kept_results
+from dogsgan.studies.augmentation.classifier import Labelled
+from dogsgan.studies.augmentation.data import Splits, open_splits, subset
+from dogsgan.studies.augmentation.reference import reference_classifier
+from dogsgan.studies.augmentation.table import NAME, Cell, Plan, write_study
 from dogsgan.studies.settings import check_settings, keep_settings, seeds_of
 
 VERSION = 1  # to be raised when the same settings give other numbers

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan.files import read_json, write_json
-from dogsgan.studies.classifier import BATCH, Feed, Labelled, accuracy, steps_for, train_classifier
+from dogsgan.studies.augmentation.classifier import (
+    BATCH,
+    Feed,
+    Labelled,
+    accuracy,
+    steps_for,
+    train_classifier,
+)
 
 REGIMES = {
     "real": "real only",

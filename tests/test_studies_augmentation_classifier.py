@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from dogsgan.data.sources import open_source
-from dogsgan.studies import classifier
-from dogsgan.studies.augmentation_regimes import REGIMES, feeds_of
-from dogsgan.studies.classifier import (
+from dogsgan.studies.augmentation import classifier
+from dogsgan.studies.augmentation.classifier import (
     BATCH,
     Feed,
     Labelled,
@@ -17,6 +16,7 @@ from dogsgan.studies.classifier import (
     steps_for,
     train_classifier,
 )
+from dogsgan.studies.augmentation.regimes import REGIMES, feeds_of
 
 CPU = torch.device("cpu")
 

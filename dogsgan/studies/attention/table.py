@@ -7,7 +7,7 @@ from typing import Any
 
 from dogsgan.progress import optional
 from dogsgan.studies.all_runs import endings, runs_as_json
-from dogsgan.studies.attention_variants import Variant
+from dogsgan.studies.attention.variants import Variant
 from dogsgan.studies.judge import Figures, Judge
 from dogsgan.studies.plot import Line, save_lines
 from dogsgan.studies.runs import Result

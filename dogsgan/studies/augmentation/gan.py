@@ -12,7 +12,7 @@ from torch import nn
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_json
 from dogsgan.models.sampling import Sampler
-from dogsgan.studies.classifier import Labelled, classify
+from dogsgan.studies.augmentation.classifier import Labelled, classify
 
 SIGNS_FILE = "signs.json"
 RUN_FOLDER = "gan"

@@ -10,9 +10,10 @@ from torch import nn
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
-from dogsgan.studies.augmentation_data import Splits, subset, subset_crops
-from dogsgan.studies.augmentation_gan import RUN_FOLDER, Signs, kept_signs, note_signs, sample, signs_of
-from dogsgan.studies.augmentation_regimes import (
+from dogsgan.studies.augmentation.classifier import Labelled
+from dogsgan.studies.augmentation.data import Splits, subset, subset_crops
+from dogsgan.studies.augmentation.gan import RUN_FOLDER, Signs, kept_signs, note_signs, sample, signs_of
+from dogsgan.studies.augmentation.regimes import (
     REGIMES,
     WITH_GAN,
     Outcome,
@@ -21,8 +22,7 @@ from dogsgan.studies.augmentation_regimes import (
     no_pictures,
     try_regime,
 )
-from dogsgan.studies.augmentation_table import Cell, CellResults
-from dogsgan.studies.classifier import Labelled
+from dogsgan.studies.augmentation.table import Cell, CellResults
 from dogsgan.studies.runs import Trained, finish_training, kept_training
 from dogsgan.studies.settings import with_seed
 

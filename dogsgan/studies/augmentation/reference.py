@@ -7,7 +7,13 @@ from torch import nn
 
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, write_json
-from dogsgan.studies.classifier import Feed, Labelled, accuracy, build_classifier, train_classifier
+from dogsgan.studies.augmentation.classifier import (
+    Feed,
+    Labelled,
+    accuracy,
+    build_classifier,
+    train_classifier,
+)
 from dogsgan.tensors import load_file, save_file
 
 WEIGHTS_FILE = "reference.safetensors"

@@ -13,9 +13,9 @@ from dogsgan.models import outline_networks
 from dogsgan.progress import say
 from dogsgan.stages import recipe_of_set
 from dogsgan.studies.all_runs import StudyReport, finish_all
-from dogsgan.studies.recipe_judge import Panel
-from dogsgan.studies.recipe_table import NAME, Plan, write_study
-from dogsgan.studies.recipe_variants import Variant, changing, parse_variants
+from dogsgan.studies.recipe.judge import Panel
+from dogsgan.studies.recipe.table import NAME, Plan, write_study
+from dogsgan.studies.recipe.variants import Variant, changing, parse_variants
 from dogsgan.studies.runs import finish_run, kept_result
 from dogsgan.studies.settings import crops_for, keep_settings, seeds_of
 

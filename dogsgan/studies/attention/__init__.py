@@ -1,0 +1,1 @@
+"""The attention study: self-attention at several map sizes, with and without spectral norm."""

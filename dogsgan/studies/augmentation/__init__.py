@@ -1,0 +1,1 @@
+"""The augmentation study: generated pictures beside classic augmentation for a classifier."""

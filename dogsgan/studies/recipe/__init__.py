@@ -1,0 +1,1 @@
+"""The recipe study: changes of a training recipe at equal processor time."""

@@ -232,7 +232,8 @@ def test_a_broken_set_is_made_anew(drawn: Path, tmp_path: Path) -> None:
     whole = contents(tmp_path / "set")
     for name in ("pictures.npy", "skipped.json", "contact-sheet.png"):
         (tmp_path / "set" / name).unlink()
-        assert not prepare(drawn, tmp_path / "set", DataRecipe(size_px=16)).reused
+        reused = prepare(drawn, tmp_path / "set", DataRecipe(size_px=16)).reused
+        assert reused == (name == "contact-sheet.png"), "a lost sheet alone is drawn anew"
         assert contents(tmp_path / "set") == whole
 
 
@@ -429,6 +430,28 @@ def test_a_picture_that_is_gone_for_the_contact_sheet_costs_nothing(
     monkeypatch.setattr("dogsgan.data.contact_sheet._original", failing)
     report = prepare(lay_out(tmp_path / "x", {"a.png": jpeg()}), tmp_path / "set", DataRecipe())
     assert (report.crop_set.path / "contact-sheet.png").is_file()
+
+
+def test_a_contact_sheet_that_fails_costs_itself_only(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("no font")
+
+    out = tmp_path / "set"
+    with monkeypatch.context() as patch:
+        patch.setattr("dogsgan.data.prepare.draw_contact_sheet", failing)
+        for reused in (False, True):
+            report = prepare(drawn, out, DataRecipe(size_px=16))
+            assert report.reused == reused
+            assert report.to_json()["contact_sheet"] is None
+            assert "look at" not in report.summary()
+            assert f"{out / 'contact-sheet.png'} is left out (RuntimeError: no font)" in capsys.readouterr().err
+    report = prepare(drawn, out, DataRecipe(size_px=16))
+    assert report.reused
+    assert report.to_json()["contact_sheet"] == str(out / "contact-sheet.png")
+    whole = prepare(drawn, tmp_path / "other", DataRecipe(size_px=16)).crop_set.path
+    assert contents(out) == contents(whole)
 
 
 def test_a_killed_prepare_leaves_nothing_under_the_final_name(drawn: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from dogsgan.data.layouts import layout_of_kind
 from dogsgan.data.sources import Skipped, Source, SourceImage, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, working_folder
-from dogsgan.progress import progress_bar
+from dogsgan.progress import optional, progress_bar
 
 VERSION = 3  # to be raised when the same pictures and arguments give other bytes; a test notices it
 _IMAGES_PER_TASK = 8
@@ -52,6 +52,12 @@ class PrepareReport:
         """How many were left out for each reason, most frequent first."""
         return dict(Counter(item.reason for item in self.skipped).most_common())
 
+    @property
+    def contact_sheet(self) -> Path | None:
+        """The contact sheet's file; None where it could not be drawn."""
+        path = self.crop_set.path / CONTACT_SHEET
+        return path if path.is_file() else None
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain values."""
         return {
@@ -65,7 +71,7 @@ class PrepareReport:
             "reused": self.reused,
             "path": str(self.crop_set.path),
             "source": self.crop_set.provenance["source"],
-            "contact_sheet": str(self.crop_set.path / CONTACT_SHEET),
+            "contact_sheet": str(self.contact_sheet) if self.contact_sheet else None,
             "fingerprint": self.crop_set.fingerprint,
         }
 
@@ -82,7 +88,8 @@ class PrepareReport:
         if self.skipped:
             reasons = ", ".join(f"{count} × {reason}" for reason, count in self.skipped_by_reason.items())
             lines.append(f"left out: {reasons} (each in {self.crop_set.path / SKIPPED_FILE})")
-        lines.append(f"look at {self.crop_set.path / CONTACT_SHEET}")
+        if self.contact_sheet:
+            lines.append(f"look at {self.contact_sheet}")
         return "\n".join(lines)
 
 
@@ -129,6 +136,8 @@ def _prepared(
     provenance = _provenance(opened, data)
     previous = _reusable(out, provenance["key"])
     if previous is not None:
+        if previous.contact_sheet is None:
+            _draw_contact_sheet(opened, out, shown_as=out)
         return previous
     skipped = list(opened.skipped)
     with crop_set_writer(out, size_px=data.size_px) as writer:
@@ -149,7 +158,7 @@ def _prepared(
                 "source that it was begun with, or another --out"
             )
         _write_skipped(writer.folder / SKIPPED_FILE, skipped)
-        draw_contact_sheet(opened, CropSet.open(writer.folder), writer.folder / CONTACT_SHEET)
+        _draw_contact_sheet(opened, writer.folder, shown_as=out)
     return PrepareReport(crop_set=CropSet.open(out), images=images, skipped=tuple(skipped), reused=False)
 
 
@@ -249,13 +258,19 @@ def _reusable(out: Path, key: str) -> PrepareReport | None:
         return None
     try:
         crop_set = CropSet.open(out)
-        if crop_set.provenance.get("key") != key or not (out / CONTACT_SHEET).is_file():
+        if crop_set.provenance.get("key") != key:
             return None
         crop_set.verify()
         skipped = tuple(Skipped(**item) for item in read_json(out / SKIPPED_FILE))
         return PrepareReport(crop_set, crop_set.provenance["images"], skipped, reused=True)
     except (DogsganError, KeyError, TypeError):
         return None  # broken: it is made anew
+
+
+def _draw_contact_sheet(source: Source, folder: Path, *, shown_as: Path) -> None:
+    """Draw the contact sheet of the set in `folder`, if that is possible: the set is complete without it."""
+    with optional(str(shown_as / CONTACT_SHEET)):
+        draw_contact_sheet(source, CropSet.open(folder), folder / CONTACT_SHEET)
 
 
 def _write_skipped(path: Path, skipped: list[Skipped]) -> None:

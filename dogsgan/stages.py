@@ -20,6 +20,7 @@ from dogsgan.data.prepare import PrepareReport, prepare
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
+from dogsgan.models.rejection import Rejection
 from dogsgan.models.sampling import Batch, Sampler, balanced_labels, measured_sampling
 from dogsgan.progress import optional_file, progress_bar, say
 from dogsgan.submission import SubmissionReport, write_submission
@@ -41,10 +42,14 @@ def generate(
     truncation: float = 1.0,
     device: str = "auto",
     labels: Path | None = None,
+    rejection: float | None = None,
+    crops: Path | None = None,
 ) -> SubmissionReport:
     """Sample the averaged generator of a run (or a generator file) into a zip of PNGs.
 
-    `labels` names a CSV to write each picture's class to, which changes nothing in the zip.
+    `labels` names a CSV to write each picture's class to, which changes nothing in the zip. With `rejection`,
+    about that share of the pictures is rejected by the run's discriminator, calibrated on the prepared set
+    `crops` (`Rejection`).
 
     Raises:
         DogsganError: no usable generator, or the zip cannot be written; nothing stands under `out` then. Or
@@ -54,7 +59,8 @@ def generate(
     sampler = Sampler.open(run, device=device, truncation=truncation)
     if labels is not None:
         _refuse_labels(labels, sampler.class_names, run=run, out=out)
-    report = write_samples(sampler, out, count=count, seed=seed)
+    chosen = sampler if rejection is None else _rejection(run, sampler, rejection, crops)
+    report = write_samples(chosen, out, count=count, seed=seed)
     failed: list[str] = []
     if labels is not None:
         with optional_file(labels, failed):
@@ -62,7 +68,15 @@ def generate(
     return dataclasses.replace(report, seconds=time.monotonic() - began, failed=tuple(failed))
 
 
-def write_samples(sampler: Sampler, out: Path, *, count: int = COUNT, seed: int = 0) -> SubmissionReport:
+def _rejection(run: Path, sampler: Sampler, share: float, crops: Path | None) -> Rejection:
+    if crops is None:
+        raise DogsganError("--rejection calibrates the discriminator on real crops: add --data SET")
+    return Rejection.of_run(run, sampler, CropSet.open(crops), share=share)
+
+
+def write_samples(
+    sampler: Sampler | Rejection, out: Path, *, count: int = COUNT, seed: int = 0
+) -> SubmissionReport:
     """Write `count` pictures of a sampler into a zip of PNGs.
 
     Raises:

@@ -18,6 +18,15 @@ def add_command(commands: Any) -> None:
         "--labels", type=Path, metavar="CSV", help="write each picture's class (conditional runs only)"
     )
     add_sampling(parser)
+    parser.add_argument(
+        "--rejection",
+        type=float,
+        metavar="SHARE",
+        help="reject about this share of the pictures, by the run's discriminator (none)",
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="SET", help="with --rejection: the prepared set the run was trained on"
+    )
     add_device(parser)
 
 
@@ -34,5 +43,7 @@ def _run(args: argparse.Namespace) -> Outcome:
             truncation=args.truncation,
             device=args.device,
             labels=args.labels,
+            rejection=args.rejection,
+            crops=args.data,
         )
     return Outcome(report.to_json(), report.summary(), not report.untrained, report.failed)

@@ -18,8 +18,8 @@ from dogsgan.features.networks import open_network
 from dogsgan.features.timm_networks import Classifier
 from dogsgan.models import sampling
 from dogsgan.studies import runs
+from dogsgan.studies.recipe import study as recipe_study
 from dogsgan.studies.recipe.judge import CHOOSING, REPORTING, Panel
-from dogsgan.studies.recipe.study import study as recipe_study
 from dogsgan.studies.recipe.study import study_recipe
 from dogsgan.studies.recipe.table import verdict
 from dogsgan.studies.recipe.variants import BASELINE, VARIANTS, changing, parse_variants

@@ -446,7 +446,8 @@ def test_a_contact_sheet_that_fails_costs_itself_only(
             assert report.reused == reused
             assert report.to_json()["contact_sheet"] is None
             assert "look at" not in report.summary()
-            assert f"{out / 'contact-sheet.png'} is left out (RuntimeError: no font)" in capsys.readouterr().err
+            said = capsys.readouterr().err
+            assert f"{out / 'contact-sheet.png'} is left out (RuntimeError: no font)" in said
     report = prepare(drawn, out, DataRecipe(size_px=16))
     assert report.reused
     assert report.to_json()["contact_sheet"] == str(out / "contact-sheet.png")

@@ -1,7 +1,8 @@
 """The competition's score of generated pictures against the real ones: what `dogsgan score` calls."""
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dogsgan.features.extraction import Side
 from dogsgan.features.networks import COMPETITION_PX, LITE0, FeatureNetwork, open_network
 from dogsgan.features.sides import generated_side_of, real_side_of
 from dogsgan.features.statistics_file import is_statistics_file, load_statistics, save_statistics
+from dogsgan.metrics import Measured, registered
 from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.leaderboard import SUBMISSIONS, percentile_2019
 from dogsgan.metrics.memorization import memorization_distance
@@ -31,6 +33,7 @@ from dogsgan.recognition.shares import Recognition
 
 COMPETITION_COUNT = 10_000
 _REAL_COUNT_AT_LEAST = 20_000
+_IN_HEADLINE = ("fid", "distance")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Score:
     warnings: tuple[str, ...]
     jpegs_by_pillow: int = 0
     """How many JPEGs of both sides the competition's decoder could not read, so that Pillow decoded them."""
+    metrics: Mapping[str, Measured] = field(default_factory=dict)
+    """The quick metrics of `dogsgan.metrics` by name; empty where the real side has no features."""
     recognition: Recognition | None = None
     """None where the network names no classes."""
     failed: tuple[str, ...] = ()
@@ -75,6 +80,7 @@ class Score:
             "real": self.real,
             "percentile_2019": self.percentile_2019,
             "jpegs_by_pillow": self.jpegs_by_pillow,
+            "metrics": {name: registered()[name].to_json(found) for name, found in self.metrics.items()},
             "recognition": self.recognition.to_json() if self.recognition else None,
             "note": self.note(),
             "warnings": [*self.warnings, *self.failed],
@@ -99,6 +105,9 @@ class Score:
                 f"  {self.jpegs_by_pillow:,} JPEG(s) that the competition's decoder cannot read (CMYK?) were "
                 "decoded by Pillow"
             )
+        for name, found in self.metrics.items():
+            if name not in _IN_HEADLINE:
+                lines.append(f"  {registered()[name].title} {_with_std(found)}")
         if self.percentile_2019 is not None:
             lines.append(
                 f"  better than {self.percentile_2019:g}% of the {SUBMISSIONS} submissions of 2019 "
@@ -245,6 +254,7 @@ def score_sides(
     notes = list(warnings or [])
     fid = frechet_distance_between(generated.statistics, real.statistics)
     distance = score_value = None
+    metrics: dict[str, Measured] = {}
     if generated.features is None or real.features is None:
         notes.append(
             "the statistics file has no features, so there is no memorization distance and no MiFID: "
@@ -252,6 +262,11 @@ def score_sides(
         )
     else:
         distance = memorization_distance(_on(generated, network), _on(real, network))
+        metrics = {"fid": Measured(fid), "distance": Measured(distance)}
+        for name, metric in registered().items():
+            if metric.quick and name not in metrics:
+                with optional(metric.title, notes):
+                    metrics[name] = metric.measure(generated.features, real.features)
         score_value = mifid(fid, distance, epsilon=network.epsilon)
     generated_count = generated.count or 0
     if network.competition and generated_count != COMPETITION_COUNT:
@@ -278,6 +293,7 @@ def score_sides(
         else None,
         warnings=tuple(notes),
         jpegs_by_pillow=generated.jpegs_by_pillow + real.jpegs_by_pillow,
+        metrics=metrics,
     )
 
 
@@ -303,6 +319,11 @@ def generated_size(generated: PictureReader, network: FeatureNetwork) -> int:
             f"generate at {network.required_px} px, or choose another --network"
         )
     return size_px
+
+
+def _with_std(measured: Measured) -> str:
+    std = "" if measured.std is None else f" ± {significant(measured.std, 2)}"
+    return f"{significant(measured.value, 4)}{std}"
 
 
 def _few(side: Side, other: Side, fid: float, *, name: str = "generated") -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dogsgan.metrics import Measured, Metric
 from dogsgan.metrics.euclidean import Array
 from dogsgan.metrics.nearest import Neighbours, nearest_others, nearest_rows
 
@@ -44,6 +45,19 @@ def authenticity(generated: Array, real: Array, *, description: str | None = Non
         nearest_rows(generated, real, description=stages[0]),
         nearest_others(real, description=stages[1]),
     )
+
+
+METRICS = (
+    Metric(
+        name="authenticity",
+        title="AuthPct",
+        measure=lambda generated, real: Measured(authenticity(generated, real).percent),
+        lower_is_better=False,
+        meaning="The percentage of generated pictures that are farther from the nearest real one than that "
+        "one is from its own nearest.",
+        quick=False,
+    ),
+)
 
 
 def authenticity_of(to_real: Neighbours, among_real: Neighbours) -> Authenticity:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from dogsgan.errors import DogsganError
+from dogsgan.metrics import Measured, Metric
 from dogsgan.metrics.statistics import Statistics, statistics_of
 
 Array: TypeAlias = np.ndarray | torch.Tensor
@@ -48,6 +49,18 @@ def frechet_distance_between(a: Statistics, b: Statistics) -> float:
 def frechet_distance_of_features(features_a: Array, features_b: Array) -> float:
     """Return the Fréchet distance between two sets of features, N×D and M×D."""
     return frechet_distance_between(statistics_of(features_a), statistics_of(features_b))
+
+
+METRICS = (
+    Metric(
+        name="fid",
+        title="Fréchet distance",
+        measure=lambda generated, real: Measured(frechet_distance_of_features(generated, real)),
+        lower_is_better=True,
+        meaning="How far Gaussians fitted to both sides' features are apart; 0 for equal ones, and too high "
+        "for few pictures.",
+    ),
+)
 
 
 def _checked(value: Array, name: str, dimensions: int) -> torch.Tensor:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from dogsgan.errors import DogsganError
+from dogsgan.metrics import Measured, Metric
 
 Array: TypeAlias = np.ndarray | torch.Tensor
 
@@ -23,6 +24,17 @@ def memorization_distance(generated: Array, real: Array) -> float:
     """
     distances, _ = nearest_real(generated, real)
     return float(distances.mean())
+
+
+METRICS = (
+    Metric(
+        name="distance",
+        title="memorization distance",
+        measure=lambda generated, real: Measured(memorization_distance(generated, real)),
+        lower_is_better=False,
+        meaning="The mean cosine distance from a generated picture to the nearest real one; 0 for copies.",
+    ),
+)
 
 
 def nearest_real(generated: Array, real: Array) -> tuple[np.ndarray, np.ndarray]:

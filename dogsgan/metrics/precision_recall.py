@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from dogsgan.blockwise import blockwise
+from dogsgan.metrics import Measured, Metric
 from dogsgan.metrics.euclidean import Array, Frame, checked_pair, exact_squared, parts_of
 from dogsgan.metrics.nearest import nearest_others
 
@@ -78,6 +79,25 @@ def precision_recall(
         real_squared=of_real.squared,
         description=stages[2],
     )
+
+
+def _metric(name: str, meaning: str) -> Metric:
+    return Metric(
+        name=name,
+        title=name,
+        measure=lambda generated, real: Measured(getattr(precision_recall(generated, real), name)),
+        lower_is_better=False,
+        meaning=meaning,
+        quick=False,
+    )
+
+
+METRICS = (
+    _metric("precision", "The share of generated pictures within the real distribution, 0..1."),
+    _metric("recall", "The share of real pictures within the generated distribution, 0..1."),
+    _metric("density", "How crowded by real pictures the places of generated ones are; 1 for real ones."),
+    _metric("coverage", "The share of real pictures with a generated one among their nearest, 0..1."),
+)
 
 
 def overlap(

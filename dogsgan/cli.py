@@ -85,7 +85,9 @@ def _run_command(args: argparse.Namespace) -> int:
             f"error: a bug of dogsgan: {kind}: {' '.join(str(error).split())}; --debug shows where\n"
         )
         return 2
-    if args.json:
+    if outcome.json is None:  # another process prints the result of all
+        pass
+    elif args.json:
         STDERR.write(f"{outcome.text}\n")
         print_result(json.dumps(outcome.json))
     else:

@@ -1,7 +1,8 @@
 """Judge generated pictures against a prepared set of real crops, in one call.
 
 What EfficientNet-Lite0 recognises in them, beside as many real crops; and by a second network, such as the
-MobileNet of the shared data, the Fréchet distance to the real crops, precision and recall. Example:
+MobileNet of the shared data, the Fréchet distance to the real crops, precision, recall and the memorization
+distance. Example:
 
     python scripts/judge_zip.py out/images.zip --real out/crops --labels out/labels.csv \\
         --network timm:mobilenetv1_100 --weights mobilenetv1_100.safetensors
@@ -12,11 +13,14 @@ import json
 import time
 from pathlib import Path
 
+import torch
+
 from dogsgan.cache import default_cache_dir
 from dogsgan.class_labels import labelled_sample
 from dogsgan.data.sources import Source, open_source
 from dogsgan.features.sides import generated_side_of, real_side_of
 from dogsgan.metrics.frechet import frechet_distance_between
+from dogsgan.metrics.memorization import memorization_distance
 from dogsgan.metrics.precision_recall import precision_recall
 from dogsgan.pictures import PictureReader, read_table
 from dogsgan.recognition.recognise import recognise
@@ -75,6 +79,9 @@ def _distance(generated: Source, real: Source, name: str, weights: Path | None) 
         "fid": frechet_distance_between(side.statistics, real_side.statistics),
         "precision": overlap.precision,
         "recall": overlap.recall,
+        "memorization_distance": memorization_distance(
+            torch.from_numpy(side.features), torch.from_numpy(real_side.features)
+        ),
         "seconds": round(time.monotonic() - began),
     }
 

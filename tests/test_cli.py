@@ -161,7 +161,7 @@ def test_what_the_file_system_refuses_is_no_bug(error, line, capsys, monkeypatch
 
 def test_presets_are_listed_with_their_size(capsys):
     assert main(["presets", "--json"]) == 0
-    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["presets"]}
     assert rows["dogs-sagan"]["generator_parameters"] == 12_926_596
     assert {"dogs-sagan", "demo"} <= rows.keys()
     assert all(row["source"] for row in rows.values())

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from same_run import assert_same_run
 from tiny import RECIPE, crop_set
 
+from dogsgan.cli import main
 from dogsgan.config import ModelRecipe, Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.device import repeatable
@@ -31,6 +32,7 @@ from dogsgan.training.distributed import ProcessGroup, open_process_group
 from dogsgan.training.log import read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import HingeLoss, build_loss
+from dogsgan.training.report import TrainReport
 from dogsgan.training.share import Share
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import METERS
@@ -471,3 +473,28 @@ def test_a_signal_to_torchrun_and_all_its_processes_saves_and_answers_once(data,
     reports = [answer for answer in answers if answer != READY]
     assert [report["stopped_by"] for report in reports] == ["SIGTERM"], errors
     assert int(checkpoints(tmp_path / "run")[-1].name) == reports[0]["images_seen"]
+
+
+def test_one_of_several_processes_prints(tmp_path, monkeypatch, capsys):
+    report = TrainReport(tmp_path / "run", 8, 1, "images", 1.0, 0)
+    monkeypatch.setattr("dogsgan.stages.train_within", lambda *_, **__: report)
+    crop_set(tmp_path / "set")
+    command = ["train", "--data", str(tmp_path / "set"), "--out", str(tmp_path / "run"), "--images", "8"]
+    command += ["--preset", "demo", "--set", "data.size_px=32"]
+    for name, value in {"LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "x", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    for rank, printed in (("0", 1), ("1", 0)):
+        monkeypatch.setenv("RANK", rank)
+        assert main(command) == 0
+        assert capsys.readouterr().out.count("trained 8 images") == printed
+
+
+def test_torchrun_passes_every_option_of_train_on():
+    from torch.distributed.run import parse_args
+
+    from dogsgan.cli import build_parser
+
+    given = "train --data set --out run --preset demo --set a.b=1 --images 8 --resume never --device cpu"
+    parsed = parse_args(["--standalone", "--nproc-per-node", "2", "-m", "dogsgan", *given.split()])
+    assert parsed.training_script_args == given.split()
+    assert build_parser().parse_args(given.split()).run == Path("run")

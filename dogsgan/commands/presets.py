@@ -21,4 +21,4 @@ def _run(args: argparse.Namespace) -> Outcome:
         f"discriminator {row['discriminator_parameters']:>11,} parameters  {row['source']}"
         for row in rows
     ]
-    return Outcome(rows, "\n".join(lines))
+    return Outcome({"presets": rows}, "\n".join(lines))

@@ -1,6 +1,7 @@
 """The command `dogsgan train`, which trains a recipe on a prepared set."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ def add_command(commands: Any) -> None:
         "train --data crops --run run --budget 8h",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="SET", help="prepared set")
-    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
+    parser.add_argument(  # torchrun takes --run for an abbreviation of its own --run-path
+        "--run", "--out", type=Path, required=True, metavar="RUN", help="folder of the run"
+    )
     add_preset(parser)
     add_length(parser)
     parser.add_argument(
@@ -42,6 +45,7 @@ def _run(args: argparse.Namespace) -> Outcome:
     from dogsgan.data.cropset import CropSet
     from dogsgan.data.sources import crop_set_source
     from dogsgan.stages import COUNT, refuse_other_crops, train_within
+    from dogsgan.training.distributed import processes
 
     recipe, until, crop_set = named_recipe(args), deadline(args), CropSet.open(args.data)
     source = crop_set_source(crop_set)
@@ -61,4 +65,6 @@ def _run(args: argparse.Namespace) -> Outcome:
         resume=args.resume,
         device=args.device,
     )
+    if processes() > 1 and os.environ["RANK"] != "0":  # one of them prints
+        return Outcome(None, "", report.trained_something)
     return Outcome(report.to_json(), report.summary(), report.trained_something)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dogsgan.errors import DogsganError
-from dogsgan.metrics import euclidean
+from dogsgan.metrics import distances
 from dogsgan.metrics.kernel_distance import kernel_distance
 
 
@@ -58,7 +58,7 @@ def test_it_is_torch_fidelitys():
 
 @pytest.mark.parametrize("block", [3, 2048])
 def test_sides_of_different_sizes_follow_the_definition(block, monkeypatch):
-    monkeypatch.setattr(euclidean, "_ROWS_AT_ONCE", block)
+    monkeypatch.setattr(distances, "_ROWS_AT_ONCE", block)
     random = np.random.RandomState(1)
     generated, real = random.randn(7, 5) + 0.4, random.randn(11, 5)
     found = kernel_distance(generated, real).value

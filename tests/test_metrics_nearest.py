@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from dogsgan.errors import DogsganError
-from dogsgan.metrics import euclidean, nearest
+from dogsgan.metrics import distances, nearest
 from dogsgan.metrics.nearest import nearest_others, nearest_rows
 
 
@@ -47,7 +47,7 @@ def test_blocks_agree_with_a_plain_search(
     if whole_numbers:
         a, b = np.round(a), np.round(b)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(euclidean, "_ROWS_AT_ONCE", block)
+        patch.setattr(distances, "_ROWS_AT_ONCE", block)
         patch.setattr(nearest, "_SPARE", spare)
         found, others = nearest_rows(a, b, count=count), nearest_others(b, count=count)
     assert found.distances == pytest.approx(plain(cdist(a, b), count), rel=1e-12, abs=1e-15)

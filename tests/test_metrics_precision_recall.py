@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from dogsgan.errors import DogsganError
-from dogsgan.metrics import euclidean
+from dogsgan.metrics import distances
 from dogsgan.metrics.precision_recall import PrecisionRecall, precision_recall
 
 
@@ -72,7 +72,7 @@ def test_blocks_agree_with_the_plain_definition(
     if whole_numbers:  # ties everywhere: strict inequalities and duplicates decide
         a, b = np.round(2 * a), np.round(2 * b)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(euclidean, "_ROWS_AT_ONCE", block)
+        patch.setattr(distances, "_ROWS_AT_ONCE", block)
         found = four(precision_recall(a, b, neighbours=k))
     assert found == pytest.approx(plain(a, b, k), rel=1e-12, abs=1e-15)
 

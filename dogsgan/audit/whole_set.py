@@ -21,7 +21,7 @@ from dogsgan.metrics.data_copying import (
     data_copying,
     fit_cells,
 )
-from dogsgan.metrics.euclidean import checked_pair
+from dogsgan.metrics.distances import checked_pair
 from dogsgan.metrics.nearest import Neighbours, nearest_others, nearest_rows
 from dogsgan.metrics.precision_recall import NEIGHBOURS, overlap
 

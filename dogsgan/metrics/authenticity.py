@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dogsgan.metrics import Measured, Metric
-from dogsgan.metrics.euclidean import Array
+from dogsgan.metrics.distances import Array
 from dogsgan.metrics.nearest import Neighbours, nearest_others, nearest_rows
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dogsgan.errors import DogsganError
-from dogsgan.metrics.euclidean import Array, checked_pair, parts_of
+from dogsgan.metrics.distances import Array, checked_pair, parts_of
 
 DEGREE = 3
 KERNEL = f"(x·y / D + 1)^{DEGREE}"

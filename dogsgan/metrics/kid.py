@@ -6,7 +6,7 @@
 import numpy as np
 
 from dogsgan.metrics import Measured, Metric
-from dogsgan.metrics.euclidean import Array, checked_pair
+from dogsgan.metrics.distances import Array, checked_pair
 from dogsgan.metrics.kernel_distance import kernel_distance
 
 SUBSETS = 100

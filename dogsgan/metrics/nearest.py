@@ -1,15 +1,13 @@
-"""The nearest rows by Euclidean distance, with float64's digits at about the cost of a float32 product."""
+"""Nearest rows by Euclidean distance: proposed by a matrix product in float64, then measured exactly."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from dogsgan.blockwise import blockwise
 from dogsgan.errors import DogsganError
-from dogsgan.metrics.euclidean import (
+from dogsgan.metrics.distances import (
     Array,
     Frame,
     checked_features,
@@ -20,9 +18,6 @@ from dogsgan.metrics.euclidean import (
 
 _SPARE = 6
 """Rows proposed beyond those asked for, so that rounding seldom leaves a doubt which are the nearest."""
-
-_MANY = 0.1
-"""The share of rows from which on searching them again has a bar of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,117 +64,41 @@ def nearest_others(
     return _nearest(rows, rows, count=count, leave_one_out=True, description=description)
 
 
-_Nearest: TypeAlias = tuple[torch.Tensor, torch.Tensor]
-"""Squared distances, n×c, and the indices of the rows that are so far away."""
-
-
-class _Proposals:
-    """The rows that came nearest so far, by approximate distance."""
-
-    def __init__(self, length: int, count: int) -> None:
-        self.count = count
-        self.squared = torch.full((length, count), torch.inf, dtype=torch.float64)
-        self.indices = torch.zeros(length, count, dtype=torch.long)
-
-    def take(self, part: slice, nearest: _Nearest) -> None:
-        """Take in candidates for the rows in `part`."""
-        squared = torch.cat([self.squared[part], nearest[0]], dim=1)
-        indices = torch.cat([self.indices[part], nearest[1]], dim=1)
-        self.squared[part], kept = squared.topk(self.count, dim=1, largest=False)  # ascending
-        self.indices[part] = indices.gather(1, kept)
-
-
 def _nearest(
     rows: torch.Tensor, others: torch.Tensor, *, count: int, leave_one_out: bool, description: str | None
 ) -> Neighbours:
-    """Propose in float32; propose again in float64 for those rows where that leaves a doubt."""
-    own = torch.arange(len(rows)) if leave_one_out else None
-    available = len(others) - leave_one_out
     frame = Frame(others)
-    proposals = _Proposals(len(rows), min(count + _SPARE, available))
-    _propose(proposals, frame, rows, others, own=own, symmetric=leave_one_out, description=description)
-    squared, indices = _refined(proposals, rows, others, count=count)
-    doubtful = _doubtful(proposals, frame, rows, kth=squared[:, -1])
-    if proposals.count < available and len(doubtful):
-        again = _Proposals(len(doubtful), proposals.count)
-        own = doubtful if leave_one_out else None
-        many = len(doubtful) > _MANY * len(rows)
-        more = f"{description}, more exactly" if description and many else None
-        _propose(again, Frame(others, torch.float64), rows[doubtful], others, own=own, description=more)
-        squared[doubtful], indices[doubtful] = _refined(again, rows[doubtful], others, count=count)
-    return Neighbours(squared=squared.numpy(), indices=indices.numpy())
+    proposed = min(count + _SPARE, len(others) - leave_one_out)
 
+    def search(part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        block = frame.block(rows, part)
+        best = torch.full((len(block[0]), proposed), torch.inf, dtype=torch.float64)
+        indices = torch.zeros_like(best, dtype=torch.long)
+        for other_part in parts_of(len(others)):
+            squared = frame.squared(block, frame.block(others, other_part))  # n×m
+            if leave_one_out and part == other_part:
+                squared.fill_diagonal_(torch.inf)
+            columns = torch.arange(other_part.start, other_part.stop).expand_as(squared)
+            best, kept = torch.cat([best, squared], dim=1).topk(proposed, dim=1, largest=False)
+            indices = torch.cat([indices, columns], dim=1).gather(1, kept)
+        return _refined(rows, others, part, indices, count=count)
 
-def _propose(
-    proposals: _Proposals,
-    frame: Frame,
-    rows: torch.Tensor,
-    others: torch.Tensor,
-    *,
-    own: torch.Tensor | None,
-    symmetric: bool = False,
-    description: str | None = None,
-) -> None:
-    """Compare all with all; where `symmetric`, each block serves its rows and its columns.
-
-    `own` are the indices, N, of each row among `others`, which it is not compared with.
-    """
-
-    def compare(pair: tuple[slice, slice]) -> tuple[_Nearest, _Nearest | None]:
-        part, other_part = pair
-        squared = frame.squared(frame.block(rows, part), frame.block(others, other_part))  # n×m
-        if own is not None:
-            column = own[part] - other_part.start
-            inside = ((column >= 0) & (column < squared.shape[1])).nonzero().squeeze(1)
-            squared[inside, column[inside]] = torch.inf
-        of_rows = _nearest_in(squared, count=proposals.count, start=other_part.start)
-        if not symmetric or part == other_part:
-            return of_rows, None
-        return of_rows, _nearest_in(squared.T.contiguous(), count=proposals.count, start=part.start)
-
-    pairs = list(_block_pairs(len(rows), len(others), symmetric=symmetric))
-    for (part, other_part), (of_rows, of_columns) in blockwise(compare, pairs, description=description):
-        proposals.take(part, of_rows)
-        if of_columns is not None:
-            proposals.take(other_part, of_columns)
-
-
-def _nearest_in(squared: torch.Tensor, *, count: int, start: int) -> _Nearest:
-    """Return the smallest of each row of distances, n×m, to m rows of which the first has index `start`."""
-    best, position = squared.topk(min(count, squared.shape[1]), dim=1, largest=False)
-    return best.double(), position + start
-
-
-def _block_pairs(rows: int, others: int, *, symmetric: bool) -> Iterator[tuple[slice, slice]]:
-    for part in parts_of(rows):
-        for other_part in parts_of(others):
-            if not symmetric or other_part.start >= part.start:
-                yield part, other_part
+    found = [each for _, each in blockwise(search, parts_of(len(rows)), description=description)]
+    if not found:
+        return Neighbours(np.zeros((0, count)), np.zeros((0, count), dtype=np.int64))
+    squared, indices = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
+    return Neighbours(squared=squared, indices=indices)
 
 
 def _refined(
-    proposals: _Proposals, rows: torch.Tensor, others: torch.Tensor, *, count: int
+    rows: torch.Tensor, others: torch.Tensor, part: slice, proposals: torch.Tensor, *, count: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the `count` nearest proposals by exact distance: squared distances and indices, N×count."""
-    indices = proposals.indices.sort(dim=1).values  # of rows equally far the first one is named
-    row_of = torch.arange(len(indices)).repeat_interleave(proposals.count)
+    """Return the `count` nearest proposals by exact distance: squared distances and indices, n×count."""
+    indices = proposals.sort(dim=1).values  # of rows equally far the first one is named
+    row_of = torch.arange(part.start, part.stop).repeat_interleave(indices.shape[1])
     exact = exact_squared(rows, others, row_of, indices.flatten()).reshape(indices.shape)
     squared, order = exact.sort(dim=1, stable=True)
     return squared[:, :count].clone(), indices.gather(1, order)[:, :count].clone()
-
-
-def _doubtful(proposals: _Proposals, frame: Frame, rows: torch.Tensor, *, kth: torch.Tensor) -> torch.Tensor:
-    """Return the indices of rows that could have a nearer neighbour than `kth`, N, among those not proposed.
-
-    What was not proposed is approximately at least as far as the last proposal, v. As |b|² ≤ 2|a|² + 2d²,
-    the error's bound gives d² ≥ (v − 6γ|a|²) / (1 + 4γ).
-    """
-    error = frame.relative_error
-    norms = torch.zeros(len(rows), dtype=torch.float64)
-    for part in parts_of(len(rows)):
-        norms[part] = frame.block(rows, part)[1].double()
-    nearest_left = (proposals.squared[:, -1] - 6 * error * norms) / (1 + 4 * error)
-    return ((nearest_left < kth) & (kth > 0)).nonzero().squeeze(1)
 
 
 def _refuse_few(available: int, count: int) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from dogsgan.blockwise import blockwise
 from dogsgan.metrics import Measured, Metric
-from dogsgan.metrics.euclidean import Array, Frame, checked_pair, exact_squared, parts_of
+from dogsgan.metrics.distances import Array, Frame, checked_pair, exact_squared, parts_of
 from dogsgan.metrics.nearest import nearest_others
 
 NEIGHBOURS = 5
@@ -114,13 +114,25 @@ def overlap(
     """
     rows, others = checked_pair(generated, real)
     frame = Frame(others)
+    limits = (torch.as_tensor(side[:, -1].copy()) for side in (generated_squared, real_squared))
+    generated_limits, real_limits = limits
 
     def compare(pair: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         part, other_part = pair
-        comparison = _Comparison(frame, rows, others, part=part, other_part=other_part)
-        in_real = comparison.nearer_than(real_squared[None, other_part, -1])  # n×m
-        in_generated = comparison.nearer_than(generated_squared[part, -1:])  # n×m
-        return np.count_nonzero(in_real, axis=1), np.any(in_real, axis=0), np.any(in_generated, axis=0)
+        left, right = frame.block(rows, part), frame.block(others, other_part)
+        squared, error = frame.squared(left, right), frame.error(left, right)  # n×m
+
+        def nearer_than(limit: torch.Tensor) -> torch.Tensor:
+            margin = squared - limit
+            nearer = margin < 0
+            row_of, other_of = (margin.abs() < error).nonzero(as_tuple=True)
+            exact = exact_squared(rows, others, row_of + part.start, other_of + other_part.start)
+            nearer[row_of, other_of] = exact < limit.expand_as(squared)[row_of, other_of]
+            return nearer
+
+        in_real = nearer_than(real_limits[None, other_part])
+        in_generated = nearer_than(generated_limits[part, None])
+        return in_real.sum(dim=1).numpy(), in_real.any(dim=0).numpy(), in_generated.any(dim=0).numpy()
 
     real_balls = np.zeros(len(rows), dtype=np.int64)
     recalled, covered = np.zeros((2, len(others)), dtype=bool)
@@ -132,34 +144,3 @@ def overlap(
     return PrecisionRecall(
         neighbours=real_squared.shape[1], real_balls=real_balls, recalled=recalled, covered=covered
     )
-
-
-class _Comparison:
-    """The distances between a block of rows and a block of others, to be compared with limits."""
-
-    def __init__(
-        self, frame: Frame, rows: torch.Tensor, others: torch.Tensor, *, part: slice, other_part: slice
-    ) -> None:
-        self._rows, self._others = rows, others
-        self._starts = part.start, other_part.start
-        left, right = frame.block(rows, part), frame.block(others, other_part)
-        self._squared = frame.squared(left, right).numpy()  # n×m
-        self._error = frame.error(left, right).numpy()  # n×m
-
-    def nearer_than(self, limits: np.ndarray) -> np.ndarray:
-        """Return which squared distances are below `limits`, n×1 or 1×m, as n×m booleans."""
-        # NumPy: on busy cores torch's threads wait for each other longer than these passes take.
-        margin = self._squared - limits.astype(self._squared.dtype)
-        nearer = margin < 0
-        row_of, other_of = np.divmod(
-            np.flatnonzero(np.abs(margin, out=margin) < self._error), margin.shape[1]
-        )
-        if len(row_of):
-            exact = exact_squared(
-                self._rows,
-                self._others,
-                torch.from_numpy(row_of + self._starts[0]),
-                torch.from_numpy(other_of + self._starts[1]),
-            ).numpy()
-            nearer[row_of, other_of] = exact < np.broadcast_to(limits, margin.shape)[row_of, other_of]
-        return nearer

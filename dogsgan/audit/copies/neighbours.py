@@ -8,7 +8,7 @@ import torch
 from dogsgan.audit.workspace import blocks
 from dogsgan.blockwise import blockwise
 from dogsgan.errors import DogsganError
-from dogsgan.metrics.euclidean import checked_pair
+from dogsgan.metrics.distances import checked_pair
 
 NOBODY = -1
 _ROWS_AT_ONCE = 512

@@ -1,8 +1,7 @@
-"""Squared Euclidean distances between features: in blocks with a bound on their error, and exact ones.
+"""Squared Euclidean distances between features, in blocks of float64.
 
-`|a|² + |b|² − 2ab` in float32 is fast and loses digits exactly where two rows are close, which is where
-copies are. So it only proposes; whatever lies within its error of a decision is computed anew in float64 as
-`|a − b|²`.
+`|a|² + |b|² − 2ab` is a matrix product, and loses digits exactly where two rows are close, which is where
+copies are. So whatever lies within its error of a decision is computed anew as `|a − b|²`.
 """
 
 from typing import TypeAlias
@@ -17,34 +16,27 @@ Block: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 """Some rows, n×D, in a frame, and their squared norms, n."""
 
 _ROWS_AT_ONCE = 2048
-_ROWS_WIDENED = 128
 _VALUES_AT_ONCE = 2 * 1024 * 1024
-"""Features of one side that are widened to float64 at once: 16 MB."""
+"""Features of one side whose exact distances are computed at once: 16 MB."""
 
 
 class Frame:
-    """Rows moved to a common centre and narrowed to one type.
+    """Rows moved to a common centre.
 
     Distances do not change when everything is moved; rounding errors do, as they grow with the rows' norms.
     """
 
-    def __init__(self, references: torch.Tensor, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, references: torch.Tensor) -> None:
         """Centre the frame on the mean of `references`, M×D."""
         total = torch.zeros(references.shape[1], dtype=torch.float64)
         for part in references.split(_ROWS_AT_ONCE):
             total += part.sum(dim=0, dtype=torch.float64)
         self._centre = total / max(1, len(references))
-        self._dtype = dtype
-        self.relative_error = (len(total) + 32) * float(torch.finfo(dtype).eps) / 2
-        """γ: `squared` errs by at most 2γ(|a|² + |b|²) (Higham 2002, section 3.1; 32 for the narrowing)."""
+        self._relative_error = (len(total) + 32) * float(torch.finfo(torch.float64).eps) / 2
 
-    def block(self, rows: torch.Tensor, part: slice | torch.Tensor) -> Block:
-        """Return `rows[part]`, n×D, in this frame, with their squared norms, n."""
-        chosen = rows[part]
-        moved = torch.empty(chosen.shape, dtype=self._dtype)
-        for start in range(0, len(chosen), _ROWS_WIDENED):  # a few at a time: float64 is twice as large
-            some = slice(start, start + _ROWS_WIDENED)
-            moved[some] = chosen[some].double() - self._centre
+    def block(self, rows: torch.Tensor, part: slice) -> Block:
+        """Return `rows[part]`, n×D float64, in this frame, with their squared norms, n."""
+        moved = rows[part].double() - self._centre
         return moved, torch.linalg.vector_norm(moved, dim=1).square_()
 
     def squared(self, left: Block, right: Block) -> torch.Tensor:
@@ -53,8 +45,8 @@ class Frame:
         return torch.addmm(b_norms[None, :], a, b.T, alpha=-2).add_(a_norms[:, None])  # n×m
 
     def error(self, left: Block, right: Block) -> torch.Tensor:
-        """Return by how much `squared` may be wrong, n×m."""
-        scale = 2 * self.relative_error
+        """Return by how much `squared` may be wrong, n×m: 2γ(|a|² + |b|²) (Higham 2002, section 3.1)."""
+        scale = 2 * self._relative_error
         return (scale * left[1])[:, None] + (scale * right[1])[None, :]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from dogsgan.metrics.euclidean import Frame, exact_squared, parts_of
+from dogsgan.metrics.distances import Frame, exact_squared, parts_of
 
 
 @settings(max_examples=60, deadline=None)

@@ -13,6 +13,7 @@ from typing import Any
 
 from dogsgan.audit import Audit, audit
 from dogsgan.audit.copies.evidence import NULL_SAMPLE
+from dogsgan.audit.planning import AUDIT_LIMIT_S
 from dogsgan.choosing import choose_recipe, refuse_too_slow, unconditional_without_labels
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
@@ -159,7 +160,8 @@ def run_pipeline(
     Args:
         recipe: what to train; None for that of the run in `out`, or one chosen by device, data and budget
             (`choose_recipe`), changed by `settings`.
-        audited: whether to audit; `audit_sample` pictures chosen by chance, or all, beside at most
+        audited: whether to audit; `audit_sample` pictures chosen by chance, or as many as `AUDIT_LIMIT_S`
+            leaves time for, beside at most
             `null_sample` training pictures.
         score_sample: how many pictures to score, chosen by chance; None: all.
         network: as for `score`.
@@ -216,7 +218,7 @@ def run_pipeline(
                 options["labels"] = out / "labels.csv"
             if audited:
                 samples = {"sample": audit_sample, "scored": score_sample, "null_sample": null_sample}
-                _audited(source, record, options=options | samples)
+                _audited(source, record, options=options | samples | {"time_limit_s": AUDIT_LIMIT_S})
             if record.report.score is None:
                 _scored(source, record, options=options | {"sample": score_sample})
             _save_best_and_worst(record)

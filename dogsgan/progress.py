@@ -1,7 +1,8 @@
 """Progress for people: bars and lines, always on stderr, so that stdout stays data. They never fail."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ def progress_bar(
     initial: int = 0,
     unit: str = "images",
 ) -> Any:
-    """Return a `tqdm` bar on stderr; where that is no terminal it prints every ten seconds at most."""
+    """Return a `tqdm` bar on stderr; where that is no terminal it prints every ten seconds at most.
+
+    Within `overall_bar` it is no bar of its own, and advances that one.
+    """
+    if _overall:
+        return _Stage(_overall[-1], iterable, description)
     interactive = STDERR.isatty()
     return tqdm(
         iterable,
@@ -32,6 +38,66 @@ def progress_bar(
         mininterval=0.2 if interactive else 10.0,
         maxinterval=10.0,
     )
+
+
+@contextlib.contextmanager
+def overall_bar(description: str, seconds: float, rates: Mapping[str, float]) -> Iterator[None]:
+    """Draw one bar over several stages: the bars that are opened meanwhile advance it instead.
+
+    All of them are expected to take `seconds`. `rates` are the seconds for one item of a stage, by the
+    description of its bar; other stages do not advance it.
+    """
+    interactive = STDERR.isatty()
+    with tqdm(
+        total=seconds,
+        desc=description,
+        file=STDERR,
+        dynamic_ncols=interactive,
+        mininterval=0.2 if interactive else 10.0,
+        maxinterval=10.0,
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
+    ) as bar:
+        _overall.append(_Overall(bar, description, rates))
+        try:
+            yield
+            bar.update(max(0.0, _ALMOST * seconds - bar.n))
+        finally:
+            _overall.pop()
+
+
+@dataclass(frozen=True)
+class _Overall:
+    bar: Any
+    description: str
+    rates: Mapping[str, float]
+
+
+_overall: list[_Overall] = []
+_ALMOST = 1 - 1e-9  # of an overall bar; rounding may not take it beyond its end
+
+
+class _Stage:
+    """A bar as its callers use it, which advances an overall bar."""
+
+    def __init__(self, overall: _Overall, iterable: Iterable[Any] | None, description: str) -> None:
+        self._iterable, self._bar = iterable, overall.bar
+        self._rate = overall.rates.get(description, 0.0)
+        self._bar.set_description_str(f"{overall.description}: {description}")
+
+    def update(self, count: int = 1) -> None:
+        left = _ALMOST * self._bar.total - self._bar.n
+        self._bar.update(max(0.0, min(count * self._rate, left)))
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self._iterable or ():
+            yield item
+            self.update()
+
+    def __enter__(self) -> "_Stage":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
 
 
 def say(text: str) -> None:

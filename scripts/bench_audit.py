@@ -26,9 +26,7 @@ from pathlib import Path
 import attacks
 import numpy as np
 
-from dogsgan.audit.copies.evidence import Evidence, Originals, Pictures, gather, real_sample
-from dogsgan.audit.copies.simplest import simplified
-from dogsgan.audit.copies.verification import Verified
+from dogsgan.audit.copies.evidence import Evidence, Originals, Pictures, gather, real_sample, refined
 from dogsgan.audit.copies.views import TrainingViews, training_views
 from dogsgan.audit.duplicates import Collection, find_duplicates
 from dogsgan.audit.findings import Case
@@ -66,7 +64,8 @@ def main() -> int:
         pixels = np.concatenate(list(sets.values()))
         start = time.perf_counter()
         side, _ = real_side_of(training_source, network, size_px=64, cache_dir=work)
-        originals = Originals.of(side, training_source, training)
+        names = [training_source.images[row].name for row in side.rows]
+        originals = Originals.of(side.features, names, training)
         workspace = Workspace(work / f"bench-{args.seed}-{args.honest}-{args.count}")
         pictures = Pictures(pixels, features(pixels, network), features(pixels[:, :, ::-1], network))
         sample = real_sample(training, groups, network, workspace, args.seed)
@@ -87,7 +86,8 @@ def main() -> int:
         seconds = time.perf_counter() - middle
         print(f"features {middle - start:.0f} s, search and verification {seconds:.0f} s\n", flush=True)
         distance = nearest_real(pictures.features, originals.features)[0]
-    found = dataclasses.replace(found, verified=explained(found, pictures, training))
+    every = np.ones(len(pixels), dtype=bool)
+    found = refined(pixels, training, found, flagged=every, device=network.device)
     broken = report(sets, found, null, distance)
     return max(broken, report_kinds(sets, found, null, pictures, training, sources))
 
@@ -167,12 +167,6 @@ def copies(
 def features(pixels: np.ndarray, network: FeatureNetwork) -> np.ndarray:
     """Return the features, N×D."""
     return features_of(pixels, network, show_progress=True)
-
-
-def explained(found: Evidence, pictures: Pictures, training: TrainingViews) -> Verified:
-    """Return what was verified with the simplest account of each picture that a view was found for."""
-    rows = np.flatnonzero(found.verified.view >= 0)
-    return simplified(pictures.pixels, training, found.verified, rows=rows)
 
 
 def report_kinds(

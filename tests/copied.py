@@ -20,7 +20,6 @@ def views_of(pictures: np.ndarray, picture_index: Sequence[int] | None = None) -
         names=tuple(f"real-{i}.png" for i in range(count)),
         class_names=(None,) * count,
         unreadable=(),
-        identity="clouds",
     )
 
 

@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import json
 import os
+import re
+import sys
 import zipfile
 from pathlib import Path
 
@@ -12,16 +14,16 @@ import pytest
 from copied import training_clouds, unseen_clouds, views_of
 from drawn_pictures import saved_as_jpeg
 from test_audit_copies_views import png
+from test_pictures_once import Counts
 
-from dogsgan.audit import Audit, audit, auditing
+from dogsgan.audit import Audit, audit, auditing, planning, reading
 from dogsgan.audit.copies import views as forms
 from dogsgan.cli import main
 from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import open_source
+from dogsgan.decoding import Decoded
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import Side
-from dogsgan.features.networks import FeatureNetwork
-from dogsgan.metrics.statistics import statistics_of
+from dogsgan.features.networks import FeatureNetwork, open_network
 
 TRAINING = training_clouds(80)
 UNSEEN = unseen_clouds(15)
@@ -151,7 +153,7 @@ def test_an_interrupted_audit_goes_on_and_ends_the_same(
         patch.setattr("dogsgan.audit.copies.evidence.verify", interrupted)
         with pytest.raises(KeyboardInterrupt):
             audit(generated, real, out=tmp_path / "out", network="stand-in")
-    assert calls == ["generated 1–20 of 20: alignment"]
+    assert calls == ["generated: alignment"]
     with monkeypatch.context() as patch:
         patch.setattr("dogsgan.audit.copies.evidence.nearest_pictures", interrupted)
         patch.setattr("dogsgan.audit.auditing.features_of", interrupted)
@@ -243,7 +245,7 @@ def test_what_is_known_at_the_start_is_told_at_the_start(
     def too_late(*args: object, **options: object) -> None:
         raise AssertionError("features were made first")
 
-    monkeypatch.setattr("dogsgan.audit.auditing.generated_side_of", too_late)
+    monkeypatch.setattr("dogsgan.audit.reading.generated_side_of", too_late)
     with pytest.raises(DogsganError, match="is the training set: --held-out takes pictures"):
         audit(generated, real, network="stand-in", held_out=real)
     with pytest.raises(DogsganError, match=r"no such file or folder|there is no|not found"):
@@ -266,7 +268,6 @@ def test_the_very_pixels_are_a_copy_whatever_the_network_sees(real: Path, tmp_pa
 
 def test_real_dogs(shared_data: Path, tmp_path: Path) -> None:
     from dogsgan.audit.copies.views import training_views
-    from dogsgan.data.sources import open_source
 
     mini = shared_data / "generative-dog-images-mini"
     views = training_views(open_source(mini), size_px=64, folder=tmp_path)
@@ -314,15 +315,11 @@ def test_a_mirrored_twin_does_not_make_an_exact_copy_a_flip(real: Path, tmp_path
     assert all(finding.distance < 1e-4 for finding in flagged)
 
 
-def test_twins_are_left_out_of_the_whole_set_where_views_and_features_are_of_different_pictures(
-    tmp_path: Path,
-) -> None:
-    source = open_source(write_zip(tmp_path / "r.zip", {f"{name}.png": TRAINING[0] for name in "abcdef"}))
+def test_twins_are_left_out_of_the_whole_set_where_views_and_features_are_of_different_pictures() -> None:
     views = dataclasses.replace(views_of(TRAINING[:4]), names=("a.png", "c.png", "d.png", "f.png"))
-    features = np.arange(10, dtype=np.float32).reshape(5, 2)
-    side = Side(statistics_of(features), features, "", rows=np.array([0, 1, 3, 4, 5]))  # a, b, d, e, f
+    names = [f"{name}.png" for name in "abdef"]
     groups = np.array([0, 1, 0, 1])  # of a, c, d, f
-    found = auditing._stand_twice(side, source, views, groups)
+    found = auditing._stand_twice(names, views, groups)
     assert found.tolist() == [False, False, True, False, False]
 
 
@@ -337,14 +334,14 @@ def test_a_picture_that_only_the_score_can_read_hides_no_twins(
         passed.append(excluded_real)
         return original(*args, excluded_real=excluded_real, **options)  # type: ignore[arg-type]
 
-    def unreadable(source: object, image: SourceImage, size_px: int) -> list[tuple[np.ndarray, str]]:
+    def unreadable(cutter: forms.ViewCutter, image: SourceImage, picture: Decoded) -> object:
         if image.name == "real-10.png":
             raise DogsganError("cannot be cut")
-        return cut(source, image, size_px)  # type: ignore[arg-type]
+        return cut(cutter, image, picture)
 
-    cut = forms._views_of
+    cut = forms.ViewCutter.view
     monkeypatch.setattr(auditing, "whole_set_statistics", watched)
-    monkeypatch.setattr(forms, "_views_of", unreadable)
+    monkeypatch.setattr(forms.ViewCutter, "view", unreadable)
     twins = {f"real-{i:02d}.png": picture for i, picture in enumerate(TRAINING[:30])}
     twins |= {"twin.png": TRAINING[20]}
     path = write_zip(tmp_path / "real.zip", twins)
@@ -352,3 +349,62 @@ def test_a_picture_that_only_the_score_can_read_hides_no_twins(
     audit(generated, path, network="stand-in")
     assert passed[0].sum() == 1
     assert passed[0][30]
+
+
+def test_the_audit_says_how_long_it_takes_and_has_one_bar(
+    real: Path, generated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit(generated, real, network="stand-in", on_score=lambda score: print("scored", file=sys.stderr))
+    _, _, after = capsys.readouterr().err.partition("scored")
+    said = re.search(r"the audit of 20 pictures takes about (\d+) s", after)
+    assert said
+    bars = re.findall(r"([^\r\n]+?): +\d+%", after.partition(said[0])[2])
+    assert bars
+    assert all(bar.startswith("audit") for bar in bars)
+
+
+def test_a_limit_on_the_time_takes_a_sample_and_says_so(
+    real: Path, generated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(planning, "FEWEST_LOOKED_AT", 12)
+    result = audit(generated, real, network="stand-in", time_limit_s=1e-6)
+    assert len(result.findings) == 12
+    assert "of 12 pictures looked at, of 20," in result.headline()
+    assert "it looks at 12 of them, chosen by chance" in capsys.readouterr().err
+    assert len(audit(generated, real, network="stand-in", time_limit_s=1e6).findings) == 20
+
+
+def test_pictures_of_an_untrained_generator_are_not_judged(real: Path, generated: Path) -> None:
+    result = audit(generated, real, network="stand-in", untrained=True)
+    assert result.warnings[0].startswith("the generator is untrained")
+    for statistic in result.statistics:
+        assert statistic.value is None or statistic.meaning.startswith(
+            "Not judged: the generator is untrained"
+        )
+
+
+def test_each_picture_is_read_and_decoded_once_cold_and_warm(
+    real: Path, generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cold: one pass over each side, for score, views, duplicates and a further network together."""
+    private = dataclasses.replace(open_network("stand-in"), name="private", identity="private", real_px=80)
+    monkeypatch.setattr(reading, "_others", lambda *args: [private])
+    names = {f"real-{i:02d}.png" for i in range(80)}
+    with monkeypatch.context() as patch:
+        cold = Counts(patch)
+        first = audit(generated, real, network="stand-in", cache_dir=tmp_path / "cache")
+    assert set(cold.reads.values()) == set(cold.decodes.values()) == {1}
+    assert len(cold.reads) == len(cold.decodes) == 100
+    assert [score.network for score in first.scores] == ["stand-in", "private"]
+    generated_twice, real_once, null_twice = 2 * 20, 80, 2 * 80
+    further_network = 20 + 80
+    copied_views = cold.passes - (generated_twice + real_once + null_twice + further_network)
+    assert 0 <= copied_views <= len(first.flagged)
+    with monkeypatch.context() as patch:
+        warm = Counts(patch)
+        second = audit(generated, real, network="stand-in", cache_dir=tmp_path / "cache")
+    assert second.findings == first.findings
+    assert set(warm.reads.values()) == {1}, "training pictures are read once, only to be hashed"
+    assert not names & set(warm.decodes)
+    assert len(warm.decodes) == 20
+    assert warm.passes == cold.passes - real_once - 80

@@ -86,7 +86,7 @@ def test_fewer_views_than_asked_for_leave_gaps() -> None:
 def test_blocks_do_not_change_what_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = unseen_clouds(9)
     once = find_candidates(pictures, views_of(TRAINING), coarse=4, fine=3)
-    monkeypatch.setattr("dogsgan.audit.copies.search._VIEWS_AT_ONCE", 7)
+    monkeypatch.setattr("dogsgan.audit.copies.search.VIEWS_AT_ONCE", 7)
     monkeypatch.setattr("dogsgan.audit.copies.search._QUERIES_AT_ONCE", 4)
     in_blocks = find_candidates(pictures, views_of(TRAINING), coarse=4, fine=3)
     assert (once.view == in_blocks.view).all()

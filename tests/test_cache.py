@@ -1,7 +1,5 @@
 """The cache is a convenience: without it things take longer, and work."""
 
-import errno
-import os
 import pwd
 
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dogsgan import cache
-from dogsgan.audit import audit, workspace
+from dogsgan.audit import audit
 from dogsgan.config import Recipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.errors import DogsganError
@@ -73,26 +71,3 @@ def test_where_the_cache_cannot_be_written_an_audit_works_in_its_own_folder(
     assert "not kept for the next call: cannot write" in said
     assert "or name another cache folder with DOGSGAN_CACHE" in said
     assert not [path for path in (tmp_path / "audit").rglob("*") if path.suffix in (".npy", ".u8", ".lock")]
-
-
-@pytest.mark.parametrize("code", [None, errno.EOPNOTSUPP])
-def test_space_for_mapped_rows_is_taken_where_the_system_cannot_reserve_it(code, tmp_path, monkeypatch):
-    def refusing(*arguments):
-        raise OSError(code, os.strerror(code))
-
-    if code is None:
-        monkeypatch.delattr(os, "posix_fallocate")
-    else:
-        monkeypatch.setattr(os, "posix_fallocate", refusing)
-    path = tmp_path / "rows.npy"
-    array = workspace.GrowingArray(path, rows=1000, shape=(300,), dtype="float32")
-    assert path.stat().st_blocks * 512 >= 1000 * 300 * 4
-    array.append(np.ones((600, 300)))
-    array.keep()
-    del array
-    again = workspace.GrowingArray(path, rows=1000, shape=(300,), dtype="float32")
-    assert again.done == 600
-    assert (again.array[:600] == 1).all()
-    again.append(np.ones((400, 300)))
-    again.keep()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.json", "rows.npy"]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dogsgan import cli
 from dogsgan import score as score_module
-from dogsgan.audit import auditing
+from dogsgan.audit import reading
 from dogsgan.errors import DogsganError
 from dogsgan.files import write_bytes
 from dogsgan.per_class import files as per_class_files
@@ -28,16 +28,17 @@ from dogsgan.progress import optional, optional_file
 def test_a_second_network_that_fails_costs_its_own_score_only(
     error: Exception, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(*args: object, network: str, **options: object) -> str:
-        if network == "private":
+    def failing(table: object, network: SimpleNamespace) -> tuple[str, list[str]]:
+        if network.name == "private":
             raise error
-        return f"the score by {network}"
+        return network.name, []
 
-    monkeypatch.setattr(auditing, "score", failing)
-    monkeypatch.setattr(auditing, "_at_hand", lambda *args: True)
-    inputs = SimpleNamespace(generated_path=tmp_path, real_path=tmp_path)
-    network = SimpleNamespace(name="stand-in")
-    scores, left_out = auditing._other_scores(network, inputs, "cpu", tmp_path, 64)  # type: ignore[arg-type]
+    monkeypatch.setattr(reading, "generated_side_of", failing)
+    monkeypatch.setattr(reading, "score_sides", lambda side, *args, **options: f"the score by {side}")
+    networks = [SimpleNamespace(name=name) for name in ("stand-in", "public", "private")]
+    real = SimpleNamespace(networks=networks, sides=networks, warnings=[])
+    left_out: list[str] = []
+    scores = reading.other_scores(SimpleNamespace(table=None), real, left_out)  # type: ignore[arg-type]
     assert scores == ["the score by public"]
     assert left_out == [f"the score by the network private is left out {reason}"]
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dogsgan.progress import progress_bar, say
+from dogsgan.progress import overall_bar, progress_bar, say
 
 
 class Terminal(io.StringIO):
@@ -55,3 +55,30 @@ def test_a_line_does_not_tear_a_bar(
         line.strip() == "a line of its own" for line in terminal.getvalue().replace("\r", "\n").split("\n")
     )
     assert capsys.readouterr().out == ""
+
+
+def test_bars_within_an_overall_bar_advance_it_by_what_they_take(capsys: pytest.CaptureFixture[str]) -> None:
+    rates = {"search": 2.0, "align": 4.0}
+    seen = []
+    with overall_bar("audit", 20.0, rates):
+        for index in progress_bar(range(5), description="search"):
+            seen.append(index)
+        with progress_bar(description="align", total=2) as bar:
+            bar.update(2)
+        list(progress_bar(range(3), description="of no known length"))
+    assert seen == list(range(5))
+    told = capsys.readouterr().err
+    assert "audit: align:  90%" in told or "audit: of no known length" in told
+    assert "100%" in told
+    assert told.count("\n") == 1, "one bar"
+
+
+def test_an_overall_bar_never_goes_beyond_its_end_and_ends_where_something_fails() -> None:
+    with overall_bar("audit", 1.0, {"search": 5.0}):
+        assert list(progress_bar(range(3), description="search")) == [0, 1, 2]
+    with pytest.raises(KeyError), overall_bar("audit", 1.0, {}):
+        raise KeyError
+    assert not isinstance(progress_bar(description="x", total=1), type(None))
+    bar = progress_bar(range(2), description="own")
+    assert bar.total == 2, "a bar of its own again"
+    bar.close()

@@ -37,7 +37,7 @@ class Collection:
 
     names: Sequence[str]
     """P."""
-    files: Sequence[bytes | None]
+    files: Sequence[str | None]
     """P digests of the encoded files (see `file_digests`), None where there is no file."""
     views: np.ndarray
     """V×S×S×3 uint8."""
@@ -95,21 +95,17 @@ class _Found(NamedTuple):
 _Keyed = dict[Hashable, list[_Member]]
 
 
-def file_digests(source: Source, names: Sequence[str]) -> list[bytes | None]:
-    """Return the sha256 of the encoded file of each named picture; None throughout for a prepared set.
+def file_digests(source: Source, names: Sequence[str]) -> list[str | None]:
+    """Return the sha256 of the file of each named picture, which is read only if nobody has read it yet.
 
-    A prepared set has no files of its own: what `Source.read` returns for it is encoded on the spot.
-
-    Raises:
-        DogsganError: a file cannot be read, or the source has no picture of that name.
+    None throughout for a prepared set, which has no files of its own.
     """
     if source.crop_set is not None:
         return [None] * len(names)
     images = {image.name: image for image in source.images}
-    missing = next((name for name in names if name not in images), None)
-    if missing is not None:
+    if missing := next((name for name in names if name not in images), None):
         raise DogsganError(f"{source.path} has no picture {missing}: leave it alone while it is audited")
-    return [hashlib.sha256(source.read(images[name])).digest() for name in names]
+    return [source.digest(images[name]) for name in names]
 
 
 def find_duplicates(

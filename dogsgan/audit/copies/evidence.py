@@ -1,23 +1,28 @@
-"""What can be held against a picture: how near it comes to the training set in features, and in pixels."""
+"""Evidence on pictures: how near each comes to the training set in features and in pixels."""
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
 import torch
 
+from dogsgan.audit.copies.blends import with_partners
 from dogsgan.audit.copies.neighbours import Neighbours, nearest_pictures
 from dogsgan.audit.copies.search import find_candidates
+from dogsgan.audit.copies.simplest import simplified
 from dogsgan.audit.copies.verification import Verified, verify
 from dogsgan.audit.copies.views import TrainingViews
 from dogsgan.audit.workspace import Workspace, blocks
-from dogsgan.data.sources import Source
-from dogsgan.features.extraction import Side, features_of
+from dogsgan.features.extraction import features_of
 from dogsgan.features.networks import FeatureNetwork
 
 NULL_SAMPLE = 2000
-"""How many training pictures are held against the rest to measure how near honest pictures come."""
-_PICTURES_AT_ONCE = 2048  # searched and verified together; what is done is kept after each such part
+"""How many training pictures are compared with the rest of their set: the null distribution."""
+_EXPLAINED = 0.9  # pixel similarity above which one training picture explains a copy
+_MOST_SEARCHED_TWICE = 3000
+PICTURES_AT_ONCE = 2048  # searched and verified together; what is done is kept after each such part
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +44,7 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What was found about N pictures."""
+    """The evidence on N pictures."""
 
     neighbours: Neighbours
     """The k nearest training pictures by features."""
@@ -61,15 +66,13 @@ class Originals:
     """M int64: which training view shows each picture so."""
 
     @classmethod
-    def of(cls, side: Side, source: Source, views: TrainingViews) -> "Originals":
-        """Return those of a real side. A picture may be missing there or among the views: joined by name."""
-        assert side.features is not None
-        assert side.rows is not None
+    def of(cls, features: np.ndarray, names: Sequence[str], views: TrainingViews) -> "Originals":
+        """Return those of M named pictures. Any may be missing among the views: they are joined by name."""
         first = np.searchsorted(views.picture_index, np.arange(len(views.names)))
         view_of = dict(zip(views.names, first.tolist(), strict=True))
-        view = np.array([view_of.get(source.images[row].name, -1) for row in side.rows])
+        view = np.array([view_of.get(name, -1) for name in names])
         known = view >= 0
-        return cls(side.features if known.all() else side.features[known], view[known])
+        return cls(features if known.all() else features[known], view[known])
 
 
 def real_sample(
@@ -136,10 +139,34 @@ def gather(
             f"{name}-pixels-{rows.start:06d}",
             partial(_verified, pictures, rows, views, group_of_picture, name, device),
         )
-        for rows in blocks(len(pictures), _PICTURES_AT_ONCE)
+        for rows in blocks(len(pictures), PICTURES_AT_ONCE)
     ]
     verified = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Evidence(Neighbours(**found), Verified(**verified))
+
+
+def refined(
+    pictures: np.ndarray,
+    views: TrainingViews,
+    evidence: Evidence,
+    *,
+    flagged: np.ndarray,
+    device: torch.device,
+) -> Evidence:
+    """Look closer at flagged pictures, of N×S×S×3: for blends, then for the simplest account."""
+    verified = evidence.verified
+    found = flagged & (verified.view >= 0)
+    unexplained = np.flatnonzero(found & (verified.similarity < _EXPLAINED))[:_MOST_SEARCHED_TWICE]
+    verified = with_partners(
+        pictures,
+        views,
+        verified,
+        rows=unexplained,
+        device=device,
+        description="flagged: search for a second picture",
+    )
+    verified = simplified(pictures, views, verified, rows=np.flatnonzero(found))
+    return dataclasses.replace(evidence, verified=verified)
 
 
 def _verified(
@@ -151,16 +178,15 @@ def _verified(
     device: torch.device,
 ) -> dict[str, np.ndarray]:
     pixels = np.asarray(pictures.pixels[rows])
-    part = f"{name} {rows.start + 1:,}–{rows.start + len(pixels):,} of {len(pictures):,}"
     candidates = find_candidates(
         pixels,
         views,
         own_group=None if pictures.own_group is None else pictures.own_group[rows],
         group_of_picture=group_of_picture,
         device=device,
-        description=f"{part}: search in pixels",
+        description=f"{name}: search in pixels",
     )
-    return _arrays(verify(pixels, views, candidates, device=device, description=f"{part}: alignment"))
+    return _arrays(verify(pixels, views, candidates, device=device, description=f"{name}: alignment"))
 
 
 def _arrays(value: Neighbours | Verified) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.metrics.distances import checked_pair
 
 NOBODY = -1
-_ROWS_AT_ONCE = 512
+ROWS_AT_ONCE = 512
 _TIE_DIGITS = 12  # distances that agree to so many digits are equal
 
 
@@ -81,7 +81,7 @@ def nearest_pictures(
         view = np.where(found, views[index], NOBODY)
         return view, (is_mirror & found).numpy(), distance.numpy()
 
-    every = blockwise(nearest, list(blocks(len(generated), _ROWS_AT_ONCE)), description=description)
+    every = blockwise(nearest, list(blocks(len(generated), ROWS_AT_ONCE)), description=description)
     arrays = [np.concatenate(part) for part in zip(*(part for _, part in every), strict=True)]
     missing = max(0, k - arrays[0].shape[1])
     fills = (NOBODY, False, np.inf)

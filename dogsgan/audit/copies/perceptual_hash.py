@@ -38,6 +38,8 @@ _COARSE_SIDE, _FINE_SIDE = 8, 16
 _CANDIDATE_BITS = 10  # of 64
 _UNBALANCED_BITS = 4  # more than that from half of 64 set: too few frequencies
 _ROWS_AT_ONCE, _COLUMNS_AT_ONCE = 2048, 4096
+HASHES_AT_ONCE = _ROWS_AT_ONCE * _COLUMNS_AT_ONCE
+"""Pairs of pictures that an item of the progress bar compares."""
 _CONFIRMED_AT_ONCE = 1 << 18
 _MOST_OF_A_ROW = 64  # matches kept: bounds the memory where all pictures look the same
 _MOST_HELD = 1 << 20  # matches waiting to be thinned out to that

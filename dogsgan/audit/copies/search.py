@@ -40,7 +40,7 @@ _COARSE_PX = 12
 _FINE_PX = 16  # for blends and faint copies: more detail, of the whole picture only
 _SIGMA = 2.0
 _QUERIES_AT_ONCE = 256
-_VIEWS_AT_ONCE = 2048
+VIEWS_AT_ONCE = 2048
 _TILE = 512  # views of a product with 256 pictures: half a megabyte
 _NOBODY = -2.0  # less than any correlation
 
@@ -106,7 +106,7 @@ def find_candidates(
 
     by_windows = _Best.none(len(pictures), coarse, device)
     by_whole = _Best.none(len(pictures), fine, device)
-    every = list(blocks(len(views), _VIEWS_AT_ONCE))
+    every = list(blocks(len(views), VIEWS_AT_ONCE))
     for _, (some_by_windows, some_by_whole) in blockwise(best_of, every, description=description):
         by_windows.merge(some_by_windows)
         by_whole.merge(some_by_whole)

@@ -27,7 +27,7 @@ from dogsgan.audit.copies.views import TrainingViews
 from dogsgan.audit.workspace import blocks
 from dogsgan.blockwise import blockwise
 
-_PICTURES_AT_ONCE = 32
+PICTURES_AT_ONCE = 32
 _SHORTLIST_FINE, _SHORTLIST_COARSE = 4, 8  # candidates of a picture that are aligned finely
 _TURNS = (0.0, math.radians(9), math.radians(-9))  # where alignment starts from: what was found, turned
 _SHIFTS = ((0.1, 0.1), (-0.1, 0.1), (0.1, -0.1), (-0.1, -0.1))  # and shifted, by 3 px of 64
@@ -72,7 +72,7 @@ def verify(
         with torch.inference_mode():
             return _verify_block(pictures[rows], views, some, device)
 
-    every = list(blocks(len(pictures), _PICTURES_AT_ONCE))
+    every = list(blocks(len(pictures), PICTURES_AT_ONCE))
     parts = [part for _, part in blockwise(verified, every, description=description)]
     return Verified(
         **{

@@ -1,35 +1,31 @@
-"""Every form in which a training picture could have been copied: the whole, the dog's square, and so on.
+"""Training views: every form in which a training picture could have been copied: whole, cut, and so on.
 
-The first step of an audit. Each form gives a view of S×S pixels. Mirrored views are not stored: the generated
-pictures are mirrored instead.
+Each form gives a view of S×S pixels. Mirrored views are not stored: the generated pictures are mirrored.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from dogsgan.cores import usable_cores
-from dogsgan.data.cropping import cut_policies
-from dogsgan.data.sources import Source, SourceImage
-from dogsgan.decoding import DECODERS, open_decoded_here
+from dogsgan.data.cropping import cut_opened
+from dogsgan.data.source_image import SourceImage
+from dogsgan.data.sources import Source
+from dogsgan.decoding import DECODERS, Decoded
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, write_json
-from dogsgan.progress import progress_bar
+from dogsgan.pictures import PictureReader
 
 FORMS = ("whole", "square", "context", "center")
 CROP = "crop"
 """The one form of a prepared set's pictures."""
-VERSION = 2  # to be raised when the same decoded pictures give other views
-_PICTURES_AT_ONCE = 512
+VERSION = 3  # to be raised when the same decoded pictures give other views
 _ARRAY, _TABLE = "views.u8", "views.json"
-
-_Cut: TypeAlias = list[tuple[np.ndarray, str]] | DogsganError
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,103 +45,112 @@ class TrainingViews:
     """P breeds' folders, None where not known."""
     unreadable: tuple[str, ...]
     """One line for each picture of the source that was left out."""
-    identity: str
-    """A hash of what the views were made from."""
 
     def __len__(self) -> int:
         return len(self.picture_index)
 
 
-def training_views(source: Source, *, size_px: int, folder: Path) -> TrainingViews:
-    """Return every view of a source's pictures at `size_px`; they are kept in `folder` and found there again.
+class ViewCutter:
+    """A consumer of a pass over a source's pictures, which cuts every view and writes them to a folder.
 
     A prepared set has one view a picture; without boxes there are two, whole and center. Views of a picture
     that would be the same rectangle are kept once.
+    """
+
+    def __init__(self, source: Source, size_px: int, file: BinaryIO) -> None:
+        self._source, self._size_px, self._file = source, size_px, file
+        self._table: dict[str, list[Any]] = {
+            name: [] for name in ("picture_index", "form", "names", "class_names", "unreadable")
+        }
+
+    def view(self, image: SourceImage, picture: Decoded) -> list[tuple[np.ndarray, str]]:
+        """Cut the views of a picture, with their forms."""
+        policies = FORMS if self._source.crop_set is None else ("whole",)
+        cut = cut_opened(self._source, image, picture.upright(image.name), policies, size_px=self._size_px)
+        return [(view, origin.policy if self._source.crop_set is None else CROP) for view, origin in cut]
+
+    def take(self, row: int, made: list[tuple[np.ndarray, str]] | DogsganError) -> None:
+        """Write the views of the picture at a place in the source."""
+        if isinstance(made, DogsganError):
+            self._table["unreadable"].append(str(made))
+            return
+        for view, form in made:
+            self._file.write(view.tobytes())
+            self._table["picture_index"].append(len(self._table["names"]))
+            self._table["form"].append(form)
+        self._table["names"].append(self._source.images[row].name)
+        self._table["class_names"].append(self._source.images[row].class_name)
+
+    def table(self) -> dict[str, Any]:
+        """Return what belongs to the views, once the pass is over.
+
+        Raises:
+            DogsganError: no picture could be read.
+        """
+        if not self._table["names"]:
+            reason = self._table["unreadable"][0]
+            raise DogsganError(
+                f"no picture of {self._source.path} can be read ({reason}): give another --real"
+            )
+        return {"contents": self._source.fingerprint(), **self._table}
+
+
+@contextlib.contextmanager
+def cutting_views(source: Source, *, size_px: int, folder: Path) -> Iterator[ViewCutter]:
+    """Yield a consumer for a pass over a source; the views are then kept in `folder`.
 
     Raises:
         DogsganError: no picture can be read, or the folder cannot be written.
     """
-    identity = identity_of_views(source, size_px=size_px)
-    made = Path(folder) / f"views-{identity[:16]}"
-    if not os.path.isfile(made / _TABLE):  # noqa: PTH113 (False, too, where the folder may not be looked into)
-        with atomic_path(made) as partial:
-            partial.mkdir()
-            _write(source, size_px, partial)
-    return _read(source, made, size_px, identity)
+    with atomic_path(_folder_of(source, size_px, folder)) as partial:
+        partial.mkdir()
+        with (partial / _ARRAY).open("wb") as file:
+            cutter = ViewCutter(source, size_px, file)
+            yield cutter
+        write_json(partial / _TABLE, cutter.table())
 
 
-def identity_of_views(source: Source, *, size_px: int) -> str:
-    """Return a hash over all that decides a source's views: its contents, and how they are decoded and cut.
+def training_views(source: Source, *, size_px: int, folder: Path) -> TrainingViews:
+    """Return every view of a source's pictures at `size_px`; they are kept in `folder` and found there again.
 
     Raises:
-        DogsganError: a prepared set changed since it was written.
+        DogsganError: as `cutting_views`.
     """
-    decisive = (VERSION, DECODERS, FORMS, size_px, source.fingerprint())
-    return hashlib.sha256("\n".join(map(str, decisive)).encode()).hexdigest()
+    views = kept_views(source, size_px=size_px, folder=folder)
+    if views is None:
+        with cutting_views(source, size_px=size_px, folder=folder) as cutter:
+            reader = PictureReader(source)
+            for _ in reader.stream(lambda image, picture: None, [cutter]):
+                pass
+        views = kept_views(source, size_px=size_px, folder=folder)
+    assert views is not None, "just written"
+    return views
 
 
-def _write(source: Source, size_px: int, folder: Path) -> None:
-    picture_index: list[int] = []
-    forms: list[str] = []
-    names: list[str] = []
-    class_names: list[str | None] = []
-    unreadable: list[str] = []
-    with (folder / _ARRAY).open("wb") as file:
-        for image, cut in _cut_all(source, size_px):
-            if isinstance(cut, DogsganError):
-                unreadable.append(str(cut))
-                continue
-            for view, form in cut:
-                file.write(view.tobytes())
-                picture_index.append(len(names))
-                forms.append(form)
-            names.append(image.name)
-            class_names.append(image.class_name)
-    if not names:
-        raise DogsganError(f"no picture of {source.path} can be read ({unreadable[0]}): give another --real")
-    write_json(
-        folder / _TABLE,
-        {
-            "picture_index": picture_index,
-            "form": forms,
-            "names": names,
-            "class_names": class_names,
-            "unreadable": unreadable,
-        },
-    )
+def kept_views(source: Source, *, size_px: int, folder: Path) -> TrainingViews | None:
+    """Return the views that are kept of a source's contents, or None where there are none.
+
+    The contents are looked at only where there are views of pictures with the same names.
+    """
+    made = _folder_of(source, size_px, folder)
+    if not os.path.isfile(made / _TABLE):  # noqa: PTH113 (False, too, where the folder may not be looked into)
+        return None
+    return _read(source, made, size_px)
 
 
-def _cut_all(source: Source, size_px: int) -> Iterator[tuple[SourceImage, _Cut]]:
-    """Yield each picture with its views, in order, cut in threads."""
-
-    def cut(image: SourceImage) -> _Cut:
-        try:
-            return _views_of(source, image, size_px)
-        except DogsganError as error:
-            return error
-
-    images = source.images
-    with (
-        ThreadPoolExecutor(usable_cores()) as pool,
-        progress_bar(description="views of the training pictures", total=len(images)) as bar,
-    ):
-        for start in range(0, len(images), _PICTURES_AT_ONCE):
-            some = images[start : start + _PICTURES_AT_ONCE]
-            yield from zip(some, pool.map(cut, some), strict=True)
-            bar.update(len(some))
+def _folder_of(source: Source, size_px: int, folder: Path) -> Path:
+    """Return the place of a source's views, by what decides them and is known without reading a picture."""
+    listing = [(image.name, image.class_name, image.boxes, image.annotated_size) for image in source.images]
+    decisive = (VERSION, DECODERS, FORMS, size_px, source.kind, source.bordered, listing)
+    key = hashlib.sha256("\n".join(map(repr, decisive)).encode(errors="surrogateescape")).hexdigest()
+    return Path(folder) / f"views-{key[:16]}"
 
 
-def _views_of(source: Source, image: SourceImage, size_px: int) -> list[tuple[np.ndarray, str]]:
-    if source.crop_set is not None:
-        [(view, _)] = cut_policies(source, image, ("whole",), size_px=size_px)
-        return [(view, CROP)]
-    cut = cut_policies(source, image, FORMS, size_px=size_px, opener=open_decoded_here)
-    return [(view, origin.policy) for view, origin in cut]
-
-
-def _read(source: Source, folder: Path, size_px: int, identity: str) -> TrainingViews:
+def _read(source: Source, folder: Path, size_px: int) -> TrainingViews | None:
     try:
         table = read_json(folder / _TABLE)
+        if table["contents"] != source.fingerprint():
+            return None
         picture_index = np.array(table["picture_index"], dtype=np.int32)
         forms = (CROP,) if source.crop_set is not None else FORMS
         pictures = np.memmap(
@@ -159,7 +164,6 @@ def _read(source: Source, folder: Path, size_px: int, identity: str) -> Training
             names=tuple(table["names"]),
             class_names=tuple(table["class_names"]),
             unreadable=tuple(table["unreadable"]),
-            identity=identity,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DogsganError(f"{folder} is damaged ({error}): remove it, and it will be made anew") from error

@@ -109,9 +109,8 @@ def fetch_weights(
 ) -> Path:
     """Download the released weights of `network` into the cache, unless they are there, and return the file.
 
-    A download that was cut off goes on where it stopped, at the next call too. `url` names another place to
-    fetch the file from; its hash must be the released one's unless `sha256` (or the start of it) says
-    otherwise. Of `timm:NAME` they are timm's own, see `timm_weights`.
+    `url` names another place to fetch the file from; its hash must be the released one's unless `sha256` (or
+    the start of it) says otherwise. Of `timm:NAME` they are timm's own, see `timm_weights`.
 
     Raises:
         DogsganError: no weights are released for `network`, the download fails, or the hash is wrong.

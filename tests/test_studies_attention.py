@@ -27,9 +27,8 @@ from dogsgan.metrics.statistics import statistics_of
 from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
 from dogsgan.score import score_sides
-from dogsgan.studies import runs
+from dogsgan.studies import grid, runs
 from dogsgan.studies.attention import study as attention
-from dogsgan.studies.attention import table as attention_table
 from dogsgan.studies.attention.study import study_attention
 from dogsgan.studies.attention.variants import choose_variants, parse_norms, parse_sizes
 from dogsgan.studies.judge import Judge
@@ -48,7 +47,7 @@ def _quick(monkeypatch):
     monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
     monkeypatch.setattr(logger, "GRID_STATISTICS_IMAGES", 64)
     monkeypatch.setattr(loop, "plot_losses", lambda run: None)
-    monkeypatch.setattr(attention_table, "save_lines", lambda *lines, **texts: None)
+    monkeypatch.setattr(attention, "save_lines", lambda *lines, **texts: None)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +146,7 @@ def test_parameters_are_those_that_were_trained(finished):
 
 
 def test_the_same_again_trains_and_judges_nothing(finished, crops, monkeypatch):
-    monkeypatch.setattr(attention, "finish_run", None)  # would fail if it were called
+    monkeypatch.setattr(grid, "finish_run", None)  # would fail if it were called
     again = study(crops, finished.out, seeds=2, attention=(None, 32), spectral_norm=(True, False))
     assert again.content == finished.content
 

@@ -17,11 +17,9 @@ from dogsgan.errors import DogsganError
 from dogsgan.features.networks import open_network
 from dogsgan.features.timm_networks import Classifier
 from dogsgan.models import sampling
-from dogsgan.studies import runs
-from dogsgan.studies.recipe import study as recipe_study
+from dogsgan.studies import grid, runs
 from dogsgan.studies.recipe.judge import CHOOSING, REPORTING, Panel
-from dogsgan.studies.recipe.study import study_recipe
-from dogsgan.studies.recipe.table import verdict
+from dogsgan.studies.recipe.study import study_recipe, verdict
 from dogsgan.studies.recipe.variants import BASELINE, VARIANTS, changing, parse_variants
 from dogsgan.studies.runs import finish_training, processor_seconds
 from dogsgan.training import logger, loop
@@ -111,7 +109,7 @@ def test_the_table_has_a_row_for_each_variant_in_text_csv_and_json(finished):
 
 
 def test_the_same_again_trains_nothing_and_another_budget_is_refused(finished, crops, monkeypatch):
-    monkeypatch.setattr(recipe_study, "finish_run", None)  # would fail if it were called
+    monkeypatch.setattr(grid, "finish_run", None)  # would fail if it were called
     assert study(crops, finished.out).content == finished.content
     with pytest.raises(DogsganError, match="processor_seconds: 1 -> 2"):
         study(crops, finished.out, budget_s=2.0)

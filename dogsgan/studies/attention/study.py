@@ -1,25 +1,40 @@
-"""Where self-attention helps, with and without spectral norm: the same budget, data and seeds for each."""
+"""The attention study: where self-attention helps, at the same budget, data and seeds for each variant."""
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dogsgan.config import Recipe
-from dogsgan.data.cropset import CropSet
 from dogsgan.features.choice import chosen_network
 from dogsgan.features.networks import open_network
 from dogsgan.files import holds
 from dogsgan.models import outline_networks, parameter_count
-from dogsgan.progress import say
-from dogsgan.stages import recipe_of_set
-from dogsgan.studies.all_runs import StudyReport, finish_all
-from dogsgan.studies.attention.table import NAME, Plan, write_study
+from dogsgan.progress import optional, say
 from dogsgan.studies.attention.variants import Variant, choose_variants
-from dogsgan.studies.judge import Judge
-from dogsgan.studies.runs import finish_run, kept_result
-from dogsgan.studies.settings import crops_for, keep_settings, seeds_of
+from dogsgan.studies.grid import Begun, Results, Study, StudyReport, keeping_one_checkpoint
+from dogsgan.studies.judge import Figures, Judge
+from dogsgan.studies.plot import Line, save_lines
+from dogsgan.studies.runs import Result
+from dogsgan.studies.settings import seeds_of
+from dogsgan.studies.table import Row, Spread, spread_of
 
+NAME = "attention"
 SIZES: tuple[int | None, ...] = (None, 8, 16, 32, 64)
+HEADINGS = {
+    "attention": "attention",
+    "attention_in": "in",
+    "spectral_norm": "spectral norm",
+    "frechet_distance": "Fréchet distance",
+    "precision": "precision",
+    "recall": "recall",
+    "generator_parameters": "G parameters",
+    "discriminator_parameters": "D parameters",
+    "seconds_per_thousand_images": "s/1,000 images",
+    "images_seen": "images seen",
+    "ended": "ended by",
+    "seeds_done": "seeds",
+}
 
 
 @holds("out")
@@ -56,63 +71,146 @@ def study_attention(
             used.
         KeyboardInterrupt: a signal asked to stop.
     """
-    base = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, keep_checkpoints=1))
-    seed_list = seeds_of(base, seeds)
-    variants, left_out = choose_variants(base, attention, spectral_norm)
+    recipe = keeping_one_checkpoint(recipe)
+    seed_list = seeds_of(recipe, seeds)
+    variants, left_out = choose_variants(recipe, attention, spectral_norm)
     for line in left_out:
         say(line)
-    chosen = chosen_network(network, size_px=base.data.size_px, weights=weights)
+    chosen = chosen_network(network, size_px=recipe.data.size_px, weights=weights)
     opened = open_network(chosen.name, weights=weights, device=device)
-    growing = {"images": images}
-    crop_set, fixed = crops_for(source, out, study=NAME, recipe=base, growing=growing)
-    asked, base = base, recipe_of_set(base, crop_set)
+    begun = Begun.at(source, out, study=NAME, recipe=recipe, growing={"images": images})
     judge = Judge(
-        crop_set,
+        begun.crop_set,
         opened,
-        channels=base.data.channels,
+        channels=begun.base.data.channels,
         count=count,
         real_count=real_count,
         cache_dir=out / "real",
     )
-    plan = Plan(
-        variants=variants,
-        parameters={variant: _parameters(variant, base, crop_set) for variant in variants},
-        seeds=seed_list,
-        images=images,
-        preset=base.name,
+    study = AttentionStudy(
+        begun=begun,
+        runs=[(variant, seed) for seed in seed_list for variant in variants],
         judge=judge,
         left_out=left_out,
+        images=images,
+        parameters={variant: _parameters(variant, begun) for variant in variants},
     )
-    keep_settings(out, study=NAME, recipe=asked, fixed=fixed, growing=growing)
-    return _all_runs(out, plan, base, crop_set, device=device)
+    return study.finish(device=device)
 
 
-def _parameters(variant: Variant, base: Recipe, crop_set: CropSet) -> tuple[int, int]:
+def _parameters(variant: Variant, begun: Begun) -> tuple[int, int]:
     """Count the trained values of both networks, which refuses what cannot be built."""
-    networks = outline_networks(variant.recipe(base, seed=0), class_count=len(crop_set.class_names))
+    class_count = len(begun.crop_set.class_names)
+    networks = outline_networks(variant.recipe(begun.base, seed=0), class_count=class_count)
     return parameter_count(networks.generator), parameter_count(networks.discriminator)
 
 
-def _all_runs(out: Path, plan: Plan, base: Recipe, crop_set: CropSet, *, device: str) -> StudyReport:
-    """Finish every run that is not finished, seed by seed."""
-    (text, content), complete = finish_all(
-        [(variant, seed) for seed in plan.seeds for variant in plan.variants],
-        kept=lambda variant, seed: kept_result(
-            _folder(out, variant, seed), images=plan.images, judge=plan.judge
-        ),
-        finish=lambda variant, seed: finish_run(
-            _folder(out, variant, seed),
-            variant.recipe(base, seed=seed),
-            crop_set,
-            images=plan.images,
-            judge=plan.judge,
-            device=device,
-            grid=out / "samples" / f"{variant.name}-seed-{seed}.png",
-        ),
-        write=lambda results: write_study(out, plan, results),
-    )
-    return StudyReport(out, text, content, tuple(plan.left_out), complete)
+@dataclass(frozen=True)
+class AttentionStudy(Study[Variant, Figures]):
+    """Variants with and without attention, and what the table says of each."""
+
+    judge: Judge
+    images: int
+    """Real images that each run sees."""
+    parameters: Mapping[Variant, tuple[int, int]]
+    """Trained values of generator and discriminator."""
+
+    name = NAME
+    files = "table, plot, samples"
+
+    def length(self) -> dict[str, Any]:
+        """Return the images that each run sees."""
+        return {"images": self.images}
+
+    def headings(self) -> Mapping[str, str]:
+        """Return the columns of the text's table."""
+        return HEADINGS
+
+    def listed(self) -> Sequence[tuple[Variant, int]]:
+        """Return the runs variant by variant."""
+        return [(variant, seed) for variant in self.variants for seed in self.seeds(variant)]
+
+    def caption(self) -> str:
+        """Return what the table is about, and what its numbers are not."""
+        judge = self.judge
+        crops, size_px, network = len(judge.crop_set), judge.crop_set.size_px, judge.network
+        lines = [
+            f"{self.begun.base.name} on {crops:,} crops of {size_px}×{size_px} px, {self.images:,} images a "
+            "run; ± is the standard deviation over seeds",
+            f"Fréchet distance by the network {network.name} ({network.description}) of {judge.count:,} "
+            f"generated pictures to {judge.real_count:,} crops: NOT Kaggle's FID",
+            f"precision and recall: against {min(judge.count, judge.real_count):,} crops",
+        ]
+        if judge.count < network.dimension:
+            lines.append(
+                f"{judge.count:,} pictures are fewer than the network's {network.dimension:,} features: "
+                "every distance is too high"
+            )
+        return "\n".join(lines)
+
+    def about(self) -> dict[str, Any]:
+        """Return the same as plain values."""
+        judge = self.judge
+        return {
+            "preset": self.begun.base.name,
+            "images": self.images,
+            "seeds": self.seeds(self.variants[0]),
+            "network": judge.network.name,
+            "network_description": judge.network.description,
+            "note": "not Kaggle's FID: compare it only with distances by the same network, crops and count",
+            "count": judge.count,
+            "real_count": judge.real_count,
+            "crops": len(judge.crop_set),
+            "size_px": judge.crop_set.size_px,
+            "left_out": list(self.left_out),
+        }
+
+    def row(
+        self, variant: Variant, done: Sequence[Result[Figures]], results: Results[Variant, Figures]
+    ) -> Row:
+        """Return a variant's figures."""
+        generator, discriminator = self.parameters[variant]
+        return {
+            "attention": variant.size,
+            "attention_in": variant.attention_in,
+            "spectral_norm": "on" if variant.spectral_norm else "off",
+            **{name: _spread(name, done) for name in ("frechet_distance", "precision", "recall")},
+            "generator_parameters": generator,
+            "discriminator_parameters": discriminator,
+            "seconds_per_thousand_images": spread_of(
+                seconds for result in done if (seconds := result.trained.seconds_per_thousand_images)
+            ),
+            "images_seen": [result.trained.images_seen for result in done],
+        }
+
+    def last_columns(self) -> Row:
+        """Return the network that made the numbers."""
+        return {"network": self.judge.network.name}
+
+    def draw(self, results: Results[Variant, Figures]) -> None:
+        """Draw the distances over the size of the maps with attention."""
+        lines = []
+        for norm, label in ((True, "with spectral norm"), (False, "without")):
+            values: dict[float | str, list[float]] = {}
+            for variant in self.variants:
+                figures = [result.figures for result in self.done(variant, results)]
+                distances = [of_run.frechet_distance for of_run in figures if of_run]
+                if variant.spectral_norm == norm and distances:
+                    values[variant.size] = distances
+            if values:
+                lines.append(Line(label, values))
+        path = self.begun.out / f"{NAME}.png"
+        with optional(f"the plot {path}"):
+            if lines:
+                save_lines(
+                    path,
+                    lines,
+                    title=f"{self.begun.base.name}, {self.images:,} images a run",
+                    x_label="side of the map with self-attention (px)",
+                    y_label=f"Fréchet distance\n(by {self.judge.network.name}: not Kaggle's FID)",
+                    places=list(dict.fromkeys(variant.size for variant in self.variants)),
+                )
 
 
-def _folder(out: Path, variant: Variant, seed: int) -> Path:
-    return out / variant.name / f"seed-{seed}"
+def _spread(name: str, done: Iterable[Result[Figures]]) -> Spread | None:
+    return spread_of(getattr(result.figures, name) for result in done if result.figures)

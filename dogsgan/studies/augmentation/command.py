@@ -4,20 +4,22 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_device, add_settings, command, positive
+from dogsgan.commands.options import Outcome, add_device, positive
+from dogsgan.studies.options import recipe_for, study_parser
 
 
 def add_augmentation_command(studies: Any) -> None:
     """Add the command to the subparsers of `dogsgan study`."""
-    parser = command(
+    parser = study_parser(
         studies,
         "augmentation",
         _augmentation,
         "do a GAN's pictures help a classifier, beside classic augmentation?",
         "study augmentation mnist --out study",
+        preset="mnist-cgan",
+        preset_help="recipe of the GANs",
+        source_help="labelled pictures with a test split, such as MNIST's",
     )
-    parser.add_argument("source", type=Path, help="labelled pictures with a test split, such as MNIST's")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study")
     parser.add_argument(
         "--test", type=Path, metavar="SOURCE", help="the test pictures (the source's own split, SOURCE@test)"
     )
@@ -30,10 +32,6 @@ def add_augmentation_command(studies: Any) -> None:
     parser.add_argument(
         "--seeds", type=positive, default=3, metavar="K", help="subsets, GANs and classifiers of each (3)"
     )
-    parser.add_argument(
-        "--preset", default="mnist-cgan", help="recipe of the GANs, see `dogsgan presets` (mnist-cgan)"
-    )
-    add_settings(parser)
     parser.add_argument(
         "--gan-images", type=positive, default=120_000, metavar="N", help="images each GAN sees (120000)"
     )
@@ -51,13 +49,12 @@ def add_augmentation_command(studies: Any) -> None:
 
 
 def _augmentation(args: argparse.Namespace) -> Outcome:
-    from dogsgan.presets import preset
     from dogsgan.studies.augmentation.study import parse_sizes, study_augmentation
 
     report = study_augmentation(
         args.source,
         args.out,
-        recipe=preset(args.preset).with_overrides(args.set),
+        recipe=recipe_for(args),
         test=args.test,
         sizes=parse_sizes(args.sizes),
         seeds=args.seeds,

@@ -4,24 +4,21 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_settings, command, positive
+from dogsgan.commands.options import Outcome, positive
+from dogsgan.studies.options import add_judging, recipe_for, study_parser
 
 
 def add_recipe_command(studies: Any) -> None:
     """Add the command to the subparsers of `dogsgan study`."""
-    parser = command(
+    parser = study_parser(
         studies,
         "recipe",
         _recipe,
         "which changes of a training recipe are worth their processor time?",
         "study recipe dogs.zip --out study --budget 55m --variants baseline,fast,fast-lecam",
+        preset="dogs-sagan-cpu",
+        preset_help="recipe that every variant changes",
     )
-    parser.add_argument("source", type=Path, help="folder or zip in any known layout, or a prepared set")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study")
-    parser.add_argument(
-        "--preset", default="dogs-sagan-cpu", help="recipe that every variant changes, see `dogsgan presets`"
-    )
-    add_settings(parser)
     parser.add_argument(
         "--budget", default="55m", metavar="TIME", help="processor time of each run's training (55m)"
     )
@@ -30,12 +27,7 @@ def add_recipe_command(studies: Any) -> None:
     parser.add_argument(
         "--variant-seeds", type=positive, default=1, metavar="J", help="runs of each other variant (1)"
     )
-    parser.add_argument(
-        "--count", type=positive, default=5000, metavar="N", help="generated pictures to judge by (5000)"
-    )
-    parser.add_argument(
-        "--real-count", type=positive, default=10_000, metavar="N", help="crops of each half (10000)"
-    )
+    add_judging(parser, count=5000, real_help="crops of each half (10000)")
     parser.add_argument(
         "--network",
         action="append",
@@ -53,21 +45,15 @@ def add_recipe_command(studies: Any) -> None:
 
 
 def _recipe(args: argparse.Namespace) -> Outcome:
-    from dogsgan.data.cropset import CropSet, is_crop_set
     from dogsgan.features.networks import LITE0
-    from dogsgan.presets import preset
-    from dogsgan.stages import refuse_other_crops
     from dogsgan.studies.recipe.study import study_recipe
     from dogsgan.studies.recipe.variants import parse_variants
     from dogsgan.training.deadline import parse_duration
 
-    recipe = preset(args.preset).with_overrides(args.set)
-    if is_crop_set(args.source):
-        refuse_other_crops(args.set, recipe, CropSet.open(args.source))
     report = study_recipe(
         args.source,
         args.out,
-        recipe=recipe,
+        recipe=recipe_for(args),
         budget_s=parse_duration(args.budget),
         variants=parse_variants(args.variants),
         seeds=args.seeds,

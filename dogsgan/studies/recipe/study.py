@@ -1,26 +1,28 @@
-"""Which training recipe is better: named variants of a base recipe at equal processor time."""
+"""The recipe study: named variants of a training recipe at equal processor time, each with its verdict."""
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dogsgan.config import Recipe
-from dogsgan.data.cropset import CropSet
 from dogsgan.errors import DogsganError
 from dogsgan.features.networks import LITE0, FeatureNetwork, open_network
 from dogsgan.files import holds
 from dogsgan.models import outline_networks
+from dogsgan.number_text import percent
 from dogsgan.progress import say
-from dogsgan.stages import recipe_of_set
-from dogsgan.studies.all_runs import StudyReport, finish_all
-from dogsgan.studies.recipe.judge import Panel
-from dogsgan.studies.recipe.table import NAME, Plan, write_study
-from dogsgan.studies.recipe.variants import Variant, changing, parse_variants
-from dogsgan.studies.runs import finish_run, kept_result
-from dogsgan.studies.settings import crops_for, keep_settings, seeds_of
+from dogsgan.studies.grid import Begun, Results, Study, StudyReport, keeping_one_checkpoint
+from dogsgan.studies.recipe.judge import Panel, RecipeFigures
+from dogsgan.studies.recipe.variants import BASELINE, Variant, changing, parse_variants
+from dogsgan.studies.runs import Result
+from dogsgan.studies.settings import seeds_of
+from dogsgan.studies.table import Row, Spread, spread_of
 
+NAME = "recipe"
 DEVICE = "cpu"
 """Where runs train: a processor's time says nothing about a GPU's."""
+BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
 _WEIGHTS_BUILT_IN = (LITE0, "stand-in")
 
 
@@ -57,29 +59,27 @@ def study_recipe(
         DogsganError: the folder was begun with other settings, or something cannot be used.
         KeyboardInterrupt: a signal asked to stop.
     """
-    base = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, keep_checkpoints=1))
-    chosen, left_out = changing(parse_variants(None) if variants is None else variants, base)
+    recipe = keeping_one_checkpoint(recipe)
+    chosen, left_out = changing(parse_variants(None) if variants is None else variants, recipe)
     for line in left_out:
         say(line)
-    runs = [(chosen[0], seed) for seed in seeds_of(base, seeds)]
-    runs += [(variant, seed) for seed in seeds_of(base, variant_seeds) for variant in chosen[1:]]
+    runs = [(chosen[0], seed) for seed in seeds_of(recipe, seeds)]
+    runs += [(variant, seed) for seed in seeds_of(recipe, variant_seeds) for variant in chosen[1:]]
     opened = _open_networks(networks, weights)
-    fixed: dict[str, str | int] = {"processor_seconds": f"{budget_s:g}"}
-    crop_set, fixed = crops_for(source, out, study=NAME, recipe=base, fixed=fixed)
-    asked, base = base, recipe_of_set(base, crop_set)
+    begun = Begun.at(source, out, study=NAME, recipe=recipe, fixed={"processor_seconds": f"{budget_s:g}"})
     for variant in chosen:  # what cannot be built is refused before the first run
-        outline_networks(variant.recipe(base, seed=0), class_count=len(crop_set.class_names))
+        outline_networks(variant.recipe(begun.base, seed=0), class_count=len(begun.crop_set.class_names))
     panel = Panel(
         opened,
-        crop_set,
-        channels=base.data.channels,
-        conditional=base.model.conditional,
+        begun.crop_set,
+        channels=begun.base.data.channels,
+        conditional=begun.base.model.conditional,
         count=count,
         real_count=real_count,
         cache_dir=out / "real",
     )
-    keep_settings(out, study=NAME, recipe=asked, fixed=fixed)
-    return _all_runs(out, Plan(runs, budget_s, base.name, panel, left_out), base, crop_set)
+    study = RecipeStudy(begun=begun, runs=runs, judge=panel, left_out=left_out, budget_s=budget_s)
+    return study.finish(device=DEVICE)
 
 
 def _open_networks(names: Sequence[str], weights: Sequence[Path]) -> list[FeatureNetwork]:
@@ -96,26 +96,154 @@ def _open_networks(names: Sequence[str], weights: Sequence[Path]) -> list[Featur
     return opened
 
 
-def _all_runs(out: Path, plan: Plan, base: Recipe, crop_set: CropSet) -> StudyReport:
-    """Finish every run that is not finished, in the plan's order."""
-    (text, content), complete = finish_all(
-        plan.runs,
-        kept=lambda variant, seed: kept_result(
-            _folder(out, variant, seed), budget_s=plan.budget_s, judge=plan.panel
-        ),
-        finish=lambda variant, seed: finish_run(
-            _folder(out, variant, seed),
-            variant.recipe(base, seed=seed),
-            crop_set,
-            budget_s=plan.budget_s,
-            judge=plan.panel,
-            device=DEVICE,
-            grid=out / "samples" / f"{variant.name}-seed-{seed}.png",
-        ),
-        write=lambda results: write_study(out, plan, results),
-    )
-    return StudyReport(out, text, content, tuple(plan.left_out), complete, files="table, samples")
+@dataclass(frozen=True)
+class RecipeStudy(Study[Variant, RecipeFigures]):
+    """A baseline and changes of it, and what the table says of each."""
+
+    judge: Panel
+    budget_s: float
+    """Processor seconds of each run."""
+
+    name = NAME
+
+    def length(self) -> dict[str, Any]:
+        """Return the processor time of each run."""
+        return {"budget_s": self.budget_s}
+
+    def headings(self) -> Mapping[str, str]:
+        """Return the columns of the text's table."""
+        networks = {
+            f"{figure}_{network.name}": f"{title} {network.name.removeprefix('timm:')}"
+            for network in self.judge.networks
+            for figure, title in (("frechet_distance", "distance"), ("recall", "recall"))
+        }
+        return {
+            "variant": "variant",
+            "images_seen": "images seen",
+            "processor_minutes": "processor min",
+            "images_per_processor_second": "images/s",
+            **networks,
+            "dogs_percent": "dogs %",
+            "class_percent": "class %",
+            "verdict": "verdict",
+            "ended": "ended by",
+            "seeds_done": "seeds",
+        }
+
+    def caption(self) -> str:
+        """Return what the table is about, and what its numbers are not."""
+        panel = self.judge
+        lines = [
+            f"{self.begun.base.name} on {len(panel.crop_set):,} crops of {panel.crop_set.size_px} px, "
+            f"{self.budget_s / 60:g} processor minutes a run; ± is the standard deviation over seeds",
+            f"Fréchet distance and recall of {panel.count:,} generated pictures to {panel.real_count:,} "
+            "crops of one half: NOT Kaggle's FID",
+            "verdict: by the distances to the other half; better or worse only where every seed lies further "
+            "from the baseline's mean than the baseline's seeds from each other, by every network",
+        ]
+        if panel.recognising is not None:
+            lines.append(
+                f"dogs, class: first guesses of {panel.recognising.name}; of the real crops "
+                f"{percent(panel.real_dogs)} are dogs to it"
+            )
+        return "\n".join(lines)
+
+    def about(self) -> dict[str, Any]:
+        """Return the same as plain values."""
+        panel = self.judge
+        return {
+            "preset": self.begun.base.name,
+            "processor_minutes": self.budget_s / 60,
+            "variants": {variant.name: list(variant.settings) for variant in self.variants},
+            "networks": {network.name: network.description for network in panel.networks},
+            "recognising": panel.recognising.name if panel.recognising else None,
+            "real_dogs": panel.real_dogs,
+            "note": "not Kaggle's FID: compare it only with distances by the same network, crops and count",
+            "count": panel.count,
+            "real_count_of_each_half": panel.real_count,
+            "crops": len(panel.crop_set),
+            "size_px": panel.crop_set.size_px,
+            "left_out": list(self.left_out),
+        }
+
+    def row(
+        self,
+        variant: Variant,
+        done: Sequence[Result[RecipeFigures]],
+        results: Results[Variant, RecipeFigures],
+    ) -> Row:
+        """Return a variant's figures, and the verdict on it."""
+        figures = [result.figures for result in done if result.figures]
+        of_networks: dict[str, Spread | None] = {}
+        for network in self.judge.networks:
+            for figure in ("frechet_distance", "precision", "recall"):
+                values = [getattr(of_run.reporting[network.name], figure) for of_run in figures]
+                of_networks[f"{figure}_{network.name}"] = spread_of(values)
+        seconds = [result.trained.processor_s or 0.0 for result in done]
+        images = [result.trained.images_seen for result in done]
+        return {
+            "variant": variant.name,
+            "settings": " ".join(variant.settings),
+            "images_seen": images,
+            "processor_minutes": spread_of(of_run / 60 for of_run in seconds),
+            "images_per_processor_second": spread_of(
+                seen / of_run for seen, of_run in zip(images, seconds, strict=True) if of_run
+            ),
+            **of_networks,
+            "dogs_percent": _percent(of_run.dogs for of_run in figures),
+            "class_percent": _percent(of_run.first for of_run in figures),
+            "verdict": self._verdict(variant, done, results),
+        }
+
+    def _verdict(
+        self,
+        variant: Variant,
+        done: Sequence[Result[RecipeFigures]],
+        results: Results[Variant, RecipeFigures],
+    ) -> str | None:
+        """Return None for the baseline, and for a variant none of whose runs is finished."""
+        if variant.name == BASELINE or not done:
+            return None
+        return verdict(_choosing(done), _choosing(self.done(self.variants[0], results)))
 
 
-def _folder(out: Path, variant: Variant, seed: int) -> Path:
-    return out / variant.name / f"seed-{seed}"
+def verdict(
+    seeds: Sequence[Mapping[str, float] | None], baseline: Sequence[Mapping[str, float] | None]
+) -> str:
+    """Compare a variant's distances with the baseline's, one mapping by network for each seed.
+
+    A gain counts where every seed gains more on the baseline's mean than the baseline's seeds differ, and by
+    every network; a loss likewise. With fewer than two seeds of the baseline nothing is decided. None stands
+    for a run that makes no pictures: one such run of a variant is worse than any distance.
+    """
+    known = [distances for distances in baseline if distances is not None]
+    if len(known) < max(2, len(baseline)):
+        return UNDECIDED
+    gains = [distances for distances in seeds if distances is not None]
+    if len(gains) < len(seeds):
+        return WORSE
+    found = {
+        _verdict([of_one[network] for of_one in gains], [of_one[network] for of_one in known])
+        for network in known[0]
+    }
+    return found.pop() if len(found) == 1 else UNDECIDED
+
+
+def _verdict(distances: Sequence[float], baseline: Sequence[float]) -> str:
+    mean, spread = sum(baseline) / len(baseline), max(baseline) - min(baseline)
+    if all(mean - distance > spread for distance in distances):
+        return BETTER
+    return WORSE if all(distance - mean > spread for distance in distances) else UNDECIDED
+
+
+def _choosing(done: Iterable[Result[RecipeFigures]]) -> list[dict[str, float] | None]:
+    return [
+        {name: found.frechet_distance for name, found in result.figures.choosing.items()}
+        if result.figures
+        else None
+        for result in done
+    ]
+
+
+def _percent(shares: Iterable[float | None]) -> Spread | None:
+    return spread_of(100 * share for share in shares if share is not None)

@@ -29,7 +29,8 @@ from safetensors.torch import save_file
 
 from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.annotations import parse_annotation
-from dogsgan.data.cropset import CropSet, write_crop_set
+from dogsgan.data.cropset import CropSet
+from dogsgan.data.cropset_writer import write_crop_set
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source

@@ -10,7 +10,8 @@ from test_sources import EXPECTED, POODLE, PUG, competition, facts, jpeg, lay_ou
 
 from dogsgan.cli import main
 from dogsgan.config import DataRecipe
-from dogsgan.data.cropset import CropSet, write_crop_set
+from dogsgan.data.cropset import CropSet
+from dogsgan.data.cropset_writer import write_crop_set
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError

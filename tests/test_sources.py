@@ -14,7 +14,7 @@ from PIL import Image
 
 from dogsgan.crops import Box
 from dogsgan.data import pictures as picture_limits
-from dogsgan.data.cropset import write_crop_set
+from dogsgan.data.cropset_writer import write_crop_set
 from dogsgan.data.layouts import detect_layout
 from dogsgan.data.layouts.paths import common_folder
 from dogsgan.data.sources import Source, breed_name, open_source

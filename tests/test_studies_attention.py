@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from dogsgan.cli import main
-from dogsgan.data.cropset import CropSet, write_crop_set
+from dogsgan.data.cropset import CropSet
+from dogsgan.data.cropset_writer import write_crop_set
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side, features_of

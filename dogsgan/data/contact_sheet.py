@@ -1,10 +1,12 @@
 """A contact sheet of a prepared set: originals with their boxes drawn, each beside its crop."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from dogsgan.cores import usable_cores
 from dogsgan.data.cropset import CropSet, Origin
 from dogsgan.data.pictures import OpenPicture
 from dogsgan.data.sources import Source
@@ -26,15 +28,18 @@ def draw_contact_sheet(source: Source, crop_set: CropSet, path: Path, *, count: 
     images = {image.name: image for image in source.images}
     order = np.argsort(crop_set.labels, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))]
-    tiles = []
-    for index in chosen.tolist():
+
+    def tile(index: int) -> np.ndarray:
         origin = crop_set.origin(index)
         breed = crop_set.class_names[crop_set.labels[index]] if crop_set.class_names else ""
         try:
             original = _original(source.open(images[origin.image]), origin)
         except Exception:  # it could be read for its crop; no page is worth losing the set
             original = Image.new("RGB", _ORIGINAL, (24, 24, 24))
-        tiles.append(_tile(original, origin, crop_set.pictures[index], breed))
+        return _tile(original, origin, crop_set.pictures[index], breed)
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        tiles = list(pool.map(tile, chosen.tolist()))
     save_grid(np.stack(tiles), path, columns=min(_COLUMNS, len(tiles)))
 
 

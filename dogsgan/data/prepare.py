@@ -21,11 +21,10 @@ from dogsgan.data.cropping import Cropped, crop_image
 from dogsgan.data.cropset import (
     UNLABELLED,
     CropSet,
-    CropSetWriter,
-    crop_set_writer,
     is_crop_set,
     refuse_occupied,
 )
+from dogsgan.data.cropset_writer import CropSetWriter, crop_set_writer
 from dogsgan.data.layouts import layout_of_kind
 from dogsgan.data.sources import Skipped, Source, SourceImage, open_source
 from dogsgan.errors import DogsganError

@@ -6,12 +6,14 @@ in place, from any thread.
 
 import hashlib
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from dogsgan.cores import usable_cores
 from dogsgan.data.class_names import breed_name as breed_name
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.layouts import LAYOUTS, LOOKED_FOR, detect_layout, layout_of_kind
@@ -33,6 +35,7 @@ from dogsgan.progress import progress_bar
 
 MAX_NAME_LENGTH = 512
 _NAMES_SHOWN = 3
+_IMAGES_PER_TASK = 64
 
 
 @dataclass
@@ -133,14 +136,28 @@ class Source:
 
     def _hash_of_contents(self) -> str:
         digest = hashlib.sha256(self.kind.encode())
-        for image in progress_bar(self.images, description="identify"):
+        starts = range(0, len(self.images), _IMAGES_PER_TASK)
+        batches = [self.images[start : start + _IMAGES_PER_TASK] for start in starts]
+        with (
+            ThreadPoolExecutor(usable_cores()) as pool,  # reading and hashing release the GIL
+            progress_bar(description="identify", total=len(self.images)) as bar,
+        ):
+            for lines in pool.map(self._lines_of, batches):
+                digest.update("".join(lines).encode(errors="surrogateescape"))
+                bar.update(len(lines))
+        return digest.hexdigest()
+
+    def _lines_of(self, images: list[SourceImage]) -> list[str]:
+        """Return a line for each picture, with the hash of its bytes."""
+        lines = []
+        for image in images:
             described = repr((image.name, image.class_name, image.boxes, image.annotated_size, image.problem))
             try:
                 contents = self.digest(image)
             except DogsganError:  # it gives no crop, whatever is wrong with it
                 contents = "unreadable"
-            digest.update(f"{described}\0{contents}\n".encode(errors="surrogateescape"))
-        return digest.hexdigest()
+            lines.append(f"{described}\0{contents}\n")
+        return lines
 
 
 def open_source(path: Path) -> Source:

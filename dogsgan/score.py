@@ -1,7 +1,7 @@
 """The competition's score of generated pictures against the real ones: what `dogsgan score` calls."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from dogsgan.number_text import significant
 from dogsgan.pictures import PictureReader, read_table
 from dogsgan.progress import optional
 from dogsgan.recognition.imagenet import class_set
+from dogsgan.recognition.real_crops import RealCrops, crops_to_cut
 from dogsgan.recognition.recognise import recognise
 from dogsgan.recognition.shares import Recognition
 
@@ -176,12 +177,26 @@ def score(
     )
     size_px = generated_size(reader, opened)
     generated_side, warnings = generated_side_of(read_table(reader, size_px), opened, batch_size=batch_size)
+    crops: Sequence[RealCrops] = ()
     if stored_side is not None:
         real_side = stored_side
     else:
         assert real_source is not None
+        crops = crops_to_cut(
+            real_source,
+            opened,
+            count=len(reader),
+            size_px=size_px,
+            cache_dir=cache_dir,
+            asked=chosen_classes is not None,
+        )
         real_side, noted = real_side_of(
-            real_source, opened, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
+            real_source,
+            opened,
+            size_px=size_px,
+            batch_size=batch_size,
+            cache_dir=cache_dir,
+            consumers=crops,
         )
         warnings = warnings + noted
     failed: list[str] = []
@@ -200,6 +215,7 @@ def score(
             size_px=size_px,
             cache_dir=cache_dir,
             classes=chosen_classes,
+            crops=crops,
         )
     found = score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings])
     return dataclasses.replace(found, recognition=recognition, failed=tuple(failed))

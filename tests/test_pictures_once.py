@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dogsgan import pictures, score
@@ -15,6 +16,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.features.choice import NetworkChoice
 from dogsgan.features.networks import FeatureNetwork, open_network
 from dogsgan.features.sides import real_sides_of
+from dogsgan.features.timm_networks import Classifier
 from dogsgan.scoring import per_class
 from dogsgan.scoring import score as score_of
 
@@ -80,6 +82,33 @@ def test_a_score_reads_decodes_and_shows_each_picture_once(scored, network, side
     assert warm.of("generated") == ({1}, {1})
     assert warm.of("real") == ({1}, {0}), "cached real pictures are hashed only"
     assert warm.passes == PICTURES
+
+
+def test_recognition_cuts_its_real_crops_in_the_same_pass(sides, tmp_path, monkeypatch):
+    weight = torch.randn(1000, 288, generator=torch.Generator().manual_seed(0))
+    with_classes = dataclasses.replace(
+        open_network("stand-in", device="cpu"), classifier=Classifier(weight, torch.zeros(1000))
+    )
+    for scored in (score_of, per_class):
+        options = {"network": "stand-in", "cache_dir": tmp_path / scored.__name__}
+        for reads, decodes, passes in (({1}, {1}, 3), ({1}, {0}, 1)):  # cold, then warm
+            monkeypatch.undo()
+            monkeypatch.setattr(score, "open_network", lambda *args, **options: with_classes)
+            counts = Counts(monkeypatch)
+            found = scored(*sides, **options)
+            recognition = getattr(found, "score", found).recognition
+            assert recognition.real.pictures == PICTURES
+            assert counts.of("generated") == ({1}, {1})
+            assert counts.of("real") == (reads, decodes)
+            assert counts.passes == passes * PICTURES
+        for kept in (tmp_path / scored.__name__ / "guesses").iterdir():
+            kept.unlink()
+        monkeypatch.undo()
+        monkeypatch.setattr(score, "open_network", lambda *args, **options: with_classes)
+        counts = Counts(monkeypatch)
+        again = scored(*sides, **options)
+        assert counts.of("real") == ({1}, {1}), "features are kept, guesses are not"
+        assert getattr(again, "score", again).recognition.real == recognition.real
 
 
 class Corners:

@@ -28,13 +28,18 @@ class Cropped:
     skipped: list[Skipped]
 
 
-def crop_image(source: Source, image: SourceImage, data: DataRecipe) -> Cropped:
-    """Cut one picture. Nothing about the picture raises: what cannot be used is among `skipped`."""
+def crop_image(
+    source: Source, image: SourceImage, data: DataRecipe, *, picture: OpenPicture | None = None
+) -> Cropped:
+    """Cut one picture, which may be open already.
+
+    Nothing about the picture raises: what cannot be used is among `skipped`.
+    """
     if source.annotated and data.crop_policy.needs_boxes and image.problem is not None:
         listed_already = image.problem == UNREADABLE_ANNOTATION
         return Cropped(image, [], [] if listed_already else [Skipped(image.name, image.problem)])
     try:
-        picture = source.open(image)
+        picture = picture or source.open(image)
         plan, skipped = plan_crops(
             image, picture, data.crop_policy, boxes=data.boxes, min_box_px=data.min_box_px
         )

@@ -18,16 +18,20 @@ from dogsgan.pictures import PIXELS
 from dogsgan.progress import say
 
 
+def is_likely_cached(cache_dir: Path, source: Source, network: FeatureNetwork, *, size_px: int) -> bool:
+    """Return whether features of a source with such names are kept; no picture is read for it."""
+    return any((cache_dir / "features").glob(f"{_listing(source, network, size_px)}-*.npz"))
+
+
 def cached_side(cache_dir: Path, source: Source, network: FeatureNetwork, *, size_px: int) -> Side | None:
     """Return the side kept for a source's contents, or None where there is none that can be read.
 
     Raises:
         DogsganError: a prepared set changed since it was written.
     """
-    listing = _listing(source, network, size_px)
-    if not any((cache_dir / "features").glob(f"{listing}-*.npz")):
+    if not is_likely_cached(cache_dir, source, network, size_px=size_px):
         return None
-    return load_cached(_path(cache_dir, listing, source), network)
+    return load_cached(_path(cache_dir, _listing(source, network, size_px), source), network)
 
 
 def keep_side(cache_dir: Path, source: Source, network: FeatureNetwork, side: Side, *, size_px: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from dogsgan.cache import default_cache_dir
 from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
-from dogsgan.features.cache import cached_side, keep_side
+from dogsgan.features.cache import cached_side, is_likely_cached, keep_side
 from dogsgan.features.extraction import Side, features_of_stream
 from dogsgan.features.networks import FeatureNetwork
 from dogsgan.metrics.statistics import statistics_of
@@ -76,10 +76,11 @@ def real_sides_of(
     """
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     sizes = [network.real_px or size_px for network in networks]
-    sides = [
-        cached_side(cache_dir, source, network, size_px=size)
-        for network, size in zip(networks, sizes, strict=True)
-    ]
+    pairs = list(zip(networks, sizes, strict=True))
+    if consumers and all(is_likely_cached(cache_dir, source, each, size_px=size) for each, size in pairs):
+        _extracted(source, [], batch_size, consumers)  # hashes the pictures, too
+        consumers = ()
+    sides = [cached_side(cache_dir, source, network, size_px=size) for network, size in pairs]
     missing = [index for index, side in enumerate(sides) if side is None]
     if missing or consumers:
         found = _extracted(

@@ -25,6 +25,7 @@ from dogsgan.per_class.result import PerClassScore, correlations_with_real
 from dogsgan.pictures import PictureReader, read_table
 from dogsgan.progress import optional
 from dogsgan.recognition.imagenet import class_set
+from dogsgan.recognition.real_crops import crops_to_cut
 from dogsgan.recognition.recognise import recognise
 from dogsgan.recognition.shares import Recognition
 from dogsgan.score import (
@@ -79,8 +80,22 @@ def per_class(
         refuse_without_classifier(opened, "--classes")
     size_px = generated_size(reader, opened)
     generated_side, warnings = generated_side_of(read_table(reader, size_px), opened, batch_size=batch_size)
+    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    crops = crops_to_cut(
+        sources[1],
+        opened,
+        count=len(reader),
+        size_px=size_px,
+        cache_dir=cache_dir,
+        asked=chosen_classes is not None,
+    )
     real_side, noted = real_side_of(
-        sources[1], opened, size_px=size_px, batch_size=batch_size, cache_dir=cache_dir
+        sources[1],
+        opened,
+        size_px=size_px,
+        batch_size=batch_size,
+        cache_dir=cache_dir,
+        consumers=crops,
     )
     failed: list[str] = []
     if save_stats is not None:
@@ -101,8 +116,9 @@ def per_class(
             opened,
             generated_classes=names,
             size_px=size_px,
-            cache_dir=Path(cache_dir) if cache_dir is not None else default_cache_dir(),
+            cache_dir=cache_dir,
             classes=chosen_classes,
+            crops=crops,
         )
     if recognition is not None:
         indices = _indices_of(matched, (names, real_classes(sources[1])), recognition)

@@ -8,22 +8,23 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from dogsgan.config import Recipe
 from dogsgan.data.pictures import decode_picture
-from dogsgan.data.sources import Source
+from dogsgan.data.sources import Source, open_source
 from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks, on_device, outline_networks
 from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.presets import choose_presets, preset
 from dogsgan.progress import say
-from dogsgan.stages import finishing_seconds
+from dogsgan.stages import finishing_seconds, recipe_of_set
 from dogsgan.training.checkpoint import read_recipe
-from dogsgan.training.deadline import FIXED_RESERVE_S, MARGIN
+from dogsgan.training.deadline import FIXED_RESERVE_S, MARGIN, Deadline
 from dogsgan.training.distributed import processes
 
 DIGITS_PX = (28, 32)
@@ -113,6 +114,75 @@ def refuse_too_slow(
                 remedies.append(f"--preset {name}")
             break
     raise DogsganError(f"{problem}: {', or '.join(remedies)}")
+
+
+def settle(request: dict[str, Any]) -> dict[str, Any]:
+    """Settle everything that can be refused before a run begins: recipe, device, network and time.
+
+    A part of `supervise.worker`: the process that supervises a run has no torch.
+
+    Raises:
+        DogsganError: a value cannot be used, the run in `out` is another one, or sampling takes too long.
+    """
+    from dogsgan.features.choice import chosen_network
+    from dogsgan.features.networks import open_network
+
+    out, count, device = Path(request["out"]), request["count"], request["device"]
+    deadline = Deadline(request["budget_s"], started=request["started"])
+    source, run = open_source(Path(request["source"])), out / "run"
+    if request["recipe"] is not None:
+        recipe = Recipe.from_json(request["recipe"])
+    else:
+        left_s = deadline.left_s()
+        recipe = choose_recipe(
+            source, run, settings=request["settings"], device=device, left_s=left_s, count=count
+        )
+    recipe = unconditional_without_labels(recipe, source)
+    recipe.model.check_truncation(request["truncation"])
+    weights = None if request["weights"] is None else Path(request["weights"])
+    chosen = chosen_network(request["network"], size_px=recipe.data.size_px, weights=weights)
+    judge = open_network(chosen.name, weights=weights, device="cpu")
+    crop_set = _refuse_other_recipe(out, recipe, source)
+    needed_s = None
+    if deadline.budget_s is not None:
+        needed_s = finishing_reserve_s(recipe, class_count_of(source), count, pick_device(device))
+        if request["is_stretched"]:
+            passed_s = deadline.budget_s - (deadline.left_s() or 0.0)
+            deadline.budget_s = max(deadline.budget_s, passed_s + 2 * needed_s)
+    refuse_too_slow(recipe, source, run, left_s=deadline.left_s(), count=count, device=device)
+    return {
+        "recipe": recipe.to_json(),
+        "device": str(pick_device(device)),
+        "network": chosen.name,
+        "note": chosen.note,
+        "recognises": judge.classifier is not None,
+        "crop_set": crop_set,
+        "budget_s": deadline.budget_s,
+        "finishing_s": None if needed_s is None else (needed_s - FIXED_RESERVE_S) / MARGIN,
+    }
+
+
+def _refuse_other_recipe(out: Path, recipe: Recipe, source: Source) -> str | None:
+    """Return the fingerprint of the crops that the run in `out` is trained on; None where none is begun.
+
+    Raises:
+        DogsganError: that run has another recipe or other crops, which would be replaced.
+    """
+    kept = read_recipe(out / "run")
+    if kept is None:
+        return None
+    wanted = recipe if source.crop_set is None else recipe_of_set(recipe, source.crop_set)
+    if differences := kept[0].differences(wanted):
+        raise DogsganError(
+            f"{out} holds a run of {kept[0].name}, and this would be another ({'; '.join(differences)}): "
+            "leave out --preset and --set to go on with it, or give another --out"
+        )
+    if source.crop_set is not None and kept[1] != source.crop_set.fingerprint:
+        raise DogsganError(
+            f"the run in {out} is trained on other crops than {source.path}: give the source that it was "
+            "begun with, or another --out"
+        )
+    return kept[1]
 
 
 @functools.cache  # a choice and what checks it measure alike

@@ -1,23 +1,21 @@
-"""`dogsgan demo`: everything that `run` does, in minutes, on pictures that are drawn on the spot."""
+"""The command `demo`: everything that `run` does, in minutes, on pictures that are drawn on the spot."""
 
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
-from dogsgan.choosing import class_count_of, finishing_reserve_s
 from dogsgan.config import Recipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
-from dogsgan.data.sources import open_source
-from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
-from dogsgan.features.networks import LITE0
 from dogsgan.files import holds
-from dogsgan.models import build_networks, on_device
 from dogsgan.pipeline import RunReport, Tell, run_pipeline
 from dogsgan.presets import preset
 from dogsgan.progress import say
 from dogsgan.stages import COUNT, finishing_seconds
+from dogsgan.supervise.clock import Clock
+from dogsgan.supervise.session import Session, Terminal
 from dogsgan.training.deadline import Deadline
 
 PRESET = "demo"
@@ -56,28 +54,27 @@ def demo(
     """
     started = time.monotonic()
     recipe = preset(preset_name)
-    pick_device(device)  # refused before anything is drawn
+    if preset_name != PRESET or device not in ("auto", "cpu"):  # refused before anything is drawn
+        session = Session(Clock.of(Deadline(budget_s, started=started)), Terminal())
+        limits = {"count": count, "budget_s": budget_s, "device": device}
+        session.ask("dogsgan.demo:refuse_too_slow", {"preset": preset_name, **limits})
     if preset_name != PRESET:
-        _refuse_too_slow(recipe, count=count, budget_s=budget_s, device=device)
         recipe = hurried(recipe)
         say(
             f"{preset_name} in a hurry: small batches, a high learning rate; `dogsgan run SOURCE --preset "
             f"{preset_name}` trains it as it is meant to be"
         )
     source = _drawn_for(recipe, out)
-    if budget_s == BUDGET_S:  # nobody asked for less: on a slow or busy machine everything is shown later
-        classes = class_count_of(open_source(source))
-        needed_s = finishing_reserve_s(recipe, classes, count, pick_device(device))
-        budget_s = max(budget_s, time.monotonic() - started + 2 * needed_s)
     return run_pipeline(
         source,
         out,
         recipe=recipe,
         images=images,
         deadline=Deadline(budget_s, started=started),
+        is_stretched=budget_s == BUDGET_S,  # nobody asked for less: on a slow machine it takes longer
         count=count,
         device=device,
-        network=LITE0,
+        network="efficientnet-lite0",
         audit_sample=AUDITED,
         null_sample=COMPARED,
         score_sample=SCORED,
@@ -105,9 +102,17 @@ def hurried(recipe: Recipe) -> Recipe:
     )
 
 
-def _refuse_too_slow(recipe: Recipe, *, count: int, budget_s: float, device: str) -> None:
+def refuse_too_slow(request: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a device that cannot be used, or a preset that takes too long to sample. A part of `worker`."""
+    from dogsgan.device import pick_device
+    from dogsgan.models import build_networks, on_device
+
+    recipe, device = preset(request["preset"]), pick_device(request["device"])
+    count, budget_s = request["count"], request["budget_s"]
+    if request["preset"] == PRESET:
+        return {}
     class_count = _CLASSES if recipe.model.conditional else 0
-    generator = on_device(build_networks(recipe, class_count=class_count).generator, pick_device(device))
+    generator = on_device(build_networks(recipe, class_count=class_count).generator, device)
     seconds = finishing_seconds(generator, recipe, class_count=class_count, count=count)
     if seconds > budget_s / 2:
         fixed = finishing_seconds(generator, recipe, class_count=class_count, count=1)
@@ -116,6 +121,7 @@ def _refuse_too_slow(recipe: Recipe, *, count: int, budget_s: float, device: str
             f"{recipe.name} takes {seconds:.0f} s here to generate {count:,} pictures, {fixed:.0f} s before "
             f"the first, and the demo has {budget_s:.0f} s: give {fewer}a longer --budget or another --preset"
         )
+    return {}
 
 
 def _drawn_for(recipe: Recipe, out: Path) -> Path:

@@ -20,6 +20,10 @@ class DogsganError(Exception):
         return line if len(line) <= self.LONGEST else f"{line[:half]} … {line[-half:]}"
 
 
+class ProcessLost(DogsganError):
+    """Another of the processes that train together has ended or hangs. The last checkpoint is on disk."""
+
+
 def printable(text: str) -> str:
     """Return `text` with control characters, surrogates and the like escaped, as in `\\x1b`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,7 +1,7 @@
-"""What chains the rooms: `run`, from a source to a scored and audited zip.
+"""The command `run`: from a source to a scored and audited zip.
 
-The stages are the functions that the commands call; what passes between them lies in the output folder, so
-that each can be used alone and a run that was stopped goes on with the stage it stopped in.
+Training and sampling are supervised child processes. What passes between the stages lies in the output
+folder, so that each can be used alone, and a run that was stopped goes on with the stage it stopped in.
 """
 
 import dataclasses
@@ -9,38 +9,30 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dogsgan.audit import Audit, audit
-from dogsgan.audit.copies.evidence import NULL_SAMPLE
-from dogsgan.audit.planning import AUDIT_LIMIT_S
-from dogsgan.choosing import choose_recipe, refuse_too_slow, unconditional_without_labels
 from dogsgan.config import Recipe
-from dogsgan.data.cropset import CropSet
 from dogsgan.data.prepare import PrepareReport
-from dogsgan.data.sources import Source, open_source
+from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features.choice import chosen_network
-from dogsgan.features.networks import open_network
 from dogsgan.files import holds, read_json, sha256_of, write_json
-from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.progress import say
-from dogsgan.score import Score, score
-from dogsgan.stages import (
-    COUNT,
-    crops_of,
-    generate,
-    recipe_of_set,
-    save_labels,
-    save_sample_grid,
-    train_within,
-)
-from dogsgan.submission import CheckReport, check_submission
+from dogsgan.stages import COUNT, crops_of, save_labels, save_sample_grid
+from dogsgan.submission import CheckReport, SubmissionReport, check_submission
 from dogsgan.submission.checking import Problem
-from dogsgan.training.checkpoint import read_recipe
+from dogsgan.supervise.attempts import CRASHED, GENERATOR_FILE, Job
+from dogsgan.supervise.children import ERROR
+from dogsgan.supervise.clock import Clock
+from dogsgan.supervise.driver import Driver
+from dogsgan.supervise.session import Session, Terminal, raise_from
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.interrupts import ENDING, listen_for_stop, outlast_notices
+from dogsgan.training.log import read_log
 from dogsgan.training.report import TrainReport
+
+if TYPE_CHECKING:
+    from dogsgan.audit import Audit
+    from dogsgan.score import Score
 
 Tell = Callable[[str], None]
 """Takes what a stage found, as it ends."""
@@ -57,8 +49,8 @@ class RunReport:
     train: TrainReport | None = None
     generate: dict[str, Any] | None = None
     check: CheckReport | None = None
-    score: Score | None = None
-    audit: Audit | None = None
+    score: "Score | None" = None
+    audit: "Audit | None" = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -146,8 +138,9 @@ def run_pipeline(
     device: str = "auto",
     audited: bool = True,
     audit_sample: int | None = None,
-    null_sample: int = NULL_SAMPLE,
+    null_sample: int | None = None,
     score_sample: int | None = None,
+    is_stretched: bool = False,
     tell: Tell = say,
 ) -> RunReport:
     """Go from a source to a scored and audited zip in `out`, or go on where an earlier call stopped.
@@ -161,49 +154,77 @@ def run_pipeline(
         recipe: what to train; None for that of the run in `out`, or one chosen by device, data and budget
             (`choose_recipe`), changed by `settings`.
         audited: whether to audit; `audit_sample` pictures chosen by chance, or as many as `AUDIT_LIMIT_S`
-            leaves time for, beside at most
-            `null_sample` training pictures.
+            leaves time for, beside at most `null_sample` training pictures (None: as many as `audit` takes).
         score_sample: how many pictures to score, chosen by chance; None: all.
         network: as for `score`.
+        is_stretched: whether the deadline is moved where sampling would take more than half of the budget.
         tell: takes each stage's result as it ends.
 
     Raises:
-        DogsganError: something a person can mend; what was finished stays for the next call.
+        DogsganError: a user error; what was finished stays for the next call.
+        RuntimeError: no pictures could be sampled.
     """
     began = time.monotonic()
     deadline = deadline or Deadline(None)
-    opened, run = open_source(source), out / "run"
-    if recipe is None:
-        recipe = choose_recipe(
-            opened, run, settings=settings, device=device, left_s=deadline.left_s(), count=count
-        )
-    recipe = unconditional_without_labels(recipe, opened)
-    recipe.model.check_truncation(truncation)
-    chosen = chosen_network(network, size_px=recipe.data.size_px, weights=weights)
-    judge = open_network(chosen.name, weights=weights, device="cpu")  # refused before hours are spent
-    _refuse_other_recipe(out, recipe, opened)
-    refuse_too_slow(recipe, opened, run, left_s=deadline.left_s(), count=count, device=device)
+    session = Session(Clock.of(deadline), Terminal())
+    settled = session.ask(
+        "dogsgan.choosing:settle",
+        {
+            "source": str(source),
+            "out": str(out),
+            "recipe": recipe and recipe.to_json(),
+            "settings": list(settings),
+            "budget_s": deadline.budget_s,
+            "started": deadline.started,
+            "is_stretched": is_stretched,
+            "count": count,
+            "truncation": truncation,
+            "network": network,
+            "weights": weights and str(weights),
+            "device": device,
+        },
+    )
+    recipe = Recipe.from_json(settled["recipe"])
+    if settled["budget_s"] is not None:
+        session.clock.budget_s, session.clock.finishing_s = settled["budget_s"], settled["finishing_s"]
 
     record = _Record(out, began=began, tell=tell)
-    if chosen.note:
-        record.report = dataclasses.replace(record.report, notes=(chosen.note,))
-        say(chosen.note)
-    crop_set = _crops(opened, out, recipe, record, workers=workers)
+    if settled["note"]:
+        record.report = dataclasses.replace(record.report, notes=(settled["note"],))
+        say(settled["note"])
+    crop_set, prepared = crops_of(
+        open_source(source),
+        out / "crops",
+        recipe.data,
+        workers=workers,
+        same_as=settled["crop_set"],
+        quiet=True,
+    )
+    if prepared is not None:
+        record.add(prepared.summary(), prepare=prepared)
+    job = Job(
+        recipe,
+        crop_set.path,
+        run=out / "run",
+        zip_path=out / "images.zip",
+        images=images,
+        count=count,
+        seed=seed,
+        truncation=truncation,
+        class_count=len(crop_set.class_names),
+        device=settled["device"],
+    )
+    driver = Driver(session, job)
     answer = "training ends after this step, and images.zip comes from what it has learned"
     with outlast_notices():
         with listen_for_stop(answer) as wish:  # whatever stops training, the zip still comes
-            trained = train_within(
-                recipe,
-                crop_set,
-                run,
-                images=images,
-                deadline=deadline,
-                device=device,
-                count=count,
-            )
+            session.wish = wish
+            driver.train()
+            trained = _train_report(driver)
             record.add(trained.summary(), train=trained)
             wish.answer = "images.zip is finished first"
-            generated, said = _generated(out, count=count, seed=seed, truncation=truncation, device=device)
+            generated, said = _generated(driver)
+        record.report = dataclasses.replace(record.report, notes=(*record.report.notes, *session.events))
         record.add(said, generate=generated)
         _checked(out, recipe, record, count=count, class_names=crop_set.class_names)
         stopped_by = wish.signal_name or trained.stopped_by
@@ -213,12 +234,16 @@ def run_pipeline(
                 "does that, `dogsgan audit` looks for copies"
             )
         else:
-            options = {"network": chosen.name, "weights": weights, "device": device}
-            if recipe.model.conditional and judge.classifier is not None:
+            options = {"network": settled["network"], "weights": weights, "device": device}
+            if recipe.model.conditional and settled["recognises"]:
                 options["labels"] = out / "labels.csv"
             if audited:
-                samples = {"sample": audit_sample, "scored": score_sample, "null_sample": null_sample}
-                _audited(source, record, options=options | samples | {"time_limit_s": AUDIT_LIMIT_S})
+                from dogsgan.audit.planning import AUDIT_LIMIT_S
+
+                samples = {"sample": audit_sample, "scored": score_sample, "time_limit_s": AUDIT_LIMIT_S}
+                if null_sample is not None:
+                    samples["null_sample"] = null_sample
+                _audited(source, record, options=options | samples)
             if record.report.score is None:
                 _scored(source, record, options=options | {"sample": score_sample})
             _save_best_and_worst(record)
@@ -226,32 +251,24 @@ def run_pipeline(
     return record.report
 
 
-def _refuse_other_recipe(out: Path, recipe: Recipe, source: Source) -> None:
-    """Refuse to go on with another recipe, before another one's crops replace those of the run."""
-    kept = read_recipe(out / "run")
-    if kept is None:
-        return
-    wanted = recipe if source.crop_set is None else recipe_of_set(recipe, source.crop_set)
-    if differences := kept[0].differences(wanted):
-        raise DogsganError(
-            f"{out} holds a run of {kept[0].name}, and this would be another ({'; '.join(differences)}): "
-            "leave out --preset and --set to go on with it, or give another --out"
-        )
-    if source.crop_set is not None and kept[1] != source.crop_set.fingerprint:
-        raise DogsganError(
-            f"the run in {out} is trained on other crops than {source.path}: give the source that it was "
-            "begun with, or another --out"
-        )
+def _train_report(driver: Driver) -> TrainReport:
+    """Return what the last trainer reported, or what it left on disk where it could not.
 
-
-def _crops(source: Source, out: Path, recipe: Recipe, record: _Record, *, workers: int | None) -> CropSet:
-    kept = read_recipe(out / "run")
-    crop_set, prepared = crops_of(
-        source, out / "crops", recipe.data, workers=workers, same_as=kept[1] if kept else None, quiet=True
-    )
-    if prepared is not None:
-        record.add(prepared.summary(), prepare=prepared)
-    return crop_set
+    Raises:
+        DogsganError: the user error that kept the first one from training.
+    """
+    training, run = driver.training, driver.job.run
+    if training.report:
+        fields = {field.name for field in dataclasses.fields(TrainReport)}
+        told = {name: value for name, value in training.report.items() if name in fields}
+        return TrainReport(**{**told, "run": run})
+    if training.ended is not None and training.ended.told(ERROR) and training.attempts == 1:
+        raise_from(training.ended)
+    lines, images_seen = read_log(run, between=True), max(training.reached(), 0)
+    steps = images_seen // training.recipe.training.batch_size
+    seconds = lines[-1].get("seconds", 0.0) if lines else 0.0
+    stopped_by = driver.session.wish.signal_name or CRASHED
+    return TrainReport(run, images_seen, steps, stopped_by, seconds, rollbacks=0)
 
 
 def _checked(out: Path, recipe: Recipe, record: _Record, *, count: int, class_names: Sequence[str]) -> None:
@@ -273,8 +290,10 @@ def _audited(source: Path, record: _Record, *, options: dict[str, Any]) -> None:
     """Audit, which scores first. Nothing in an audit may cost the report of a run of hours."""
     out = record.report.out
 
-    def take_score(scored: Score) -> None:
+    def take_score(scored: "Score") -> None:
         record.add(scored.summary(), score=scored)
+
+    from dogsgan.audit import audit  # here and below: torch is imported only now
 
     try:
         found = audit(
@@ -294,6 +313,8 @@ def _audited(source: Path, record: _Record, *, options: dict[str, Any]) -> None:
 
 
 def _scored(source: Path, record: _Record, *, options: dict[str, Any]) -> None:
+    from dogsgan.score import score
+
     try:
         scored = score(record.report.out / "images.zip", source, **options)
     except DogsganError as error:
@@ -314,24 +335,33 @@ def _save_best_and_worst(record: _Record) -> None:
     save_sample_grid(out / "images.zip", out / "worst.png", names=names[::-1])
 
 
-def _generated(
-    out: Path, *, count: int, seed: int, truncation: float, device: str
-) -> tuple[dict[str, Any], str]:
+def _generated(driver: Driver) -> tuple[dict[str, Any], str]:
     """Sample into `images.zip`, unless the one that stands there came from the same weights and arguments.
 
     Return the report, and what to say.
     """
-    zip_path, record_path = out / "images.zip", out / "generate.json"
+    job = driver.job
+    zip_path, record_path, weights = (
+        job.zip_path,
+        job.zip_path.with_name("generate.json"),
+        job.run / GENERATOR_FILE,
+    )
     key = {
-        "generator": sha256_of(out / "run" / GENERATOR_FILE),
-        "count": count,
-        "seed": seed,
-        "truncation": truncation,
+        "generator": sha256_of(weights) if weights.is_file() else None,
+        "count": job.count,
+        "seed": job.seed,
+        "truncation": job.truncation,
     }
     if zip_path.exists() and record_path.exists():
         record = read_json(record_path)
         if record.get("key") == key and record.get("zip") == sha256_of(zip_path):
             return {**record["report"], "reused": True}, f"{zip_path}: there already, reused"
-    report = generate(out / "run", zip_path, count=count, seed=seed, truncation=truncation, device=device)
-    write_json(record_path, {"key": key, "zip": sha256_of(zip_path), "report": report.to_json()})
+    ended = driver.sample()
+    if not driver.sampled:
+        raise_from(ended)
+    fields = {field.name for field in dataclasses.fields(SubmissionReport)}
+    written = {name: value for name, value in driver.sampled["zip"].items() if name in fields}
+    report = SubmissionReport(**{**written, "path": zip_path})
+    if driver.sampled is not driver.safety.report:  # else the next call samples anew
+        write_json(record_path, {"key": key, "zip": sha256_of(zip_path), "report": report.to_json()})
     return {**report.to_json(), "reused": False}, report.summary()

@@ -5,13 +5,13 @@ path.
 """
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
 
 from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.cropset import CropSet
@@ -20,15 +20,18 @@ from dogsgan.data.prepare import PrepareReport, prepare
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
-from dogsgan.models.rejection import Rejection
-from dogsgan.models.sampling import Batch, Sampler, balanced_labels, measured_sampling
 from dogsgan.progress import optional_file, progress_bar, say
 from dogsgan.submission import SubmissionReport, write_submission
 from dogsgan.submission.labels import write_labels
 from dogsgan.submission.writing import encode_png, picture_names
 from dogsgan.training.deadline import Deadline
-from dogsgan.training.loop import train
 from dogsgan.training.report import TrainReport
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dogsgan.models.rejection import Rejection
+    from dogsgan.models.sampling import Batch, Sampler
 
 COUNT = 10_000
 
@@ -55,6 +58,8 @@ def generate(
         DogsganError: no usable generator, or the zip cannot be written; nothing stands under `out` then. Or
             labels are asked for of a generator that knows no classes.
     """
+    from dogsgan.models.sampling import Sampler  # here and below: who only supervises has no torch
+
     began = time.monotonic()
     sampler = Sampler.open(run, device=device, truncation=truncation)
     if labels is not None:
@@ -68,14 +73,16 @@ def generate(
     return dataclasses.replace(report, seconds=time.monotonic() - began, failed=tuple(failed))
 
 
-def _rejection(run: Path, sampler: Sampler, share: float, crops: Path | None) -> Rejection:
+def _rejection(run: Path, sampler: "Sampler", share: float, crops: Path | None) -> "Rejection":
+    from dogsgan.models.rejection import Rejection
+
     if crops is None:
         raise DogsganError("--rejection calibrates the discriminator on real crops: add --data SET")
     return Rejection.of_run(run, sampler, CropSet.open(crops), share=share)
 
 
 def write_samples(
-    sampler: Sampler | Rejection, out: Path, *, count: int = COUNT, seed: int = 0
+    sampler: "Sampler | Rejection", out: Path, *, count: int = COUNT, seed: int = 0
 ) -> SubmissionReport:
     """Write `count` pictures of a sampler into a zip of PNGs.
 
@@ -93,8 +100,8 @@ def save_labels(labels: Path, *, count: int, class_names: Sequence[str]) -> None
     Raises:
         DogsganError: the file cannot be written.
     """
-    indices = balanced_labels(count, len(class_names)).tolist()
-    write_labels(labels, zip(picture_names(count), (class_names[index] for index in indices), strict=True))
+    classes = itertools.cycle(class_names)  # as `balanced_labels` has them
+    write_labels(labels, zip(picture_names(count), classes, strict=False))
 
 
 def _refuse_labels(labels: Path, class_names: Sequence[str], *, run: Path, out: Path) -> None:
@@ -106,14 +113,16 @@ def _refuse_labels(labels: Path, class_names: Sequence[str], *, run: Path, out: 
         raise DogsganError(f"{labels} is to be the zip and the labels: give --labels a name of its own")
 
 
-def _counted(batches: Iterable[Batch], bar: Any) -> Iterator[np.ndarray]:
+def _counted(batches: "Iterable[Batch]", bar: Any) -> Iterator[np.ndarray]:
     for batch in batches:
         yield batch.pictures
         bar.update(len(batch.pictures))
 
 
-def finishing_seconds(generator: nn.Module, recipe: Recipe, *, class_count: int, count: int) -> float:
+def finishing_seconds(generator: "nn.Module", recipe: Recipe, *, class_count: int, count: int) -> float:
     """Measure what sampling and zipping `count` pictures will take after training, on one core."""
+    from dogsgan.models.sampling import measured_sampling
+
     sampling_s, pictures = measured_sampling(
         generator, model=recipe.model, class_count=class_count, count=count
     )
@@ -138,6 +147,8 @@ def train_within(
 
     What the set was prepared with goes into the recipe, so that the run's recipe tells the truth.
     """
+    from dogsgan.training.loop import train
+
     recipe = recipe_of_set(recipe, crop_set)
     class_count = len(crop_set.class_names) if recipe.model.conditional else 0
     return train(

@@ -3,19 +3,23 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import safetensors.torch
 from safetensors import SafetensorError
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def load_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def load_file(path: Path) -> tuple[dict[str, "Tensor"], dict[str, str]]:
     """Return the tensors of a safetensors file by name, and its metadata.
 
     Raises:
         OSError: the file cannot be read.
         SafetensorError: it is not such a file.
     """
+    import safetensors.torch  # only here: metadata are read without torch
+
     content = path.read_bytes()
     return safetensors.torch.load(content), _metadata(content)
 
@@ -31,9 +35,11 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def save_file(
-    tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str] | None = None
+    tensors: "Mapping[str, Tensor]", path: Path, *, metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write tensors to a safetensors file, the same bytes as the library would."""
+    import safetensors.torch
+
     path.write_bytes(safetensors.torch.save(dict(tensors), metadata=dict(metadata) if metadata else None))
 
 

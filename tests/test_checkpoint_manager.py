@@ -8,7 +8,9 @@ from tiny import RECIPE, crop_set
 
 from dogsgan.errors import DogsganError
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
-from dogsgan.supervise.attempts import Training
+from dogsgan.supervise.attempts import Job, Training
+from dogsgan.supervise.clock import Clock
+from dogsgan.supervise.session import Session, Terminal
 from dogsgan.training import checkpoint
 from dogsgan.training.checkpoint_manager import CheckpointManager
 from dogsgan.training.deadline import Deadline
@@ -126,13 +128,12 @@ def test_a_return_to_the_last_checkpoint_makes_the_next_one_due_as_before(state,
 def test_a_kernel_samples_what_was_published_last(full_disk, tmp_path):
     """The run's own generator is then newer than every checkpoint."""
 
-    class Session:
-        scratch = tmp_path
-
     data, run = crop_set(tmp_path / "set"), tmp_path / "run-1"
     train(RECIPE, data, run, images=INTERVAL)
-    training = Training(Session(), RECIPE, gpus=[], crops=data.path)
-    assert training.generators()[0].parent.name == f"{INTERVAL:09d}"
+    job = Job(RECIPE, data.path, run=run, zip_path=tmp_path / "images.zip")
+    training = Training(Session(Clock(0.0, 1.0), Terminal()), job)
+    assert training.generators()[0] == run / GENERATOR_FILE
+    assert training.generators()[1].parent.name == f"{INTERVAL:09d}"
     full_disk(checkpoint.WEIGHTS)
     report = train(RECIPE, data, run, images=3 * INTERVAL)
     assert report.images_seen == published(run) == 3 * INTERVAL

@@ -3,6 +3,7 @@
 import dataclasses
 import zipfile
 
+import children
 import pytest
 from PIL import Image
 from tiny import RECIPE
@@ -15,9 +16,11 @@ from dogsgan.errors import DogsganError
 from dogsgan.models import sampling
 from dogsgan.presets import PRESETS, Preset, preset
 
+in_process = children.in_process_fixture
+
 
 @pytest.fixture(autouse=True)
-def _few_of_everything(monkeypatch, tmp_path):
+def _few_of_everything(monkeypatch, tmp_path, in_process):
     monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
     monkeypatch.setattr(demo_module, "DOGS", 30)
     monkeypatch.setattr(demo_module, "DIGITS", 60)

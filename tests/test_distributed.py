@@ -1,11 +1,10 @@
 """Two processes train like one: same batches, same gradients, same states, and decisions taken together."""
 
-import contextlib
 import dataclasses
-import json
+import math
 import os
 import signal
-import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -21,14 +20,17 @@ from dogsgan.config import ModelRecipe, Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.device import repeatable
 from dogsgan.errors import DogsganError
+from dogsgan.kernel.outputs import KernelLog
 from dogsgan.models.generator_file import GENERATOR_FILE
-from dogsgan.supervise.children import ANSWER, READY
-from dogsgan.supervise.launch import command
+from dogsgan.supervise.attempts import Job, Training
+from dogsgan.supervise.clock import Clock
+from dogsgan.supervise.session import Session
 from dogsgan.training import logger, loop, step
 from dogsgan.training.augment import diffaugment, flip_half
 from dogsgan.training.checkpoint import STATE, checkpoints
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.distributed import ProcessGroup, open_process_group
+from dogsgan.training.interrupts import StopWish
 from dogsgan.training.log import read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import HingeLoss, build_loss
@@ -430,49 +432,12 @@ def test_who_loses_the_other_ends_and_leaves_the_last_checkpoint(data, tmp_path,
 # As a kernel starts it.
 
 
-def start_in_two(data: CropSet, run: Path) -> subprocess.Popen:
-    request = {
-        "recipe": SILENT.to_json(),
-        "crops": str(data.path),
-        "run": str(run),
-        "images": 10**9,
-        "budget_s": None,
-        "started": None,
-        "device": "cpu",
-        "count": 10,
-    }
-    return subprocess.Popen(
-        command("train", request, processes=2),
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def wait_for_checkpoint(run: Path, *, images: int) -> None:
     for _ in range(1200):
         if any(int(folder.name) >= images for folder in checkpoints(run)):
             return
         time.sleep(0.05)
     raise AssertionError("no checkpoint came")
-
-
-def test_a_signal_to_torchrun_and_all_its_processes_saves_and_answers_once(data, tmp_path):
-    """`torchrun` passes the signal on to processes that had it already: that must not end them."""
-    running = start_in_two(data, tmp_path / "run")
-    try:
-        wait_for_checkpoint(tmp_path / "run", images=16)
-        os.killpg(running.pid, signal.SIGTERM)
-        out, errors = running.communicate(timeout=60)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)
-    answers = [json.loads(line.removeprefix(ANSWER)) for line in out.splitlines() if line.startswith(ANSWER)]
-    reports = [answer for answer in answers if answer != READY]
-    assert [report["stopped_by"] for report in reports] == ["SIGTERM"], errors
-    assert int(checkpoints(tmp_path / "run")[-1].name) == reports[0]["images_seen"]
 
 
 def test_one_of_several_processes_prints(tmp_path, monkeypatch, capsys):
@@ -498,3 +463,40 @@ def test_torchrun_passes_every_option_of_train_on():
     parsed = parse_args(["--standalone", "--nproc-per-node", "2", "-m", "dogsgan", *given.split()])
     assert parsed.training_script_args == given.split()
     assert build_parser().parse_args(given.split()).run == Path("run")
+
+
+def test_a_signal_to_all_that_train_together_saves_and_is_answered_once(data, tmp_path, monkeypatch):
+    """Started by the driver, one process a GPU; here the CPU stands for both."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    run, wish = tmp_path / "run", StopWish()
+    session = Session(Clock(time.monotonic(), math.inf), KernelLog(tmp_path / "log", started=0.0))
+    session.wish = wish
+
+    def stop():
+        wait_for_checkpoint(run, images=16)
+        wish.signal_name = "SIGHUP"
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    job = Job(SILENT, data.path, run=run, zip_path=tmp_path / "images.zip", images=10**9, count=10)
+    training = Training(session, job, gpus=[0, 1])
+    monkeypatch.setattr(Training, "_device", lambda self: "cpu")
+    training.go_on_until_the_end()
+    thread.join()
+    reports = [answer for answer in training.ended.answers if "stopped_by" in answer]
+    assert [report["stopped_by"] for report in reports] == ["SIGHUP"], training.ended.last_lines
+    assert int(checkpoints(run)[-1].name) == reports[0]["images_seen"]
+    assert training.ended.status == 0
+
+
+def test_a_user_error_of_several_arrives_as_one(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    train(SILENT, data, tmp_path / "run", images=4, device="cpu")
+    session = Session(Clock(time.monotonic(), math.inf), KernelLog(tmp_path / "log", started=0.0))
+    other = dataclasses.replace(SILENT, training=dataclasses.replace(SILENT.training, batch_size=8))
+    request = {"recipe": other.to_json(), "crops": str(data.path), "run": str(tmp_path / "run"), "images": 8}
+    request |= {"budget_s": None, "started": 0.0, "device": "cpu", "count": 10, "locks": True}
+    ended = session.run("train", request, stop_at=math.inf, gpus=[0, 1])
+    assert ended.status == 2
+    assert "batch_size" in ended.reason()

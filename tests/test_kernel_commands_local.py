@@ -7,7 +7,6 @@ import pytest
 
 from dogsgan.commands.kernel_local import add_local_commands
 from dogsgan.errors import DogsganError
-from dogsgan.supervise import launch
 
 
 def run(*arguments):
@@ -56,19 +55,3 @@ def test_rehearse_says_no_where_the_kernel_fails(tmp_path):
 def test_an_unknown_preset_is_refused(tmp_path):
     with pytest.raises(DogsganError, match="no preset 'cats'"):
         run("build", "--preset", "cats", "--out", tmp_path / "small-dogs")
-
-
-def test_two_gpus_train_through_torchrun_and_one_without():
-    one, two = (launch.command("train", {"a": 1}, processes=count) for count in (1, 2))
-    assert "torch.distributed.run" not in one
-    assert two[two.index("--nproc-per-node") + 1] == "2"
-    assert one[-3:] == two[-3:] == ["dogsgan.supervise.worker", "train", '{"a": 1}']
-
-
-def test_a_child_sees_the_gpus_it_is_given_and_no_others(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", f"/elsewhere:{tmp_path}")
-    assert launch.environment(tmp_path, gpus=[0, 1])["CUDA_VISIBLE_DEVICES"] == "0,1"
-    assert launch.environment(tmp_path, gpus=[])["CUDA_VISIBLE_DEVICES"] == ""
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert "CUDA_VISIBLE_DEVICES" not in launch.environment(tmp_path, gpus=None)
-    assert launch.environment(tmp_path, gpus=[])["PYTHONPATH"] == f"{tmp_path}:/elsewhere"

@@ -9,13 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from faults import fault_code, setting_code
 from kaggle_server import built_kernel
 from tiny import RECIPE
 
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.build import build_kernel
-from dogsgan.kernel.faults import setting_code
 from dogsgan.kernel.isolation import namespaces
 from dogsgan.kernel.rehearse import RehearsalReport, read_head, rehearse
 
@@ -31,15 +31,19 @@ isolated_only = pytest.mark.skipif(namespaces() is None, reason="no namespaces a
 REHEARSALS = {
     "hang": {
         "mount": "zips",
-        "fault": "hang,endless-sampling",
         "budget_s": HANGING_BUDGET_S,
         "images": 10**6,
-        "prelude": QUICK + SAFE,
+        "prelude": QUICK + SAFE + fault_code("hang", "endless-sampling"),
     },
     "well": {"mount": "competition", "as_notebook": True, "without": ("defusedxml",)},
-    "nan": {"mount": "competitions", "fault": "nan", "images": 80},
-    "gpu": {"mount": "top", "fault": "gpu"},
-    "kill": {"mount": "zip-of-zips", "fault": "kill,lost-gpu", "images": 40, "isolated": False},
+    "nan": {"mount": "competitions", "prelude": QUICK + fault_code("nan"), "images": 80},
+    "gpu": {"mount": "top", "prelude": QUICK + fault_code("gpu")},
+    "kill": {
+        "mount": "zip-of-zips",
+        "prelude": QUICK + fault_code("kill", "lost-gpu"),
+        "images": 40,
+        "isolated": False,
+    },
     "disk": {"mount": "zip", "disk_mb": DISK_MB, "images": 64},
     "data missing": {"mount": "none"},
 }
@@ -226,7 +230,7 @@ print(json.dumps({
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"fault": "flood"}, "no fault 'flood'"), ({"mount": "moon"}, "no mount 'moon'")],
+    [({"mount": "moon"}, "no mount 'moon'")],
 )
 def test_a_name_of_nothing_is_an_error(tmp_path, source, settings, message):
     build_kernel(RECIPE, tmp_path / "tiny-dogs", user="ann")

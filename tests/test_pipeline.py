@@ -4,12 +4,13 @@ import json
 import signal
 import zipfile
 
+import children
 import numpy as np
 import pytest
 from PIL import Image
 from tiny import RECIPE
 
-from dogsgan import pipeline
+from dogsgan import choosing, pipeline, stages
 from dogsgan.config import DataRecipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.drawn.competition import draw_competition
@@ -25,9 +26,11 @@ from dogsgan.submission.labels import read_labels
 from dogsgan.training import interrupts, loop
 from dogsgan.training.deadline import Deadline
 
+in_process = children.in_process_fixture
+
 
 @pytest.fixture(autouse=True)
-def _few_statistics(monkeypatch):
+def _few_statistics(monkeypatch, in_process):
     monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
 
 
@@ -66,7 +69,7 @@ def test_a_source_becomes_a_scored_zip(source, tmp_path):
 def test_the_same_again_does_no_stage_twice(source, tmp_path, monkeypatch):
     first = run(source, tmp_path)
     content = (tmp_path / "images.zip").read_bytes()
-    monkeypatch.setattr(pipeline, "generate", None)  # would fail if it were called
+    monkeypatch.setattr(stages, "write_samples", None)  # would fail if it were called
     again = run(source, tmp_path)
     assert again.prepare.reused
     assert again.train.steps == first.train.steps
@@ -96,7 +99,7 @@ def test_a_spent_budget_still_gives_a_zip_that_is_never_called_ok(source, tmp_pa
         run(source, tmp_path / "refused", images=None, deadline=Deadline(1.0))
     assert not (tmp_path / "refused").exists()
 
-    monkeypatch.setattr(pipeline, "refuse_too_slow", lambda *arguments, **settings: None)
+    monkeypatch.setattr(choosing, "refuse_too_slow", lambda *arguments, **settings: None)
     told = []
     report = run(source, tmp_path, images=None, deadline=Deadline(1.0), tell=told.append)
     assert report.train.stopped_by == "budget"
@@ -177,7 +180,7 @@ def test_an_audit_that_is_interrupted_leaves_score_and_report(source, tmp_path, 
         on_score(score(zip_path, real, network="stand-in", device="cpu"))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "audit", interrupted)
+    monkeypatch.setattr("dogsgan.audit.audit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(source, tmp_path, images=32, audited=True)
     saved = json.loads((tmp_path / "report.json").read_text())
@@ -272,7 +275,7 @@ def test_a_score_that_fails_costs_no_report(source, tmp_path, monkeypatch):
     def fail(*args, **settings):
         raise DogsganError("no score today")
 
-    monkeypatch.setattr(pipeline, "score", fail)
+    monkeypatch.setattr("dogsgan.score.score", fail)
     report = run(source, tmp_path)
     assert report.check.ok
     assert json.loads((tmp_path / "report.json").read_text())["notes"] == ["not scored: no score today"]
@@ -293,7 +296,7 @@ def test_an_audit_that_fails_costs_neither_score_nor_report(source, tmp_path, mo
     def fail(*args, **settings):
         raise DogsganError("no audit today")
 
-    monkeypatch.setattr(pipeline, "audit", fail)
+    monkeypatch.setattr("dogsgan.audit.audit", fail)
     report = run(source, tmp_path, audited=True)
     assert report.score is not None
     assert json.loads((tmp_path / "report.json").read_text())["notes"] == ["not audited: no audit today"]

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from tiny import RECIPE
 
-from dogsgan.kernel.settings import Settings
 from dogsgan.supervise import attempts
-from dogsgan.supervise.attempts import MOST_ATTEMPTS, Training
+from dogsgan.supervise.attempts import MOST_ATTEMPTS, Job, Training
 from dogsgan.supervise.children import Ended
-from dogsgan.supervise.session import Session
+from dogsgan.supervise.clock import Clock
+from dogsgan.supervise.session import Session, Terminal
 
 SMALL = dataclasses.replace(RECIPE, name="small")
 BIG_BATCH = dataclasses.replace(RECIPE, training=dataclasses.replace(RECIPE.training, batch_size=32))
@@ -19,14 +19,14 @@ BIG_BATCH = dataclasses.replace(RECIPE, training=dataclasses.replace(RECIPE.trai
 class Script(Session):
     """A session whose trainers do what a list says: a number of images to reach, and how to end."""
 
-    def __init__(self, root: Path, acts):
-        settings = Settings(recipe=RECIPE, cpu_recipe=SMALL, budget_s=600.0, root=root)
-        super().__init__(settings, package=root, started=attempts.time.monotonic())
+    def __init__(self, acts):
+        super().__init__(Clock(attempts.time.monotonic(), 600.0), Terminal())
         self.clock.note_startup(1.0)
-        self.scratch, self.acts, self.trained = root, list(acts), []
+        self.acts, self.trained = list(acts), []
 
-    def run(self, part, request, *, stop_at, gpus=()):
-        self.trained.append((request["recipe"]["name"], Path(request["run"]).name, len(gpus)))
+    def run(self, part, request, *, stop_at, gpus=(), heeding=False):
+        assert heeding
+        self.trained.append((request["recipe"]["name"], Path(request["run"]).name, len(gpus or ())))
         images, end = self.acts.pop(0) if self.acts else (0, "crash")
         if images:
             folder = Path(request["run"]) / "checkpoints" / f"{images:09d}"
@@ -44,13 +44,14 @@ class Script(Session):
 
 @pytest.fixture
 def play(tmp_path, monkeypatch):
-    def play(*acts, gpus=(), still_working=None, recipe=RECIPE):
-        (tmp_path / "working").mkdir()
-        session = Script(tmp_path, acts)
-        working = list(gpus if still_working is None else still_working)
+    def play(*acts, gpus=(), still_working=None, recipe=RECIPE, cpu_recipe=SMALL):
+        session = Script(acts)
+        working = list((gpus or ()) if still_working is None else still_working)
         monkeypatch.setattr(attempts, "working_gpus", lambda session, gpus: [g for g in gpus if g in working])
-        monkeypatch.setattr(attempts, "time_rescue", lambda session, recipe: None)
-        training = Training(session, recipe, gpus=list(gpus), crops=tmp_path / "crops")
+        monkeypatch.setattr(attempts, "time_rescue", lambda session, recipe, count: None)
+        run, zip_path = tmp_path / "run-1", tmp_path / "images.zip"
+        job = Job(recipe, tmp_path / "crops", run=run, zip_path=zip_path, cpu_recipe=cpu_recipe)
+        training = Training(session, job, gpus=None if gpus is None else list(gpus))
         training.go_on_until_the_end()
         return session, training
 
@@ -103,16 +104,18 @@ def test_what_trying_again_does_not_mend_is_not_tried_again(play, end):
 def test_only_a_stop_that_somebody_else_asked_for_is_worth_a_last_line(
     play, monkeypatch, asked_by, events, capsys
 ):
-    monkeypatch.setattr(
-        Script,
-        "stop_signal",
-        property(lambda self: asked_by if self.trained else None, lambda self, value: None),
-        raising=False,
-    )
-    session, _ = play((100, "SIGTERM"))
+    reached = attempts.Training._note_unless_planned
+
+    def heard_meanwhile(self, report):
+        self.session.wish.signal_name = asked_by
+        reached(self, report)
+
+    monkeypatch.setattr(attempts.Training, "_note_unless_planned", heard_meanwhile)
+    session, training = play((100, "SIGTERM"))
     assert len(session.trained) == 1
     assert len(session.events) == events
-    assert ("its time was up" in capsys.readouterr().out) is (asked_by is None)
+    assert ("its time was up" in capsys.readouterr().err) is (asked_by is None)
+    assert training.report["stopped_by"] == (asked_by or "budget")
 
 
 def test_batches_that_do_not_fit_are_halved_in_a_fresh_run(play):
@@ -140,7 +143,31 @@ def test_the_newest_generator_comes_first_and_a_folder_of_another_name_never(pla
 
 
 def test_a_signal_before_there_is_a_trainer_leaves_none_to_start(play, monkeypatch):
-    heard = property(lambda self: "SIGHUP", lambda self, value: None)
-    monkeypatch.setattr(Script, "stop_signal", heard, raising=False)
-    session, _ = play((100, "budget"))
+    monkeypatch.setattr(attempts.Training, "reached", lambda self: 0)
+    session, training = play()
+    session.trained.clear()
+    session.wish.signal_name = "SIGHUP"
+    training.go_on_until_the_end()
     assert session.trained == []
+
+
+# As `run` has it: one recipe, one run, the device that was asked for.
+
+
+def test_a_run_goes_on_from_its_last_checkpoint_and_never_begins_anew(play):
+    session, training = play((100, "crash"), (0, "crash"), (200, "budget"), gpus=None, cpu_recipe=None)
+    assert session.trained == [("tiny", "run-1", 0)] * 3
+    assert training.report["images_seen"] == 200
+
+
+def test_a_run_that_saves_nothing_twice_is_given_up(play):
+    session, training = play((100, "crash"), gpus=None, cpu_recipe=None)
+    assert len(session.trained) == 3
+    assert training.report == {}
+    assert training.generators()[0].parent.name == "000000100"
+
+
+@pytest.mark.parametrize("end", ["mistake", "overran", "diverged", "out-of-memory"])
+def test_a_run_is_not_tried_again_where_that_does_not_mend_it(play, end):
+    session, _ = play((0, end), gpus=None, cpu_recipe=None)
+    assert session.trained == [("tiny", "run-1", 0)]

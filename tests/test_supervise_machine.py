@@ -6,32 +6,30 @@ import time
 import pytest
 from tiny import RECIPE
 
-from dogsgan.kernel.settings import Settings
 from dogsgan.presets import preset
 from dogsgan.supervise.children import Ended
+from dogsgan.supervise.clock import Clock
 from dogsgan.supervise.machine import choose_machine
-from dogsgan.supervise.session import Session
+from dogsgan.supervise.session import Session, Terminal
 
 SECONDS = {"dogs-sagan": 700.0, "dogs-best-cpu": 60.0, "demo": 15.0, "tiny": 700.0}
 
 
 @pytest.fixture
-def chosen(tmp_path):
+def chosen():
     def chosen(recipe, *, budget_s):
         class Timed(Session):
-            def run(self, part, request, *, stop_at, gpus=(), beside=None):
+            def run(self, part, request, *, stop_at, gpus=()):
                 recipe = request["cpu_recipe"] if part == "survey" else request["recipe"]
                 timed = {"recipe": recipe["name"], "finishing_s": SECONDS[recipe["name"]]}
                 return Ended("done", 0, ({"gpus": 0, **timed},), (), 1.0)
 
-        settings = Settings(recipe=recipe, cpu_recipe=recipe, budget_s=budget_s, root=tmp_path)
-        session = Timed(settings, package=tmp_path, started=time.monotonic())
+        session = Timed(Clock(time.monotonic(), budget_s), Terminal())
         session.clock.note_startup(1.0)
-        found, gpus = choose_machine(session)
+        found, gpus = choose_machine(session, recipe, recipe, count=10_000)
         assert gpus == []
         return found, session
 
-    (tmp_path / "working").mkdir()
     return chosen
 
 

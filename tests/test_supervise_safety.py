@@ -1,17 +1,17 @@
 """A zip halfway through training: written beside it, gone with it, and only where there is time for one."""
 
-import os
+import json
 import sys
 import time
 
 import pytest
-from tiny import RECIPE
 
-from dogsgan.kernel.outputs import sweep
-from dogsgan.kernel.settings import Settings
+from dogsgan.kernel.outputs import KernelLog, sweep
 from dogsgan.supervise import safety
+from dogsgan.supervise.children import Children
+from dogsgan.supervise.clock import Clock
 from dogsgan.supervise.safety import NICENESS, SafetyZip
-from dogsgan.supervise.session import Session, launch
+from dogsgan.supervise.session import Session
 
 PRELUDE = "import time\nfrom dogsgan.supervise.children import answer, ready\nready()\n"
 WRITES = PRELUDE + "answer({'images_seen': 5, 'valid': True})"
@@ -22,9 +22,8 @@ CRASHES = PRELUDE + "raise MemoryError('no room')"
 @pytest.fixture
 def session(tmp_path, monkeypatch):
     monkeypatch.setattr(safety, "SHARE", 0.0)
-    (tmp_path / "working").mkdir()
-    settings = Settings(recipe=RECIPE, cpu_recipe=RECIPE, budget_s=3600.0, root=tmp_path)
-    session = Session(settings, package=tmp_path, started=time.monotonic())
+    began = time.monotonic()
+    session = Session(Clock(began, 3600.0), KernelLog(tmp_path / "kernel.log", started=began))
     session.clock.note_startup(0.5)
     return session
 
@@ -38,12 +37,13 @@ def asked(session, monkeypatch):
 
     asked = Asked()
 
-    def command(part, request, *, processes=1):
-        asked.append({"part": part, **request})
-        return [sys.executable, "-c", asked.code]
+    run = Children.run
 
-    monkeypatch.setattr(launch, "command", command)
-    monkeypatch.setattr(launch, "environment", lambda package, gpus: dict(os.environ))
+    def fake(self, command, *, environments, **limits):
+        asked.append({"part": command[3], **json.loads(command[4])})
+        return run(self, [sys.executable, "-c", asked.code], environments=environments, **limits)
+
+    monkeypatch.setattr(Children, "run", fake)
     return asked
 
 
@@ -57,7 +57,7 @@ def wait_until(condition):
 def test_it_is_written_while_training_goes_on(session, asked):
     with SafetyZip(session, lambda: {"generators": ["newest"]}) as zip_:
         wait_until(lambda: zip_.report)
-    assert asked == [{"part": "sample", "generators": ["newest"], "niceness": NICENESS}]
+    assert asked == [{"part": "sample", "generators": ["newest"], "device": "cpu", "niceness": NICENESS}]
     assert zip_.report["images_seen"] == 5
     assert "by the generator of 5 images" in session.log.path.read_text()
     assert session.events == []

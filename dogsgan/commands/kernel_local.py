@@ -64,11 +64,6 @@ def _add_rehearse(commands: Any) -> None:
         "dataset for data that are no dogs with boxes)",
     )
     rehearse.add_argument("--out", type=Path, metavar="FOLDER", help="keep what the kernel leaves")
-    rehearse.add_argument(
-        "--fault",
-        help="bring about gpu, lost-gpu, nan, hang, kill, crash or endless-sampling, or several with commas: "
-        "the zip should still come",
-    )
     rehearse.add_argument("--memory", type=float, default=13.0, metavar="GB", help="limit (13)")
     rehearse.add_argument("--disk", type=positive, metavar="MB", help="room in every folder (no limit)")
     rehearse.add_argument("--isolated", action="store_true", help="refuse to run without namespaces")
@@ -105,7 +100,6 @@ def _rehearse(args: argparse.Namespace) -> Outcome:
         data=args.data,
         mount=args.mount,
         out=args.out,
-        fault=args.fault,
         memory_gb=args.memory,
         disk_mb=args.disk,
         isolated=True if args.isolated else None,

@@ -1,4 +1,4 @@
-"""What a built kernel runs: data, crops, training, images.zip, in child processes and within the budget.
+"""The main program of a built kernel: data, crops, training and images.zip, within the budget.
 
 This process touches neither torch nor a GPU, so nothing that happens there can stop it. Whatever ends the
 training, the last good generator is sampled: on the GPU, else on the CPU, and where there is none at all, an
@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan import __version__
+from dogsgan.config import Recipe
 from dogsgan.console import close_streams, open_streams
 from dogsgan.errors import DogsganError
 from dogsgan.files import write_json
 from dogsgan.kernel.mounts import data_set_of, find_data
-from dogsgan.kernel.outputs import keep, sweep
+from dogsgan.kernel.outputs import LOG_FILE, KernelLog, keep, scratch_folders, sweep
 from dogsgan.kernel.settings import Settings
-from dogsgan.supervise.attempts import Training
-from dogsgan.supervise.children import Ended
+from dogsgan.supervise.attempts import Job
+from dogsgan.supervise.clock import Clock
+from dogsgan.supervise.driver import Driver
 from dogsgan.supervise.machine import choose_machine
-from dogsgan.supervise.safety import SafetyZip
 from dogsgan.supervise.session import Session
+from dogsgan.training.interrupts import listen_for_stop
 
 REPORT_FILE = "kernel.json"
 CROPPING_SHARE = 0.4  # of the budget, at least
@@ -42,18 +44,23 @@ class Kernel:
     """One run on Kaggle: `work` does everything; a notebook calls the steps in their order here."""
 
     def __init__(self, settings: Settings, *, package: Path, started: float) -> None:
-        settings.root.joinpath("working").mkdir(parents=True, exist_ok=True)
-        self.session = Session(settings, package=package, started=started)
+        self.settings = settings
+        self.input, self.working = settings.root / "input", settings.root / "working"
+        self.working.mkdir(parents=True, exist_ok=True)
+        log = KernelLog(self.working / LOG_FILE, started=started)
+        clock = Clock(started, settings.budget_s)
+        self.session = Session(clock, log, stall_s=settings.stall_s, package=package)
+        self.scratches = scratch_folders(self.working)
+        self.scratch = self.scratches[0]
         self.source: Path | None = None
         self.crops: dict[str, Any] = {}
-        self.training: Training | None = None
-        self.safety = SafetyZip(self.session, self._to_sample_if_trained)
-        self.sampled: dict[str, Any] = {}
+        self.driver: Driver | None = None
+        self._listening = contextlib.ExitStack()
 
     def work(self) -> int:
         """Take every step, and return the exit status: 0 with a valid zip."""
         self.session.log.say(
-            f"dogsgan {__version__}: {self.session.settings.budget_s:.0f} s until images.zip is there"
+            f"dogsgan {__version__}: {self.settings.budget_s:.0f} s until images.zip is there"
         )
         try:
             self.find()
@@ -72,19 +79,18 @@ class Kernel:
         Raises:
             NothingToTrainOn: it is not there.
         """
-        session = self.session
-        recipe = session.settings.recipe
+        recipe = self.settings.recipe
         try:
             found = find_data(
-                session.input,
-                session.scratch,
+                self.input,
+                self.scratch,
                 with_boxes=recipe.model.conditional,
                 kind=data_set_of(recipe.data),
                 recipe_name=recipe.name,
             )
         except DogsganError as error:
             raise NothingToTrainOn(str(error)) from error
-        session.log.say(f"data: {found.description}")
+        self.session.log.say(f"data: {found.description}")
         self.source = found.path
 
     def crop(self) -> None:
@@ -94,25 +100,27 @@ class Kernel:
             NothingToTrainOn: that failed everywhere.
         """
         session, reason = self.session, ""
-        for scratch in session.scratches:
-            session.scratch = scratch
+        for scratch in self.scratches:
+            self.scratch = scratch
             request = {
-                "recipe": session.settings.recipe.to_json(),
+                "recipe": self.settings.recipe.to_json(),
                 "source": str(self.source),
                 "crops": str(self._crops_folder),
             }
-            ended = session.run("crop", request, stop_at=self._cropping_stops_at)
+            ended = session.run("crop", request, stop_at=self._cropping_stops_at, gpus=[])
             if ended.answer is not None:
                 self.crops = ended.answer
                 return
             reason = ended.reason()
-            session.note(f"cropping into {session.scratch} failed: {reason}")
+            session.note(f"cropping into {self.scratch} failed: {reason}")
             shutil.rmtree(self._crops_folder, ignore_errors=True)  # joined data may lie beside them
         raise NothingToTrainOn(f"the data cannot be cropped: {reason}")
 
     def train(self) -> None:
-        """Train on the GPUs that work until the time is up, whatever happens."""
-        self.session.listen()
+        """Train on the GPUs that work until the time is up, whatever happens, signals included."""
+        answer = "training ends, and images.zip comes from what it has learned"
+        listening = listen_for_stop(answer, repeated_ends=False, tell=self.session.log.say)
+        self.session.wish = self._listening.enter_context(listening)
         self._whatever_happens(self._train)
 
     def sample(self) -> None:
@@ -122,24 +130,25 @@ class Kernel:
     def finish(self) -> int:
         """Keep what is worth keeping, say what happened, and return the exit status: 0 with a valid zip."""
         session = self.session
-        run = self.training.runs[-1] if self.training else None
-        sweep(session.working)
-        for problem in keep(run, self._crops_folder, session.working):
+        run = self.driver.training.runs[-1] if self.driver else None
+        sweep(self.working)
+        for problem in keep(run, self._crops_folder, self.working):
             session.note(problem)
         with contextlib.suppress(DogsganError, OSError):
-            write_json(session.working / REPORT_FILE, self._report())
-        for scratch in session.scratches:
+            write_json(self.working / REPORT_FILE, self._report())
+        for scratch in self.scratches:
             shutil.rmtree(scratch, ignore_errors=True)
         session.log.say("what happened:")
         for event in session.events or ["nothing unforeseen"]:
             session.log.say(f"  {event}")
         session.log.say(self._conclusion())
+        self._listening.close()
         close_streams(0)  # a page that nobody reads changes nothing
         return 0 if self.sampled.get("valid") else 1
 
     def pictures(self, step: str) -> list[Path]:
         """Return what there is to look at after the step `crops`, `training` or `samples`."""
-        run = self.training.runs[-1] if self.training else Path()
+        run = self.driver.training.runs[-1] if self.driver else Path()
         grids = sorted((run / "samples").glob("*.png"))
         found = {
             "crops": [self._crops_folder / "contact-sheet.png"],
@@ -149,7 +158,7 @@ class Kernel:
                 *grids[-1:],
                 run / "losses.png",
             ],
-            "samples": [self.session.working / "samples.png"],
+            "samples": [self.working / "samples.png"],
         }
         return [path for path in dict.fromkeys(found[step]) if path.is_file()]
 
@@ -161,64 +170,51 @@ class Kernel:
 
     @property
     def _crops_folder(self) -> Path:
-        return self.session.scratch / "crops"
+        return self.scratch / "crops"
 
     def _train(self) -> None:
-        recipe, gpus = choose_machine(self.session)
-        self.training = Training(self.session, recipe, gpus=gpus, crops=self._crops_folder)
-        with self.safety:
-            self.training.go_on_until_the_end()
+        settings = self.settings
+        recipe, gpus = choose_machine(
+            self.session, settings.recipe, settings.cpu_recipe, count=settings.count
+        )
+        self.driver = Driver(self.session, self._job(recipe), gpus=gpus)
+        self.driver.train()
 
     def _sample(self) -> None:
-        session, clock = self.session, self.session.clock
-        gpus = self.training.gpus[:1] if self.training else []
-        if gpus and time.monotonic() < clock.first_try_stops_at():
-            ended = self._sample_on(gpus, stop_at=clock.first_try_stops_at())
-            if self.sampled:
-                return
-            session.note(f"sampling on the GPU failed ({ended.reason()}): the CPU samples")
-        ended = self._sample_on([], stop_at=clock.ends_at if self.safety.report else clock.last_call_at)
-        if not self.sampled:
-            session.note(f"sampling on the CPU failed: {ended.reason()}")
-            self._fall_back_on_safety()
+        if self.driver is None:  # no machine could be chosen
+            self.driver = Driver(self.session, self._job(self.settings.cpu_recipe), gpus=[])
+        self.driver.sample()
 
-    def _fall_back_on_safety(self) -> None:
-        self.sampled = self.safety.report
-        if self.sampled:
-            self.session.note("images.zip is the one that was written for safety, halfway through training")
+    def _job(self, recipe: Recipe) -> Job:
+        settings = self.settings
+        return Job(
+            recipe,
+            self._crops_folder,
+            run=self.scratch / "run-1",
+            zip_path=self.working / "images.zip",
+            images=settings.images,
+            count=settings.count,
+            seed=settings.seed,
+            truncation=settings.truncation,
+            class_count=self.crops.get("breeds", 0),
+            cpu_recipe=settings.cpu_recipe,
+            is_checked=True,
+        )
 
-    def _sample_on(self, gpus: list[int], *, stop_at: float) -> Ended:
-        request = {**self._to_sample(), "device": "auto" if gpus else "cpu"}
-        ended = self.session.run("sample", request, stop_at=stop_at, gpus=gpus)
-        self.sampled = ended.answer or {}
-        return ended
-
-    def _to_sample_if_trained(self) -> dict[str, Any]:
-        return self._to_sample() if self.training and self.training.reached() > 0 else {}
-
-    def _to_sample(self) -> dict[str, Any]:
-        session, settings, training = self.session, self.session.settings, self.training
-        return {
-            "generators": [str(path) for path in training.generators()] if training else [],
-            "recipe": (training.recipe if training else settings.cpu_recipe).to_json(),
-            "class_count": self.crops.get("breeds", 0),
-            "out": str(session.working / "images.zip"),
-            "grid": str(session.working / "samples.png"),
-            "count": settings.count,
-            "seed": settings.seed,
-            "truncation": settings.truncation,
-            "device": "cpu",
-        }
+    @property
+    def sampled(self) -> dict[str, Any]:
+        """What the sampler said of images.zip; empty where there is none."""
+        return self.driver.sampled if self.driver else {}
 
     def _report(self) -> dict[str, Any]:
-        training = self.training
+        training = self.driver.training if self.driver else None
         return {
             "version": __version__,
             "seconds": round(time.monotonic() - self.session.clock.started, 1),
-            "budget_s": self.session.settings.budget_s,
+            "budget_s": self.settings.budget_s,
             "data": str(self.source),
             "crops": {key: self.crops.get(key) for key in ("crops", "images", "breeds", "skipped")},
-            "gpus": len(training.gpus) if training else 0,
+            "gpus": len(training.gpus or ()) if training else 0,
             "recipe": training.recipe.to_json() if training else None,
             "train": training.report if training else {},
             "sample": self.sampled,
@@ -228,11 +224,11 @@ class Kernel:
     def _conclusion(self) -> str:
         if not self.sampled:
             return "error: there is no images.zip"
-        left = self.session.clock.started + self.session.settings.budget_s - time.monotonic()
+        left = self.session.clock.started + self.settings.budget_s - time.monotonic()
         check, images_seen = self.sampled["check"] or {"problems": []}, self.sampled["images_seen"]
         problems = "; ".join(f"{p['kind']} ({p['count']})" for p in check["problems"]) or "no problem"
         said = (
-            f"images.zip: {self.session.settings.count:,} pictures by a generator that has seen "
+            f"images.zip: {self.settings.count:,} pictures by a generator that has seen "
             f"{images_seen:,} images; the check finds {problems}; {left:.0f} s of the budget are left"
         )
         return said if images_seen else f"{said}\n{UNTRAINED}"

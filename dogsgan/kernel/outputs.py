@@ -1,8 +1,9 @@
-"""What a kernel leaves in its output folder beside images.zip, and its log."""
+"""The output of a kernel beside images.zip: its log, and what is worth keeping of a run."""
 
 import contextlib
 import os
 import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from dogsgan.files import atomic_path
 MOST_GRIDS = 40  # training grids that are kept, the newest among them
 BAR_INTERVAL_S = 60.0  # a bar that moves gets a line this often
 LOG_FILE = "kernel.log"
+SCRATCHES = (Path("/kaggle/temp"), Path("/var/tmp"))
+"""Where room for crops and checkpoints is looked for beside the temporary folder."""
+MEMORY = Path("/dev/shm")
+"""Looked at after those: what lies there takes memory."""
 KEPT = {  # name in the output folder: where it comes from, below a run
     "generator.safetensors": "generator.safetensors",
     "recipe.json": "recipe.json",
@@ -23,6 +28,8 @@ KEPT = {  # name in the output folder: where it comes from, below a run
 
 class KernelLog:
     """Says everything on the kernel's page and in a file of its output; neither can stop the kernel."""
+
+    raw = False
 
     def __init__(self, path: Path, *, started: float) -> None:
         self.path, self.started = path, started
@@ -81,7 +88,14 @@ def _spread(folder: Path) -> list[Path]:
     return [grids[round(index * step)] for index in range(MOST_GRIDS)]
 
 
-def roomiest(candidates: list[Path]) -> list[Path]:
+def scratch_folders(working: Path) -> list[Path]:
+    """Return a folder to be made in each place with room, the roomiest first; the output folder only last."""
+    temporary = Path(tempfile.gettempdir())
+    roomy = [temporary] if os.environ.get("TMPDIR") else [*_roomiest([temporary, *SCRATCHES]), MEMORY]
+    return [place / f"dogsgan-{os.getpid()}" for place in [*roomy, working / ".scratch"]]
+
+
+def _roomiest(candidates: list[Path]) -> list[Path]:
     """Return those of `candidates` that can be written to, the one with the most free space first."""
     free = {}
     for folder in dict.fromkeys(candidates):

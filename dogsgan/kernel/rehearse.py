@@ -15,7 +15,6 @@ from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds, read_json, write_bytes
-from dogsgan.kernel.faults import fault_code
 from dogsgan.kernel.image import guard_code
 from dogsgan.kernel.isolation import MISSING, Surroundings, namespaces, start
 from dogsgan.kernel.main import REPORT_FILE
@@ -114,7 +113,6 @@ def rehearse(
     data: Path | None = None,  # a few drawn dogs if None, or digits for a grey recipe
     mount: str | None = None,  # competition if None, or dataset for data that are no dogs with boxes
     out: Path | None = None,  # keeps the kernel's output
-    fault: str | None = None,
     memory_gb: float = MEMORY_GB,
     disk_mb: int | None = None,
     without: tuple[str, ...] = (),  # optional modules of the image to do without
@@ -136,7 +134,7 @@ def rehearse(
         raise DogsganError("a small disk can only be had in namespaces, and this machine allows none")
     code_file, code = _code(kernel)
     settings = {**read_head(code, where=str(kernel / code_file)), **({"COUNT": count} if count else {})}
-    guard = guard_code(without=without) + fault_code(fault) + prelude
+    guard = guard_code(without=without) + prelude
     with _surroundings() as surroundings:
         data = data or _drawn(surroundings, grey=Recipe.from_json(settings["RECIPE"]).data.channels == 1)
         mount = mount or ("competition" if has_boxes(data) else "dataset")

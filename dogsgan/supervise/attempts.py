@@ -1,13 +1,15 @@
-"""Training in a child process, begun again from its last checkpoint, on fewer GPUs or in smaller batches."""
+"""Training in child processes, begun again from its last checkpoint, on fewer GPUs or in smaller batches."""
 
 import dataclasses
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
+from dogsgan.competition import COUNT
 from dogsgan.config import Recipe
 from dogsgan.supervise.children import Ended
 from dogsgan.supervise.machine import time_rescue, working_gpus
@@ -15,27 +17,67 @@ from dogsgan.supervise.session import Session
 from dogsgan.tensors import read_metadata
 
 MOST_ATTEMPTS = 6
+MOST_IN_VAIN = 2  # attempts in a row that save nothing new
 SMALLEST_BATCH = 8
 GENERATOR_FILE = "generator.safetensors"
 CANNOT_BE_MENDED = 2  # a worker's exit status
+CRASHED = "crash"
+"""`stopped_by` of a report where the last trainer could not give one."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained and sampled, and where."""
+
+    recipe: Recipe
+    crops: Path
+    """A prepared set."""
+    run: Path
+    """Folder of the run; those that are begun anew lie beside it."""
+    zip_path: Path
+    images: int | None = None
+    """Training ends after so many real images, resumed or not; None: when the time is up."""
+    count: int = COUNT
+    seed: int = 0
+    truncation: float = 1.0
+    class_count: int = 0
+    """Of the prepared set."""
+    device: str = "auto"
+    """Where no GPUs are named."""
+    cpu_recipe: Recipe | None = None
+    """Begun anew where no GPU works any more. None: the recipe is never changed, and no run begun anew."""
+    is_checked: bool = False
+    """Whether the sampler checks the zip and draws `samples.png` beside it."""
 
 
 class Training:
-    """A recipe on the GPUs that work, through whatever happens. `report` is what the last trainer said."""
+    """A job on the GPUs that work (None: on its device), through whatever happens.
 
-    def __init__(self, session: Session, recipe: Recipe, *, gpus: list[int], crops: Path) -> None:
-        self.session, self.recipe, self.gpus, self.crops = session, recipe, gpus, crops
-        self.runs = [session.scratch / "run-1"]
+    `report` is what the last trainer said, `ended` how it ended.
+    """
+
+    def __init__(self, session: Session, job: Job, *, gpus: list[int] | None = None) -> None:
+        self.session, self.job, self.gpus, self.recipe = session, job, gpus, job.recipe
+        self.runs = [job.run]
         self.report: dict[str, Any] = {}
+        self.ended: Ended | None = None
+        self.attempts = self._in_vain = 0
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether named GPUs are used."""
+        return bool(self.gpus)
 
     def go_on_until_the_end(self) -> None:
         """Train until the time or the images are up, or nothing is left to try."""
         for _ in range(MOST_ATTEMPTS):
-            if self.session.stop_signal:  # it came before there was a trainer to tell
+            if self.session.wish:  # it came before there was a trainer to tell
                 return
             before = self.reached()
-            ended = self._attempt()
+            self.attempts += 1
+            self.ended = ended = self._attempt()
             if ended.answer is None:
+                self.report = {}
                 self.session.note(f"training ended: {ended.reason()}")
             else:
                 self.report = ended.answer
@@ -49,8 +91,8 @@ class Training:
         for run in reversed(self.runs):
             checkpoints = sorted((run / "checkpoints").glob("*"), reverse=True)
             paths = [folder / GENERATOR_FILE for folder in checkpoints if folder.name.isdigit()]
-            # The run's own is a copy of the newest, or newer where the disk had no room for a checkpoint.
-            found += sorted([*paths, run / GENERATOR_FILE], key=_images_seen, reverse=True)
+            # The run's own is the best of the newest's averages, or newer where the disk was full.
+            found += sorted([run / GENERATOR_FILE, *paths], key=_images_seen, reverse=True)
         return [path for path in found if path.is_file()]
 
     def reached(self) -> int:
@@ -59,26 +101,30 @@ class Training:
         return max((int(folder.name) for folder in folders if folder.name.isdigit()), default=-1)
 
     def _attempt(self) -> Ended:
-        session, on_gpu = self.session, bool(self.gpus)
+        session, job = self.session, self.job
         request = {
             "recipe": self.recipe.to_json(),
-            "crops": str(self.crops),
+            "crops": str(job.crops),
             "run": str(self.runs[-1]),
-            "images": session.settings.images,
-            "budget_s": session.clock.training_budget_s(on_gpu=on_gpu),
+            "images": job.images,
+            "budget_s": session.clock.training_budget_s(on_gpu=self.on_gpu),
             "started": session.clock.started,
-            "device": "auto" if on_gpu else "cpu",
-            "count": session.settings.count,
+            "device": self._device(),
+            "count": job.count,
+            "locks": job.cpu_recipe is None,
         }
-        session.may_stop = True
-        ended = session.run("train", request, stop_at=self._stop_at(), gpus=self.gpus)
-        session.may_stop = False
-        return ended
+        return session.run("train", request, stop_at=self._stop_at(), gpus=self.gpus, heeding=True)
+
+    def _device(self) -> str:
+        if self.gpus is None:
+            return self.job.device
+        return "auto" if self.gpus else "cpu"
 
     def _note_unless_planned(self, report: dict[str, Any]) -> None:
         session, stopped_by, images_seen = self.session, report["stopped_by"], report["images_seen"]
-        if stopped_by == "SIGTERM" and session.stop_signal is None:  # the watchdog's: nobody else asked
+        if stopped_by == "SIGTERM" and not session.wish:  # the watchdog's: nobody else asked
             session.log.say(f"training was asked to stop at {images_seen:,} images: its time was up")
+            report["stopped_by"] = "budget"
         elif stopped_by not in ("images", "budget"):
             session.note(f"training stopped by {stopped_by} at {images_seen:,} images")
 
@@ -86,45 +132,51 @@ class Training:
         """Return whether another attempt is worth it, having changed what has to be changed for it."""
         if ended.answer is not None:
             return ended.answer["stopped_by"] == "out-of-memory" and self._with_smaller_batches(ended.answer)
-        if self.session.stop_signal or ended.how == "overran" or ended.status == CANNOT_BE_MENDED:
+        if self.session.wish or ended.how == "overran":
             return False
         if self._stop_at() - time.monotonic() < 2 * self.session.clock.startup_s:
             return False
-        return self._on_what_still_works(progressed=progressed)
+        return self._on_what_still_works(progressed=progressed, hopeless=ended.status == CANNOT_BE_MENDED)
 
     def _with_smaller_batches(self, report: dict[str, Any]) -> bool:
         batch_size = self.recipe.training.batch_size // 2
-        if report["steps"] or batch_size < SMALLEST_BATCH:
+        if report["steps"] or batch_size < SMALLEST_BATCH or self.job.cpu_recipe is None:
             return False
         training = dataclasses.replace(self.recipe.training, batch_size=batch_size)
         self._begin_anew(dataclasses.replace(self.recipe, training=training), why=f"batches of {batch_size}")
         return True
 
-    def _on_what_still_works(self, *, progressed: bool) -> bool:
+    def _on_what_still_works(self, *, progressed: bool, hopeless: bool) -> bool:
         """After a crash: the GPUs that still work, one of them if that did not help, else the CPU."""
+        self._in_vain = 0 if progressed else self._in_vain + 1
         if not self.gpus:
-            return progressed
+            if hopeless or self._in_vain >= MOST_IN_VAIN:
+                return False
+            self.session.note("training goes on from its last checkpoint")
+            return True
         before = len(self.gpus)
         self.gpus = working_gpus(self.session, self.gpus)
+        if hopeless and len(self.gpus) == before:
+            return False
         if not progressed:
             self.gpus = self.gpus[:1]
         if self.gpus and (progressed or len(self.gpus) < before):
             self.session.note(f"training goes on from its last checkpoint with {len(self.gpus)} GPU")
             return True
-        if self.reached() > 0:
+        if self.reached() > 0 or self.job.cpu_recipe is None:
             return False  # what a GPU has learned is worth more than a small run begun anew
         self.gpus = []
-        self._begin_anew(self.session.settings.cpu_recipe, why="the CPU, which is slower")
-        time_rescue(self.session, self.recipe)
+        self._begin_anew(self.job.cpu_recipe, why="the CPU, which is slower")
+        time_rescue(self.session, self.recipe, count=self.job.count)
         return True
 
     def _begin_anew(self, recipe: Recipe, *, why: str) -> None:
         self.recipe = recipe
-        self.runs.append(self.session.scratch / f"run-{len(self.runs) + 1}")
+        self.runs.append(self.job.run.with_name(f"run-{len(self.runs) + 1}"))
         self.session.note(f"training begins anew with {why}")
 
     def _stop_at(self) -> float:
-        return self.session.clock.training_stops_at(on_gpu=bool(self.gpus))
+        return self.session.clock.training_stops_at(on_gpu=self.on_gpu)
 
 
 def _images_seen(generator: Path) -> int:

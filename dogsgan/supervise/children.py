@@ -1,9 +1,11 @@
-"""Run a part of the kernel as a child process that may crash, hang or overrun without harm to the rest.
+"""Child processes that may crash, hang or overrun without harm to the process that started them.
 
-The kernel's main process never touches a GPU; everything that does is started here, with a watchdog. A child
-reports with lines that `answer` writes; everything else it prints is for people.
+Whatever uses a GPU or much time runs in a child with a watchdog. A child reports on stdout, with lines that
+`answer` writes; what it prints otherwise is for people. Several processes that train together are children
+that begin and end together.
 """
 
+import codecs
 import contextlib
 import json
 import os
@@ -12,17 +14,35 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dogsgan.training.interrupts import StopWish
 
 ANSWER = "##dogsgan "  # begins a line that is for the parent
 READY = {"ready": True}
+ERROR, FAILURE, TRACEBACK = "error", "failure", "traceback"
+"""Keys of an answer that tells of a user error, or of any other exception and where it was raised."""
 POLL_S = 0.2
 KEPT_LINES = 30
+LAST_S = 2.0  # for the children of a parent that is interrupted, to remove what is half-written
+KILL_S = 5.0  # one that a kill has not ended by then is stuck in a driver and left behind
+UNWOUND = (-signal.SIGTERM, 130)  # exit statuses of a child that a signal ended
+OTHERS_S = 15.0  # of several, for those that remain when one has ended
 
-Relay = Callable[[str, bool], None]
-"""Takes a line that a child printed, and whether it is a bar that moves."""
+
+class Log(Protocol):
+    """Takes what children print and what their supervisor says."""
+
+    raw: bool
+    """Whether `relay` gets what children print as it comes, with its carriage returns, or line by line."""
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+
+    def relay(self, text: str, moving: bool) -> None:
+        """Write what a child printed; `moving`: a progress bar's state, which the next one replaces."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +59,11 @@ class Ended:
     @property
     def answer(self) -> dict[str, Any] | None:
         """The last thing it reported."""
-        return self.answers[-1] if self.answers else None
+        return next((each for each in reversed(self.answers) if not {ERROR, FAILURE} & each.keys()), None)
+
+    def told(self, key: str) -> str | None:
+        """Return what the first answer with `ERROR`, `FAILURE` or `TRACEBACK` says; None without one."""
+        return next((str(each[key]) for each in self.answers if key in each), None)
 
     def reason(self) -> str:
         """Say in a few words how it ended."""
@@ -50,47 +74,11 @@ class Ended:
         if self.status is not None and self.status < 0:
             name = signal.Signals(-self.status).name
             return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-        errors = [line for line in self.last_lines if "rror" in line and "torch/distributed" not in line]
+        if told := self.told(ERROR) or self.told(FAILURE):
+            return told[:400]
+        errors = [line for line in self.last_lines if "rror" in line]
         last = (errors or [*self.last_lines, "it said nothing"])[-1]
         return f"exit status {self.status}: {last[:400]}"
-
-
-@dataclass
-class _Listener:
-    """Reads what a child prints, in a thread."""
-
-    relay: Relay
-    answers: list[dict[str, Any]] = field(default_factory=list)
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
-    heard_at: float = field(default_factory=time.monotonic)
-    ready_at: float | None = None
-
-    def listen(self, pipe: int) -> None:
-        pending = b""
-        with contextlib.suppress(OSError):
-            while chunk := os.read(pipe, 1 << 16):
-                self.heard_at = time.monotonic()
-                lines = (pending + chunk).splitlines(keepends=True)
-                pending = b"" if lines[-1].endswith((b"\n", b"\r")) else lines.pop()
-                for line in lines:
-                    self._take(line)
-        if pending:
-            self._take(pending)
-
-    def _take(self, raw: bytes) -> None:
-        text = raw.decode(errors="replace").rstrip()
-        if text.startswith(ANSWER):
-            with contextlib.suppress(ValueError):
-                value = json.loads(text.removeprefix(ANSWER))
-                if value == READY:
-                    self.ready_at = time.monotonic()
-                else:
-                    self.answers.append(value)
-        elif text.strip():
-            moving = raw.endswith(b"\r")
-            if not moving:
-                self.lines.append(text)
-            self.relay(text, moving)
 
 
 def answer(value: dict[str, Any]) -> None:
@@ -105,93 +93,175 @@ def ready() -> None:
 
 
 class Children:
-    """Starts children one at a time, and passes a wish to stop on to the one that runs."""
+    """Starts children, one or several together at a time. `log` None relays nothing."""
 
-    def __init__(self, relay: Relay) -> None:
-        self.relay = relay
-        self._running: subprocess.Popen[bytes] | None = None
+    def __init__(self, log: Log | None) -> None:
+        self.log = log
+        self._running: Sequence[subprocess.Popen[bytes]] = ()
 
     def run(
         self,
         command: list[str],
         *,
-        environment: dict[str, str],
-        stop_at: float,  # time.monotonic() when it is asked to stop
-        grace_s: float,  # after which one that was asked to stop is killed
-        stall_s: float,  # silence after which it is killed
+        environments: Sequence[dict[str, str]],  # one process for each
+        stop_at: float,  # time.monotonic() when they are asked to stop
+        grace_s: float,  # after which those that were asked to stop are killed
+        stall_s: float,  # silence after which they are killed
+        wish: StopWish | None = None,  # passed on to them
     ) -> Ended:
-        """Run `command` to its end, or end it; its whole process group is gone afterwards."""
+        """Run `command` to its end, or end it; the process groups of its processes are gone afterwards."""
         began = time.monotonic()
-        reader, writer = os.pipe()
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=writer,
-            stderr=writer,
-            env=environment,
-            start_new_session=True,
-        )
-        os.close(writer)
-        self._running = child
-        listener = _Listener(self.relay)
-        thread = threading.Thread(target=listener.listen, args=(reader,), daemon=True)
-        thread.start()
-        how = _watch(child, listener, stop_at=stop_at, grace_s=grace_s, stall_s=stall_s)
-        _signal_group(child, signal.SIGKILL)  # whatever it left behind
-        self._running = None
-        thread.join(timeout=5.0)
-        if not thread.is_alive():
-            os.close(reader)
-        status = child.poll()
+        hearing = _Hearing(self.log)
+        self._running = running = [_started(command, environment) for environment in environments]
+        threads = [thread for child in running for thread in hearing.listen_to(child)]
+        try:
+            how = _watch(running, hearing, stop_at=stop_at, grace_s=grace_s, stall_s=stall_s, wish=wish)
+        except BaseException:  # Ctrl-C: a moment to remove what is half-written
+            _send(running, "SIGTERM")
+            _wait_for(running, LAST_S)
+            raise
+        finally:
+            self.kill()
+            self._running = ()
+            for thread in threads:
+                thread.join(timeout=KILL_S)
+        status = _status_of(running)
         if how == "ended":
             how = "done" if status == 0 else "failed"
-        ready_at = listener.ready_at
-        return Ended(
-            how,
-            status,
-            tuple(listener.answers),
-            tuple(listener.lines),
-            time.monotonic() - began,
-            None if ready_at is None else ready_at - began,
-        )
-
-    def ask_to_stop(self) -> None:
-        """Send SIGTERM to the child that runs, if one does."""
-        if self._running is not None:
-            _signal_group(self._running, signal.SIGTERM)
+        ready_after_s = None if hearing.ready_at is None else hearing.ready_at - began
+        said = tuple(hearing.answers), tuple(hearing.lines)
+        return Ended(how, status, *said, time.monotonic() - began, ready_after_s)
 
     def kill(self) -> None:
-        """Kill the child that runs, if one does."""
-        if self._running is not None:
-            _signal_group(self._running, signal.SIGKILL)
+        """Kill those that run, if any do, with everything that they started."""
+        running = self._running
+        _send(running, "SIGKILL")
+        _wait_for(running, KILL_S)
+
+
+class _Hearing:
+    """What children print: their answers, their last lines, and when they were heard last."""
+
+    def __init__(self, log: Log | None) -> None:
+        self._log = log
+        self.answers: list[dict[str, Any]] = []
+        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self.heard_at = time.monotonic()
+        self.ready_at: float | None = None
+
+    def listen_to(self, child: "subprocess.Popen[bytes]") -> list[threading.Thread]:
+        """Start the threads that read what a child prints."""
+        raw = self._log.relay if self._log is not None and self._log.raw else None
+        threads = [
+            threading.Thread(target=self._listen, args=(child.stdout, self._take_answer, None), daemon=True),
+            threading.Thread(target=self._listen, args=(child.stderr, self._take_line, raw), daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _listen(
+        self, pipe: Any, take: Callable[[str, bool], None], raw: Callable[[str, bool], None] | None
+    ) -> None:
+        decoder, pending = codecs.getincrementaldecoder("utf-8")("replace"), ""
+        with pipe:
+            while chunk := os.read(pipe.fileno(), 1 << 16):
+                self.heard_at = time.monotonic()
+                text = decoder.decode(chunk)
+                if raw is not None:
+                    raw(text, False)
+                lines = (pending + text).splitlines(keepends=True)
+                pending = lines.pop() if lines and not lines[-1].endswith(("\n", "\r")) else ""
+                for line in lines:
+                    take(line.rstrip(), line.endswith("\r"))
+        if pending:
+            take(pending.rstrip(), False)
+
+    def _take_answer(self, line: str, moving: bool) -> None:
+        if not line.startswith(ANSWER):
+            self._take_line(line, moving)
+            return
+        with contextlib.suppress(ValueError):
+            value = json.loads(line.removeprefix(ANSWER))
+            if value != READY:
+                self.answers.append(value)
+            elif self.ready_at is None:
+                self.ready_at = time.monotonic()
+
+    def _take_line(self, line: str, moving: bool) -> None:
+        if not line.strip():
+            return
+        if not moving:
+            self.lines.append(line)
+        if self._log is not None and not self._log.raw:
+            self._log.relay(line, moving)
+
+
+def _started(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,  # its end tells a child that this process is gone
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows, for CTRL_BREAK_EVENT
+    )
 
 
 def _watch(
-    child: "subprocess.Popen[bytes]", listener: _Listener, *, stop_at: float, grace_s: float, stall_s: float
+    running: "Sequence[subprocess.Popen[bytes]]",
+    hearing: _Hearing,
+    *,
+    stop_at: float,
+    grace_s: float,
+    stall_s: float,
+    wish: StopWish | None,
 ) -> str:
-    asked = False
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            status = child.wait(timeout=POLL_S)
-            return "overran" if asked and status == -signal.SIGTERM else "ended"
+    asked, passed_on = False, None
+    while not _wait_for(running, POLL_S):
         now = time.monotonic()
+        if any(child.poll() not in (None, 0) for child in running):
+            _wait_for(running, OTHERS_S)  # they notice it themselves, and say so
+            break
+        if wish is not None and wish.signal_name not in (None, passed_on):
+            passed_on = wish.signal_name
+            _send(running, str(passed_on))
         if not asked and now >= stop_at:
-            _signal_group(child, signal.SIGTERM)
+            _send(running, "SIGTERM")
             asked = True
         if now >= stop_at + grace_s:
-            _kill(child)
             return "overran"
-        if now - listener.heard_at > stall_s:
-            _kill(child)
+        if now - hearing.heard_at > stall_s:
             return "stalled"
+    return "overran" if asked and _status_of(running) in UNWOUND else "ended"
 
 
-def _kill(child: "subprocess.Popen[bytes]") -> None:
-    _signal_group(child, signal.SIGKILL)
-    with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in a driver: left behind
-        child.wait(timeout=5.0)
+def _wait_for(running: "Sequence[subprocess.Popen[bytes]]", seconds: float) -> bool:
+    """Wait until all have ended, `seconds` at most; return whether they have."""
+    ends_at = time.monotonic() + seconds
+    for child in running:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=max(0.0, ends_at - time.monotonic()))
+    return all(child.poll() is not None for child in running)
 
 
-def _signal_group(child: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, number)
+def _status_of(running: "Sequence[subprocess.Popen[bytes]]") -> int | None:
+    """Return the exit status that tells most: a user error, a signal, any other failure, success."""
+    found = [child.poll() for child in running]
+    if None in found:
+        return None
+    statuses = [status for status in found if status]
+    return next((status for status in statuses if status == 2), min(statuses, default=0))
+
+
+def _send(running: "Sequence[subprocess.Popen[bytes]]", name: str) -> None:
+    """Send a signal to the process group of each."""
+    for child in running:
+        with contextlib.suppress(OSError, ValueError):
+            if hasattr(os, "killpg"):
+                os.killpg(child.pid, getattr(signal, name))
+            elif name == "SIGKILL":
+                child.kill()
+            else:  # Windows
+                child.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))

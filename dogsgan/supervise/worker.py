@@ -1,23 +1,30 @@
-"""The parts of a kernel that need torch or much time, each a child process: `python -m` this, part, request.
+"""The parts of a supervised run that need torch or much time, each a child process: `python -m` this.
 
-A part takes one JSON object and reports one (`children.answer`). Exit status 2 means something that trying
+Arguments are the part's name (`MODULE:FUNCTION` for one that is defined elsewhere) and one JSON object, its
+request. It reports one JSON object (`children.answer`). Exit status 2 stands for a user error, which trying
 again does not mend.
 """
 
+import importlib
 import json
 import os
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dogsgan.config import Recipe
-from dogsgan.console import STDERR
-from dogsgan.errors import DogsganError
-from dogsgan.supervise.children import answer, ready
+from dogsgan.errors import DogsganError, ProcessLost
+from dogsgan.supervise.children import ERROR, FAILURE, TRACEBACK, answer, ready
 
-BEGAN = time.monotonic()
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dogsgan.models.sampling import Sampler
+
 TIMED_CLASSES = 120  # breeds that the sampling of a conditional recipe is timed with
 
 
@@ -60,45 +67,51 @@ def crop(request: dict[str, Any]) -> dict[str, Any]:
     from dogsgan.data.prepare import prepare
     from dogsgan.progress import say
 
-    data = Recipe.from_json(request["recipe"]).data
-    report = prepare(Path(request["source"]), Path(request["crops"]), data)
+    report = prepare(
+        Path(request["source"]), Path(request["crops"]), Recipe.from_json(request["recipe"]).data
+    )
     say(report.summary())
     return report.to_json()
 
 
 def train(request: dict[str, Any]) -> dict[str, Any]:
-    """Train, or go on, until the time or the images run out."""
+    """Train, or go on, until the time or the images run out. Which signal came is the parent's to say."""
     from dogsgan.data.cropset import CropSet
     from dogsgan.locks import be_alone
     from dogsgan.stages import train_within
+    from dogsgan.training import loop  # noqa: F401 (before it is ready)
     from dogsgan.training.deadline import Deadline
+    from dogsgan.training.interrupts import listen_for_stop
 
-    be_alone()
+    if not request["locks"]:
+        be_alone()
     ready()
-    report = train_within(
-        Recipe.from_json(request["recipe"]),
-        CropSet.open(Path(request["crops"])),
-        Path(request["run"]),
-        images=request["images"],
-        deadline=Deadline(request["budget_s"], started=request["started"]),
-        device=request["device"],
-        count=request["count"],
-    )
+    with listen_for_stop(repeated_ends=False):
+        report = train_within(
+            Recipe.from_json(request["recipe"]),
+            CropSet.open(Path(request["crops"])),
+            Path(request["run"]),
+            images=request["images"],
+            deadline=Deadline(request["budget_s"], started=request["started"]),
+            device=request["device"],
+            count=request["count"],
+        )
     return report.to_json()
 
 
 def sample(request: dict[str, Any]) -> dict[str, Any]:
-    """Sample the newest generator that can be sampled into the zip, and check the zip."""
-    os.nice(request.get("niceness", 0))  # before any thread is there
+    """Sample the newest generator that can be sampled into the zip; with a `grid`, check the zip, too."""
+    if niceness := request.get("niceness"):
+        os.nice(niceness)  # before any thread is there
     from dogsgan.stages import save_sample_grid
     from dogsgan.submission import check_submission
 
     out = Path(request["out"])
-    sampled = _sample_newest(request, out)
+    sampled, data = _sample_newest(request, out)
+    if request["grid"] is None:
+        return sampled
     answer({**sampled, "check": None, "valid": True})  # the zip is there, whatever becomes of the rest
-    checked = check_submission(
-        out, count=request["count"], size_px=sampled.pop("size_px"), channels=sampled.pop("channels")
-    )
+    checked = check_submission(out, count=request["count"], size_px=data.size_px, channels=data.channels)
     refused = any(problem.refused for problem in checked.problems)
     report = {**sampled, "check": checked.to_json(), "valid": not refused}
     answer(report)
@@ -106,13 +119,14 @@ def sample(request: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-def _sample_newest(request: dict[str, Any], out: Path) -> dict[str, Any]:
+def _sample_newest(request: dict[str, Any], out: Path) -> tuple[dict[str, Any], Any]:
     """Try the generators from the newest to the oldest, then an untrained one, so that there is a zip."""
+    from dogsgan import stages
     from dogsgan.models.sampling import Sampler
     from dogsgan.progress import say
-    from dogsgan.stages import write_samples
 
-    options, truncation = {"count": request["count"], "seed": request["seed"]}, request["truncation"]
+    ready()
+    began, truncation, used, sampler = time.monotonic(), request["truncation"], None, None
     for path in map(Path, request["generators"]):
         try:
             sampler = Sampler.open(path, device=request["device"], truncation=truncation)
@@ -120,19 +134,18 @@ def _sample_newest(request: dict[str, Any], out: Path) -> dict[str, Any]:
         except DogsganError as error:
             say(f"not sampled from {path}: {error}")
             continue
-        write_samples(sampler, out, **options)
-        return {"generator": str(path), "images_seen": sampler.images_seen, **_form(sampler.recipe)}
-    recipe = Recipe.from_json(request["recipe"])
-    write_samples(_untrained_sampler(recipe, request["class_count"], truncation=truncation), out, **options)
-    return {"generator": None, "images_seen": 0, **_form(recipe)}
+        used = str(path)
+        break
+    if used is None or sampler is None:
+        recipe = Recipe.from_json(request["recipe"])
+        sampler = _untrained_sampler(recipe, request["class_count"], truncation=truncation)
+    written = stages.write_samples(sampler, out, count=request["count"], seed=request["seed"]).to_json()
+    written["seconds"] = time.monotonic() - began
+    report = {"generator": used, "images_seen": sampler.images_seen, "zip": written}
+    return report, sampler.recipe.data
 
 
-def _form(recipe: Recipe) -> dict[str, int]:
-    """Return what the check has to know of the pictures."""
-    return {"size_px": recipe.data.size_px, "channels": recipe.data.channels}
-
-
-def _untrained(recipe: Recipe, class_count: int) -> Any:
+def _untrained(recipe: Recipe, class_count: int) -> "nn.Module":
     import torch
 
     from dogsgan.models import build_networks
@@ -141,7 +154,7 @@ def _untrained(recipe: Recipe, class_count: int) -> Any:
     return build_networks(recipe, class_count=class_count).generator
 
 
-def _untrained_sampler(recipe: Recipe, class_count: int, *, truncation: float) -> Any:
+def _untrained_sampler(recipe: Recipe, class_count: int, *, truncation: float) -> "Sampler":
     from dogsgan.models.sampling import Sampler
 
     class_count = class_count if recipe.model.conditional else 0
@@ -154,23 +167,42 @@ PARTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def is_first_of_several() -> bool:
-    """Return whether this process speaks for all that train as one, as `torchrun` numbers them."""
-    return os.environ.get("RANK", "0") == "0"
+def part_named(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return a part of this module, or one that is defined elsewhere."""
+    module, _, function = name.rpartition(":")
+    return getattr(importlib.import_module(module), function) if module else PARTS[name]
 
 
 def main(arguments: list[str]) -> int:
     """Run one part."""
+    from dogsgan.training.interrupts import unwind_on_signals
+
+    unwind_on_signals()  # so that half-written files are removed
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     part, request = arguments
     try:
-        report = PARTS[part](json.loads(request))
-        if is_first_of_several():
+        report = part_named(part)(json.loads(request))
+        if os.environ.get("RANK", "0") == "0":  # which speaks for all that train as one
             answer(report)
+    except ProcessLost as error:  # the other one says why
+        answer({FAILURE: str(error)})
+        return 1
     except DogsganError as error:
-        STDERR.write(f"error: {error}\n")
-        STDERR.flush()
+        answer({ERROR: str(error)})
         return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        answer({FAILURE: f"{type(error).__name__}: {error}", TRACEBACK: traceback.format_exc()})
+        return 1
     return 0
+
+
+def _end_with_parent() -> None:
+    """End this process at once when the one that started it is gone: nobody would end a hang any more."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
 
 
 if __name__ == "__main__":

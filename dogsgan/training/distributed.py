@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from dogsgan.device import pick_device, works
-from dogsgan.errors import DogsganError
+from dogsgan.errors import DogsganError, ProcessLost
 from dogsgan.progress import say
 from dogsgan.training.share import WHOLE, Share
 
@@ -35,10 +35,6 @@ OUT_OF_MEMORY_NOTE = "out-of-memory"
 LOST_SIGNS = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out waiting")
 
 _openings = itertools.count()  # runs in one process keep their entries in the store apart
-
-
-class ProcessLost(DogsganError):
-    """Another of the processes that train together has ended or hangs. The last checkpoint is on disk."""
 
 
 class ProcessGroup:

@@ -24,7 +24,8 @@ _listening: "StopWish | None" = None
 class StopWish:
     """Whether somebody asked the run to stop, and what it says to that."""
 
-    def __init__(self, answer: str = "") -> None:
+    def __init__(self, answer: str = "", tell: Callable[[str], None] | None = None) -> None:
+        self.tell = tell or say
         self.signal_name: str | None = None
         self.answer = answer
         """What happens now, said as soon as a signal comes; empty says nothing."""
@@ -40,7 +41,9 @@ class StopWish:
 
 
 @contextlib.contextmanager
-def listen_for_stop(answer: str = "", *, repeated_ends: bool = True) -> Iterator[StopWish]:
+def listen_for_stop(
+    answer: str = "", *, repeated_ends: bool = True, tell: Callable[[str], None] | None = None
+) -> Iterator[StopWish]:
     """Yield a wish that a signal turns true; a second Ctrl-C, SIGTERM or SIGQUIT acts as it did before.
 
     Within another `listen_for_stop` the wish is that one's.
@@ -49,12 +52,13 @@ def listen_for_stop(answer: str = "", *, repeated_ends: bool = True) -> Iterator
         answer: what happens now, for people, said as soon as a signal comes.
         repeated_ends: False has further signals ignored: `torchrun` passes on the one that its whole process
             group got already.
+        tell: says the answer; None for a line on stderr.
     """
     global _listening
     if _listening is not None:
         yield _listening
         return
-    wish = StopWish(answer)
+    wish = StopWish(answer, tell)
 
     def note(number: int, frame: FrameType | None) -> None:
         name, now = signal.Signals(number).name, time.monotonic()
@@ -129,4 +133,4 @@ def _restore(before: dict[int, Any]) -> None:
 
 def _say(wish: StopWish, *, more: bool) -> None:
     if wish.answer and os.environ.get("RANK", "0") == "0":
-        say(f"{wish.signal_name}: {wish.answer}" + ("; once more ends it at once" if more else ""))
+        wish.tell(f"{wish.signal_name}: {wish.answer}" + ("; once more ends it at once" if more else ""))

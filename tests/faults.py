@@ -1,6 +1,4 @@
-"""What can go wrong on Kaggle, brought about on purpose: code that a rehearsal's every process runs first."""
-
-from dogsgan.errors import DogsganError
+"""Faults of a machine, brought about on purpose: code for the `sitecustomize` of every child process."""
 
 _AFTER_IMPORT = '''
 import importlib.util, sys
@@ -132,14 +130,6 @@ def setting_code(module: str, name: str, value: object) -> str:
     return f"{_AFTER_IMPORT}\n\nsys.meta_path.insert(0, _After({module!r}, {change}))\n"
 
 
-def fault_code(names: str | None) -> str:
-    """Return the code of a fault, or of several with commas between them; empty for None.
-
-    Raises:
-        DogsganError: there is none of that name.
-    """
-    wanted = names.split(",") if names else []
-    for name in wanted:
-        if name not in FAULTS:
-            raise DogsganError(f"no fault {name!r}; there are {', '.join(FAULTS)}")
-    return "".join(FAULTS[name] for name in wanted)
+def fault_code(*names: str) -> str:
+    """Return the code of these faults."""
+    return "".join(FAULTS[name] for name in names)

@@ -15,7 +15,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.kernel.build import MAX_BYTES, PLACEHOLDER_USER, build_kernel
 from dogsgan.kernel.bundle import packed_modules, unpack
 from dogsgan.kernel.remote.metadata import read_metadata
-from dogsgan.kernel.settings import Settings
+from dogsgan.kernel.settings import BUDGET_VARIABLE, COUNT_VARIABLE, Settings
 from dogsgan.kernel.writing import code_of_notebook, field_meanings
 from dogsgan.presets import PRESETS, preset
 
@@ -96,7 +96,7 @@ def test_a_package_that_was_changed_is_refused_before_it_is_used(tmp_path):
     ("old", "new", "message"),
     [
         ("COUNT = 10000", "COUNT = -1", "COUNT = -1 cannot be used"),
-        ('BUDGET = "9h"', 'BUDGET = "soon"', "'soon' is no duration"),
+        ('BUDGET = "9h"', 'BUDGET = "15h"', "BUDGET = '15h' cannot be used"),
         ('"batch_size": 4', '"batch_size": 1', "training.batch_size = 1 makes no sense"),
         ('"batch_size": 4', '"batch_sise": 4', "has no field 'batch_sise'"),
         ("TRUNCATION = 1.0", "TRUNCATION = 7.0", "truncation 7 makes no sense"),
@@ -207,3 +207,17 @@ def test_an_unconditional_recipe_has_an_unconditional_one_for_the_cpu(tmp_path):
     report = build_kernel(recipe, tmp_path / "dogs-plain")
     values = values_of((tmp_path / "dogs-plain" / report.code_file).read_text())
     assert values["CPU_RECIPE"]["model"]["conditional"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("COUNT", (10, 0), "COUNT"), ("BUDGET", "nine hours", "no duration"), ("BUDGET", "15h", "9h or less")],
+)
+def test_what_a_rehearsal_replaces_is_checked_all_the_same(monkeypatch, name, value, message):
+    monkeypatch.setenv(BUDGET_VARIABLE, "60s")
+    monkeypatch.setenv(COUNT_VARIABLE, "5")
+    values = {"RECIPE": RECIPE.to_json(), "COUNT": 10, "BUDGET": "9h"}
+    settings = Settings.from_values(values)
+    assert (settings.budget_s, settings.count) == (60.0, 5)
+    with pytest.raises(DogsganError, match=message):
+        Settings.from_values({**values, name: value})

@@ -190,6 +190,7 @@ def test_a_kernel_sees_kaggle_s_folders_no_network_and_not_this_package(tmp_path
         "cwd": "/kaggle/working",
         "input": ["generative-dog-images"],
         "input is writable": False,
+        "the machine is writable": [],
         "interfaces": ["lo"],
         "dogsgan": "ModuleNotFoundError",
         "pytest": "ModuleNotFoundError",
@@ -199,7 +200,7 @@ def test_a_kernel_sees_kaggle_s_folders_no_network_and_not_this_package(tmp_path
 
 
 LOOK_AROUND = """
-import importlib, json, os, socket
+import importlib, json, os, socket, sys
 
 def importing(name):
     try:
@@ -210,15 +211,21 @@ def importing(name):
 def writable(path):
     try:
         open(path, "w").close()
+        os.remove(path)
     except OSError:
         return False
     return True
 
+with open("/proc/self/mountinfo") as file:
+    MOUNTS = sorted({line.split()[4] for line in file} | {sys.prefix, "/usr", "/etc", "/var", "/root"})
+    OWN = ("/tmp", "/var/tmp", "/dev/shm", "/kaggle/working", "/proc", "/")
+    MOUNTS = [path for path in MOUNTS if path not in OWN and os.path.isdir(path + "/.")]
 os.makedirs("/tmp/dogsgan")
 print(json.dumps({
     "cwd": os.getcwd(),
     "input": sorted(os.listdir("/kaggle/input")),
     "input is writable": writable("/kaggle/input/x"),
+    "the machine is writable": [path for path in MOUNTS if writable(path + "/x")],
     "interfaces": [name for _, name in socket.if_nameindex()],
     "dogsgan": importing("dogsgan"),
     "pytest": importing("pytest"),
@@ -252,6 +259,10 @@ def test_a_folder_without_a_kernel_is_an_error(tmp_path):
         ("COUNT = 'many'", "COUNT = 'many' cannot be used: write a whole number from 1"),
         ("RECIPE = {'data': 7}", "data"),
         ("BUDGET = 'soon'", "'soon' is no duration"),
+        ("COUNT = 10,000", r"COUNT = \(10, 0\) cannot be used: write a whole number from 1"),
+        ("BUDGET = 'nine hours'", "'nine hours' is no duration"),
+        ("BUDGET = '15h'", "BUDGET = '15h' cannot be used: .* 9h or less"),
+        ("BUDGET = '5s'", "BUDGET = '5s' cannot be used: write 20s or more"),
     ],
 )
 def test_a_head_that_cannot_be_used_is_known_before_anything_is_laid_out(head, message):

@@ -11,12 +11,12 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_json, write_text
 from dogsgan.kernel.bundle import pack, packed_modules
 from dogsgan.kernel.remote.metadata import COMPETITION, METADATA_FILE
+from dogsgan.kernel.settings import LONGEST_BUDGET_S
 from dogsgan.kernel.writing import notebook, script
 from dogsgan.presets import preset
 from dogsgan.training.deadline import parse_duration
 
 MAX_BYTES = 1_000_000  # Kaggle refuses a larger code file
-LONGEST_BUDGET_S = 9 * 3600  # of a GPU session
 PLACEHOLDER_USER = "YOUR-KAGGLE-NAME"
 CPU_PRESET = "dogs-best-cpu"
 ACCELERATOR = "NvidiaTeslaT4"  # what the client calls a pair of T4; a P100 is no longer to be had

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from dogsgan.competition import COUNT
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.training.deadline import parse_duration
@@ -13,7 +14,8 @@ from dogsgan.training.deadline import parse_duration
 BUDGET_VARIABLE = "DOGSGAN_KERNEL_BUDGET"  # shorter than the kernel says: a rehearsal
 COUNT_VARIABLE = "DOGSGAN_KERNEL_COUNT"  # fewer pictures than the kernel says: a rehearsal
 ROOT_VARIABLE = "DOGSGAN_KERNEL_ROOT"  # a folder that stands for /kaggle where there can be none
-SMALLEST_BUDGET_S = 20.0
+SMALLEST_BUDGET_S, LONGEST_BUDGET_S = 20.0, 9 * 3600.0
+"""The longest is that of a GPU session on Kaggle."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Settings:
     """Trained where none does: slower, so smaller."""
     budget_s: float = 9 * 3600.0
     """From the kernel's first line to its last."""
-    count: int = 10_000
+    count: int = COUNT
     """Pictures in images.zip."""
     seed: int = 0
     """Of the noise that is sampled."""
@@ -40,34 +42,41 @@ class Settings:
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Self:
-        """Check the values of a kernel's head.
+        """Check the values of a kernel's head. A rehearsal replaces two of them after they are checked.
 
         Raises:
             DogsganError: naming the value that cannot be used.
         """
-        budget = os.environ.get(BUDGET_VARIABLE) or values.get("BUDGET", "9h")
-        if os.environ.get(COUNT_VARIABLE, "").isdigit():
-            values = {**values, "COUNT": int(os.environ[COUNT_VARIABLE])}
+        budget, shorter = values.get("BUDGET", "9h"), os.environ.get(BUDGET_VARIABLE)
+        budget_s, count = _budget_s(budget), _whole(values, "COUNT", COUNT)
+        if fewer := os.environ.get(COUNT_VARIABLE):
+            count = int(fewer)
         recipe = Recipe.from_json(values.get("RECIPE"))
         cpu_recipe = Recipe.from_json(values.get("CPU_RECIPE", values.get("RECIPE")))
         settings = cls(
             recipe=recipe,
             cpu_recipe=dataclasses.replace(cpu_recipe, data=recipe.data),  # one set of crops for both
-            budget_s=parse_duration(str(budget)),
-            count=_whole(values, "COUNT", 10_000),
+            budget_s=_budget_s(shorter) if shorter else budget_s,
+            count=count,
             seed=_whole(values, "SEED", 0, least=0),
             truncation=_number(values, "TRUNCATION", 1.0),
             images=None if values.get("IMAGES") is None else _whole(values, "IMAGES", 1),
             stall_s=_number(values, "STALL_S", 900.0),
             root=Path(os.environ.get(ROOT_VARIABLE, "/kaggle")),
         )
-        if settings.budget_s < SMALLEST_BUDGET_S:
-            raise DogsganError(
-                f"BUDGET = {budget!r} is too short for anything: give {SMALLEST_BUDGET_S:.0f}s or more"
-            )
         for used in (settings.recipe, settings.cpu_recipe):
             used.model.check_truncation(settings.truncation)
         return settings
+
+
+def _budget_s(value: Any) -> float:
+    seconds = parse_duration(str(value))
+    if not SMALLEST_BUDGET_S <= seconds <= LONGEST_BUDGET_S:
+        raise DogsganError(
+            f"BUDGET = {value!r} cannot be used: write {SMALLEST_BUDGET_S:.0f}s or more, and 9h or less, "
+            "which is what Kaggle grants"
+        )
+    return seconds
 
 
 def _whole(values: dict[str, Any], name: str, default: int, *, least: int = 1) -> int:

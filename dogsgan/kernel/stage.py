@@ -1,4 +1,4 @@
-"""The inside of a rehearsal in namespaces: builds a file system like Kaggle's around the kernel and runs it.
+"""The inside of a rehearsal in namespaces: a file system like Kaggle's, and the kernel that runs in it.
 
 Run as a plain file (`python -I stage.py SPEC`) after `unshare`; it imports nothing of the package, which it
 hides. SPEC is a JSON object, see `isolation`.
@@ -7,6 +7,7 @@ hides. SPEC is a JSON object, see `isolation`.
 import ctypes
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -16,6 +17,8 @@ from pathlib import Path
 
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 MS_NOSUID, MS_NODEV = 2, 4
+OPTIONS = {"nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
+"""Of a mount; a remount in a user namespace has to keep them."""
 OWN_FOLDERS = ("kaggle", "proc", "tmp")  # not taken over from outside
 SMALL_FOLDERS = ("tmp", "var/tmp", "dev/shm")  # what a kernel may take for scratch
 HIDDEN_PACKAGE = "raise ImportError('the package installed outside is hidden: this is a rehearsal')\n"
@@ -46,8 +49,18 @@ def bind(source: Path, target: Path, *, read_only: bool = False) -> None:
         mount("none", target, "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
+def make_read_only(root: Path) -> None:
+    """Make everything that is mounted below `root` read-only; a remount alone leaves out what lies deeper."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        target, options = line.split()[4:6]
+        path = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), target))
+        if root in path.parents:
+            kept = sum(flag for name, flag in OPTIONS.items() if name in options.split(","))
+            mount("none", path, "", MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
+
+
 def build_root(spec: dict) -> Path:
-    """Mount the outside's folders, Kaggle's own, and nothing over the package; return the new root."""
+    """Mount the machine's folders read-only, and Kaggle's; hide the package; return the new root."""
     root = Path(spec["root"])
     mount("none", Path("/"), "", MS_REC | MS_PRIVATE)
     tmpfs(root, megabytes=None)
@@ -56,12 +69,13 @@ def build_root(spec: dict) -> Path:
             (root / entry.name).symlink_to(entry.readlink())
         elif entry.is_dir() and entry.name not in OWN_FOLDERS:
             bind(entry, root / entry.name)
+    make_read_only(root)
     mount_processes(root / "proc")
     for name in SMALL_FOLDERS:
         tmpfs(root / name, megabytes=spec["disk_mb"])
     for path in map(Path, spec["needed"]):  # a Python below /tmp
         if not (root / path.relative_to("/")).exists():
-            bind(path, root / path.relative_to("/"))
+            bind(path, root / path.relative_to("/"), read_only=True)
     for path in map(Path, spec["hidden"]):
         target = root / path.relative_to("/")
         if target.exists():

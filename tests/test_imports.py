@@ -1,0 +1,104 @@
+"""The order of the packages: what each may import, at the top of a module or within a function."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import dogsgan
+
+PACKAGE = Path(dogsgan.__file__).parent
+ORDER = (
+    *("__init__", "errors", "competition", "number_text", "resize", "tensors", "cores", "console", "crops"),
+    *("progress", "device", "locks", "cache", "config", "blockwise", "files", "spreadsheet", "grids"),
+    *("data", "models", "presets", "submission", "training"),
+    *("decoding", "pictures", "metrics", "features", "class_labels", "recognition", "score", "per_class"),
+    *("floor", "scoring", "audit"),
+    *("stages", "choosing", "supervise", "pipeline", "demo", "kernel"),
+    *("commands.options", "studies", "commands", "cli", "__main__"),
+)
+"""Modules and packages at the top of `dogsgan`, lowest first: each imports only what stands before it."""
+SEEING = {
+    "decoding",
+    "pictures",
+    "metrics",
+    "features",
+    "recognition",
+    "score",
+    "per_class",
+    "floor",
+    "audit",
+}
+
+
+def modules() -> dict[str, Path]:
+    """Return every module of the package by its dotted name."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+@cache
+def imported(name: str) -> frozenset[str]:
+    """Return the modules of the package that a module imports anywhere in it."""
+    named = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            from_it = (f"{node.module}.{alias.name}" for alias in node.names)
+            named |= {each if each in MODULES else node.module for each in from_it}
+    return frozenset(named & MODULES.keys()) - {name}
+
+
+def top(name: str) -> str:
+    """Return a module's place in the order; the options that commands share lie below the studies."""
+    if name == "dogsgan.commands.options":
+        return "commands.options"
+    return name.split(".")[1] if "." in name else "__init__"
+
+
+def reached(name: str) -> set[str]:
+    found, waiting = set(), [name]
+    while waiting:
+        current = waiting.pop()
+        if current not in found:
+            found.add(current)
+            waiting += imported(current)
+    return found
+
+
+def test_every_module_has_its_place_in_the_order():
+    assert {top(name) for name in MODULES} == set(ORDER)
+
+
+def test_nothing_imports_upwards():
+    place = {name: index for index, name in enumerate(ORDER)}
+    upwards = [
+        f"{name} imports {other}"
+        for name in MODULES
+        for other in imported(name)
+        if place[top(other)] > place[top(name)]
+    ]
+    assert upwards == []
+
+
+def test_no_modules_import_each_other():
+    circles = [
+        f"{name} and {other}"
+        for name in MODULES
+        for other in imported(name)
+        if not name.startswith(f"{other}.") and not other.startswith(f"{name}.") and name in reached(other)
+    ]
+    assert circles == []
+
+
+@pytest.mark.parametrize("name", ["dogsgan.kernel.main", "dogsgan.supervise.worker", "dogsgan.stages"])
+def test_generating_needs_nothing_that_sees(name):
+    assert not {top(other) for other in reached(name)} & (SEEING | {"studies"})

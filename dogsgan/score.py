@@ -12,9 +12,9 @@ from dogsgan.cache import default_cache_dir
 from dogsgan.class_labels import labelled_sample
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features.choice import AUTO, chosen_network
+from dogsgan.features.choice import generated_size, opened_for, refuse_without_classifier
 from dogsgan.features.extraction import Side
-from dogsgan.features.networks import COMPETITION_PX, LITE0, FeatureNetwork, open_network
+from dogsgan.features.networks import FeatureNetwork
 from dogsgan.features.sides import generated_side_of, real_side_of
 from dogsgan.features.statistics_file import is_statistics_file, load_statistics, save_statistics
 from dogsgan.metrics import Measured, registered
@@ -221,38 +221,6 @@ def score(
     return dataclasses.replace(found, recognition=recognition, failed=tuple(failed))
 
 
-def opened_for(
-    generated: PictureReader,
-    network: str,
-    *,
-    weights: Path | None = None,
-    device: str = "auto",
-    cache_dir: Path | None = None,
-) -> tuple[FeatureNetwork, list[str]]:
-    """Return the network for generated pictures, opened, and notes on the choice; see `chosen_network`.
-
-    Raises:
-        DogsganError: as `PictureReader.side_px` and `open_network`.
-    """
-    size_px = COMPETITION_PX if network != AUTO or not len(generated) else generated.side_px()
-    chosen = chosen_network(network, size_px=size_px, weights=weights, cache_dir=cache_dir)
-    opened = open_network(chosen.name, weights=weights, device=device, cache_dir=cache_dir)
-    return opened, [chosen.note] if chosen.note else []
-
-
-def refuse_without_classifier(network: FeatureNetwork, option: str) -> None:
-    """Refuse an option of recognition for a network that names no classes.
-
-    Raises:
-        DogsganError: it is such a network.
-    """
-    if network.classifier is None:
-        raise DogsganError(
-            f"{option} goes with --per-class, or with a network that names classes, and {network.name} does "
-            f"not: leave it out, or choose --network {LITE0}"
-        )
-
-
 def check_statistics_name(path: Path | None) -> None:
     """Refuse to write statistics to a file that is not called `.npz`, before anything is computed.
 
@@ -316,25 +284,6 @@ def score_sides(
 def _on(side: Side, network: FeatureNetwork) -> torch.Tensor:
     """Return a side's features where float64 sums run: on a CUDA GPU, else on the CPU, for MPS has none."""
     return torch.as_tensor(side.features).to(network.device if network.device.type == "cuda" else "cpu")
-
-
-def generated_size(generated: PictureReader, network: FeatureNetwork) -> int:
-    """Return the side in px of generated pictures.
-
-    Raises:
-        DogsganError: there are fewer than two, they are not square, or the network takes another size.
-    """
-    path = generated.source.path
-    if len(generated) < 2:
-        raise DogsganError(f"{path} holds {len(generated)} picture(s): a score needs at least 2")
-    size_px = generated.side_px()
-    if network.required_px not in (None, size_px):
-        raise DogsganError(
-            f"the pictures in {path} are {size_px}×{size_px} px: the network {network.name} scores "
-            f"{network.required_px}×{network.required_px} px, and the competition refuses other sizes; "
-            f"generate at {network.required_px} px, or choose another --network"
-        )
-    return size_px
 
 
 def _with_std(measured: Measured) -> str:

@@ -18,13 +18,13 @@ import torch
 from dogsgan.cache import default_cache_dir
 from dogsgan.class_labels import labelled_sample
 from dogsgan.data.sources import Source, open_source
+from dogsgan.features.choice import generated_size
 from dogsgan.features.sides import generated_side_of, real_side_of
 from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.memorization import memorization_distance
 from dogsgan.metrics.precision_recall import precision_recall
 from dogsgan.pictures import PictureReader, read_table
 from dogsgan.recognition.recognise import recognise
-from dogsgan.score import generated_size
 from dogsgan.scoring import open_network
 
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dogsgan import pictures, score
+from dogsgan import pictures
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
+from dogsgan.features import choice
 from dogsgan.features.choice import NetworkChoice
 from dogsgan.features.networks import FeatureNetwork, open_network
 from dogsgan.features.sides import real_sides_of
@@ -68,7 +69,7 @@ class Counts:
 @pytest.mark.parametrize("network", ["stand-in", "auto"])
 @pytest.mark.parametrize("scored", [score_of, per_class])
 def test_a_score_reads_decodes_and_shows_each_picture_once(scored, network, sides, tmp_path, monkeypatch):
-    monkeypatch.setattr(score, "chosen_network", lambda *args, **options: NetworkChoice("stand-in"))
+    monkeypatch.setattr(choice, "chosen_network", lambda *args, **options: NetworkChoice("stand-in"))
     options = {"network": network, "device": "cpu", "cache_dir": tmp_path / "cache"}
     cold = Counts(monkeypatch)
     first = scored(*sides, **options)
@@ -76,7 +77,7 @@ def test_a_score_reads_decodes_and_shows_each_picture_once(scored, network, side
     assert cold.of("real") == ({1}, {1})
     assert cold.passes == 2 * PICTURES
     monkeypatch.undo()
-    monkeypatch.setattr(score, "chosen_network", lambda *args, **options: NetworkChoice("stand-in"))
+    monkeypatch.setattr(choice, "chosen_network", lambda *args, **options: NetworkChoice("stand-in"))
     warm = Counts(monkeypatch)
     assert scored(*sides, **options) == first
     assert warm.of("generated") == ({1}, {1})
@@ -93,7 +94,7 @@ def test_recognition_cuts_its_real_crops_in_the_same_pass(sides, tmp_path, monke
         options = {"network": "stand-in", "cache_dir": tmp_path / scored.__name__}
         for reads, decodes, passes in (({1}, {1}, 3), ({1}, {0}, 1)):  # cold, then warm
             monkeypatch.undo()
-            monkeypatch.setattr(score, "open_network", lambda *args, **options: with_classes)
+            monkeypatch.setattr(choice, "open_network", lambda *args, **options: with_classes)
             counts = Counts(monkeypatch)
             found = scored(*sides, **options)
             recognition = getattr(found, "score", found).recognition
@@ -104,7 +105,7 @@ def test_recognition_cuts_its_real_crops_in_the_same_pass(sides, tmp_path, monke
         for kept in (tmp_path / scored.__name__ / "guesses").iterdir():
             kept.unlink()
         monkeypatch.undo()
-        monkeypatch.setattr(score, "open_network", lambda *args, **options: with_classes)
+        monkeypatch.setattr(choice, "open_network", lambda *args, **options: with_classes)
         counts = Counts(monkeypatch)
         again = scored(*sides, **options)
         assert counts.of("real") == ({1}, {1}), "features are kept, guesses are not"

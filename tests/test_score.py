@@ -15,7 +15,7 @@ from tiny import crop_set
 
 from dogsgan import score as scorer
 from dogsgan.errors import DogsganError
-from dogsgan.features import cache, networks
+from dogsgan.features import cache, choice, networks
 from dogsgan.features import sides as sides_module
 from dogsgan.features.extraction import Side
 from dogsgan.metrics.statistics import statistics_of
@@ -244,7 +244,7 @@ def test_copies_are_penalised() -> None:
 
 def test_a_network_of_the_competition_refuses_other_sizes(real: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     network = dataclasses.replace(competition_network(), required_px=64)
-    monkeypatch.setattr(scorer, "open_network", lambda *args, **options: network)
+    monkeypatch.setattr(choice, "open_network", lambda *args, **options: network)
     small = write_zip(tmp_path / "small.zip", drawn(6, seed=1, size=32))
     with pytest.raises(DogsganError, match="are 32×32 px: the network public scores 64×64"):
         score(small, real, cache_dir=tmp_path)

@@ -15,11 +15,11 @@ from dogsgan.cache import default_cache_dir
 from dogsgan.class_labels import labelled_sample
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
+from dogsgan.features.choice import generated_size, opened_for
 from dogsgan.features.networks import FeatureNetwork
 from dogsgan.files import write_text
 from dogsgan.pictures import PIXELS, PictureReader, PictureTable, read_table
 from dogsgan.progress import say
-from dogsgan.score import generated_size, opened_for
 
 VERSION = 5
 """To be raised when the same pixels give other evidence."""

@@ -15,6 +15,7 @@ from dogsgan.class_labels import (
 )
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
+from dogsgan.features.choice import generated_size, opened_for, refuse_without_classifier
 from dogsgan.features.extraction import Side
 from dogsgan.features.sides import generated_side_of, real_side_of
 from dogsgan.features.statistics_file import is_statistics_file, save_statistics
@@ -28,13 +29,7 @@ from dogsgan.recognition.imagenet import class_set
 from dogsgan.recognition.real_crops import crops_to_cut
 from dogsgan.recognition.recognise import recognise
 from dogsgan.recognition.shares import Recognition
-from dogsgan.score import (
-    check_statistics_name,
-    generated_size,
-    opened_for,
-    refuse_without_classifier,
-    score_sides,
-)
+from dogsgan.score import check_statistics_name, score_sides
 
 
 def per_class(

@@ -1,5 +1,6 @@
 """A disk without room for a checkpoint: it is not tried at every step, and what is trained can be sampled."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,20 @@ def manager(state, tmp_path):
     manager = CheckpointManager(state, tmp_path / "run", Deadline(None))
     manager.save()
     return manager
+
+
+def test_a_checkpoint_that_somebody_removed_is_written_again(manager, tmp_path):
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    (tmp_path / "run" / GENERATOR_FILE).unlink()
+    manager.save()
+    assert [folder.name for folder in checkpoint.checkpoints(tmp_path / "run")] == ["000000000"]
+    assert (tmp_path / "run" / GENERATOR_FILE).is_file()
+
+
+def test_a_log_that_cannot_be_cut_costs_no_rollback(manager, tmp_path, capsys):
+    (tmp_path / "run" / "log.jsonl").mkdir()
+    manager.restore()
+    assert "the removal of later lines from the log is left out" in capsys.readouterr().err
 
 
 @pytest.fixture

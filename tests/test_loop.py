@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,9 +21,9 @@ from tiny import RECIPE, crop_set
 
 from dogsgan.errors import DogsganError
 from dogsgan.models import sampling
-from dogsgan.models.generator_file import GENERATOR_FILE
+from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
 from dogsgan.models.sampling import recalibrated_batch_norm_copy
-from dogsgan.training import checkpoint, logger, loop, regularizers, step
+from dogsgan.training import averages, checkpoint, logger, loop, regularizers, step
 from dogsgan.training.checkpoint import STATE, checkpoints
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.log import BETWEEN, read_log
@@ -374,7 +375,43 @@ def test_a_full_disk_is_said_by_the_library_that_writes(data, tmp_path, monkeypa
 def test_without_a_plot_there_is_still_a_run(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert train(RECIPE, data, tmp_path / "run", images=16).stopped_by == "images"
-    assert "losses.png not drawn" in capsys.readouterr().err
+    assert "losses.png is left out (ModuleNotFoundError" in capsys.readouterr().err
+
+
+def test_nothing_that_a_run_shows_or_measures_costs_a_bit_of_it(data, tmp_path, monkeypatch, capsys):
+    recipe = with_training(further_halflives_images=(0,))
+    failing = {
+        (logger, "append_line"): ValueError("a line"),
+        (logger, "_save_samples"): RuntimeError("no kernel image"),
+        (logger, "_save_reals"): TypeError("a bug"),
+        (loop, "plot_losses"): ZeroDivisionError("a plot"),
+        (averages, "average_distances"): IndexError("a choice"),
+    }
+    with monkeypatch.context() as patch:
+        for module, name in failing:
+            patch.setattr(module, name, Mock(return_value=[0.0, 1.0]))
+        train(recipe, data, tmp_path / "undisturbed", images=32)
+    for (module, name), error in failing.items():
+        monkeypatch.setattr(module, name, Mock(side_effect=error))
+    monkeypatch.setattr(loop, "choosing_s", lambda state: 0.0)
+    finishing_s = Mock(side_effect=[1.0, *[AttributeError("a measurement")] * 9])
+    capsys.readouterr()
+    deadline = Deadline(10_000.0)
+    report = train(recipe, data, tmp_path / "run", images=32, deadline=deadline, finishing_s=finishing_s)
+    assert (report.images_seen, report.stopped_by, report.rollbacks) == (32, "images", 0)
+    assert_same_run(tmp_path / "run", tmp_path / "undisturbed")
+    _, published = read_generator(tmp_path / "run" / GENERATOR_FILE)
+    assert published["halflife_images"] == RECIPE.training.ema_halflife_images
+    said = capsys.readouterr().err
+    for error in (*failing.values(), AttributeError("a measurement")):
+        assert f"is left out ({type(error).__name__}: {error})" in said
+
+
+def test_training_leaves_torch_s_random_state_as_it_was(data, tmp_path):
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    train(with_training(tick_images=10**9), data, tmp_path / "run", images=4)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_full_disk_costs_the_checkpoint_not_the_run(data, tmp_path, monkeypatch, capsys):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dogsgan.models.noise import draw_noise
 from dogsgan.models.sampling import recalibrated_batch_norm_copy
+from dogsgan.progress import optional
 from dogsgan.training.ema import AveragedGenerator
 from dogsgan.training.state import TrainingState
 
@@ -21,18 +22,22 @@ BATCH = 64
 
 
 def chosen_average(state: TrainingState) -> AveragedGenerator:
-    """Return the best average, the same in every process; the only one where there is one."""
+    """Return the best average, the same in every process; the recipe's where the choice fails."""
     if len(state.averages) == 1:
         return state.averaged
-    distances = average_distances(state) if state.group.is_main else [0.0]
-    chosen = state.averages[state.group.broadcast(distances.index(min(distances)))]
+    distances: list[float] = []
+    if state.group.is_main:
+        with optional("the choice among the averages"):
+            distances = average_distances(state)
+    best = distances.index(min(distances)) if distances else 0
+    chosen = state.averages[state.group.broadcast(best)]
     shown = ", ".join(
         f"{average.halflife_images:,}: {distance:.4f}"
         for average, distance in zip(state.averages, distances, strict=False)
     )
     state.group.say(
         f"the average of half-life {chosen.halflife_images:,} images is kept (distances in the "
-        f"discriminator's features: {shown})"
+        f"discriminator's features: {shown or 'not measured'})"
     )
     return chosen
 

@@ -1,12 +1,11 @@
 """Saves good states of a run, and returns to the last of them."""
 
-import contextlib
 import time
 from pathlib import Path
 
 from dogsgan.errors import DogsganError
 from dogsgan.models.generator_file import GENERATOR_FILE
-from dogsgan.progress import say
+from dogsgan.progress import optional, say
 from dogsgan.training import checkpoint
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.ema import AveragedGenerator
@@ -76,11 +75,10 @@ class CheckpointManager:
     def _write(self, published: AveragedGenerator) -> None:
         state, began = self.state, time.monotonic()
         try:
-            if state.images_seen != self._saved_at:
-                folder = checkpoint.save_checkpoint(state, self.run)
+            folder = checkpoint.folder_of(self.run, state.images_seen)
+            if state.images_seen != self._saved_at or not folder.is_dir():  # somebody may have removed it
+                checkpoint.save_checkpoint(state, self.run)
                 self._saved_at = state.images_seen
-            else:
-                folder = checkpoint.checkpoints(self.run)[-1]
             checkpoint.publish_generator(folder, self.run, published, state)
         except DogsganError as error:
             if not (self.run / GENERATOR_FILE).exists():
@@ -114,7 +112,7 @@ class CheckpointManager:
 
     def _cut_log(self) -> None:
         if self.state.group.is_main:
-            with contextlib.suppress(DogsganError):  # a full disk: the log keeps a few lines too many
+            with optional("the removal of later lines from the log"):  # a full disk, say
                 cut_log(self.run, images_seen=self.state.images_seen)
 
     def roll_back(self) -> bool:

@@ -107,7 +107,6 @@ class DistributedProcessGroup(ProcessGroup):
     def wrap_ddp(self, network: nn.Module) -> nn.Module:
         # Buffers are the same everywhere without being sent around: batch statistics are the whole batch's,
         # and a power iteration depends on the weights alone.
-        warnings.filterwarnings("ignore", "Grad strides do not match")  # sides of 1 have any stride
         with warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", "`broadcast_buffers`", FutureWarning
@@ -174,7 +173,9 @@ def open_process_group(device: str = "auto") -> Iterator[ProcessGroup]:
             timeout=TIMEOUT,
         )
         group = DistributedProcessGroup(own, Share(rank, size), dist.PrefixStore("notes", store))
-        yield group
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Grad strides do not match")  # sides of 1 have any stride
+            yield group
         if not group.is_broken:
             dist.destroy_process_group()
     except RuntimeError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dogsgan.files import atomic_path, write_text
 
-LOG_FILE = "log.jsonl"
+LOG_FILE, PLOT_FILE = "log.jsonl", "losses.png"
 PROCESSOR_S = "processor_s"
 """In a line: the processor seconds of the run so far, those of all threads, over all its calls."""
 BETWEEN = "between_ticks"
@@ -61,5 +61,5 @@ def plot_losses(run: Path) -> None:
         axes.set(xlabel="images seen", title=title)
         axes.grid(alpha=0.3)
         axes.legend()
-    with atomic_path(run / "losses.png") as partial:
+    with atomic_path(run / PLOT_FILE) as partial:
         figure.savefig(partial, format="png", dpi=100)

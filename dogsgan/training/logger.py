@@ -1,7 +1,6 @@
 """What a run shows while it trains: losses on the bar and in the log, and a grid of samples per tick."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +9,10 @@ import torch
 from torch import nn
 
 from dogsgan.data.cropset import CropSet
-from dogsgan.device import is_out_of_memory
-from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
 from dogsgan.models.noise import draw_noise
 from dogsgan.models.sampling import Sampler
-from dogsgan.progress import say
+from dogsgan.progress import optional
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.log import BETWEEN, PROCESSOR_S, append_line, read_log
 from dogsgan.training.state import TrainingState
@@ -77,11 +74,11 @@ class TrainingLogger:
         if not state.group.is_main:
             return
         if not (run / REALS_FILE).exists():
-            self._write_or_say(lambda: _save_reals(state, crop_set, run), REALS_FILE)
+            with optional(REALS_FILE):
+                _save_reals(state, crop_set, run)
         if state.images_seen == 0 and self.deadline.training_left_s() > LEAST_FOR_START_S:
-            self._write_or_say(
-                lambda: save_grid(_sample_grid(state), run / INIT_FILE, columns=GRID_COLUMNS), INIT_FILE
-            )
+            with optional(INIT_FILE):
+                save_grid(_sample_grid(state), run / INIT_FILE, columns=GRID_COLUMNS)
 
     def add(self, values: torch.Tensor) -> None:
         self._sum += values
@@ -118,10 +115,10 @@ class TrainingLogger:
         interval_s = max(LINE_INTERVAL_S, self._elapsed_s(now) / MOST_LINES)
         if not self.state.group.is_main or self.is_due() or now - self._line_began < interval_s:
             return
-        means = self._line_totals / max(self._line_count, 1)
-        rate = (self.state.images_seen - self._line_images) / (now - self._line_began)
-        line = {**self._line(now, means.tolist(), rate), BETWEEN: True}
-        self._write_or_say(lambda: append_line(self.run, line), "a line of the log")
+        with optional("a line of the log"):
+            means = self._line_totals / max(self._line_count, 1)
+            rate = (self.state.images_seen - self._line_images) / (now - self._line_began)
+            append_line(self.run, {**self._line(now, means.tolist(), rate), BETWEEN: True})
         self._restart_line()
 
     def _elapsed_s(self, now: float) -> float:
@@ -153,15 +150,12 @@ class TrainingLogger:
 
     def _write(self) -> None:
         state, now = self.state, time.monotonic()
-        means = (self._totals / max(self._count, 1)).tolist()
-        rate = (state.images_seen - self._tick_images) / (now - self._tick_began)
-        line = self._line(now, means, rate)
-
-        def write() -> None:
-            append_line(self.run, line)
+        with optional(f"the line of the log at {state.images_seen:,} images"):
+            means = (self._totals / max(self._count, 1)).tolist()
+            rate = (state.images_seen - self._tick_images) / (now - self._tick_began)
+            append_line(self.run, self._line(now, means, rate))
+        with optional(f"the grid of samples at {state.images_seen:,} images"):
             _save_samples(state, self.run)
-
-        self._write_or_say(write, f"log or samples at {state.images_seen:,} images")
 
     def _line(self, now: float, means: list[float], images_per_second: float) -> dict[str, Any]:
         state = self.state
@@ -179,18 +173,10 @@ class TrainingLogger:
             "rollbacks": state.rollbacks,
         }
 
-    def _write_or_say(self, write: Callable[[], None], what: str) -> None:
-        """Write something; a full disk or GPU costs it, and no more."""
-        try:
-            write()
-        except (OSError, RuntimeError, DogsganError) as error:
-            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
-                raise
-            say(f"{what} not written: {error}")
-
 
 def _greatest(lines: list[dict[str, Any]], name: str) -> float:
-    return max((float(line.get(name) or 0) for line in lines), default=0.0)
+    values = (line.get(name) for line in lines)
+    return max((float(value) for value in values if isinstance(value, int | float)), default=0.0)
 
 
 def _gammas(network: nn.Module) -> dict[str, float]:

@@ -14,10 +14,10 @@ from torch import nn
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
-from dogsgan.device import fastest, is_out_of_memory
+from dogsgan.device import fastest, is_out_of_memory, kept_random_state
 from dogsgan.errors import DogsganError
 from dogsgan.locks import hold
-from dogsgan.progress import progress_bar, say
+from dogsgan.progress import optional, progress_bar
 from dogsgan.training import checkpoint
 from dogsgan.training.averages import choosing_s, chosen_average
 from dogsgan.training.checkpoint_manager import CheckpointManager, restore_latest
@@ -25,7 +25,7 @@ from dogsgan.training.compiling import compile_networks
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.distributed import ProcessGroup, is_lost, open_process_group, processes
 from dogsgan.training.interrupts import STOP_SIGNALS, listen_for_stop
-from dogsgan.training.log import cut_log, plot_losses
+from dogsgan.training.log import PLOT_FILE, cut_log, plot_losses
 from dogsgan.training.logger import Begun, TrainingLogger
 from dogsgan.training.losses import build_loss
 from dogsgan.training.planning import LengthPlan
@@ -72,6 +72,7 @@ def train(
     with (
         listen_for_stop(answer, repeated_ends=processes() == 1) as wish,
         open_process_group(device) as group,
+        kept_random_state(group.device),  # layers draw from torch's global generators
         _held(run, group),
     ):
         state = _open_run(recipe, crop_set, run, resume=resume, group=group)
@@ -108,7 +109,8 @@ def train(
             else:
                 _finish(stopped_by, state, manager, logger)
             if group.is_main:
-                _plot(run)
+                with optional(PLOT_FILE):
+                    plot_losses(run)
     seconds = time.monotonic() - begun.clock_s
     return TrainReport(run, state.images_seen, state.steps, stopped_by, seconds, state.rollbacks)
 
@@ -171,7 +173,8 @@ def _train_until(
             if tick_due:
                 state.note_overfitting()
                 logger.tick()
-                measure_finishing()
+                with optional("the measurement of what follows training"):
+                    measure_finishing()
                 planned = plan.fix()
             if save_due or planned:
                 manager.save()
@@ -214,14 +217,6 @@ def _bar(group: ProcessGroup, *, total: int | None, initial: int) -> contextlib.
         description="train", total=total, initial=initial
     )
     return bar
-
-
-def _plot(run: Path) -> None:
-    """Draw the losses; no plot is worth a run."""
-    try:
-        plot_losses(run)
-    except (OSError, ImportError, KeyError, DogsganError) as error:
-        say(f"losses.png not drawn: {error}")
 
 
 def _open_run(

@@ -28,7 +28,8 @@ import numpy as np
 
 from dogsgan.audit.copies.evidence import Evidence, Originals, Pictures, gather, real_sample, refined
 from dogsgan.audit.copies.views import TrainingViews, training_views
-from dogsgan.audit.duplicates import Collection, find_duplicates
+from dogsgan.audit.duplicates import find_duplicates
+from dogsgan.audit.equals import Collection
 from dogsgan.audit.findings import Case
 from dogsgan.audit.judgement import judge
 from dogsgan.audit.workspace import Workspace

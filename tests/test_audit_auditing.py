@@ -8,6 +8,7 @@ import re
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -156,7 +157,7 @@ def test_an_interrupted_audit_goes_on_and_ends_the_same(
     assert calls == ["generated: alignment"]
     with monkeypatch.context() as patch:
         patch.setattr("dogsgan.audit.copies.evidence.nearest_pictures", interrupted)
-        patch.setattr("dogsgan.audit.auditing.features_of", interrupted)
+        patch.setattr("dogsgan.audit.copies.evidence.features_of", interrupted)
         calls.clear()
         with pytest.raises(KeyboardInterrupt):  # generated: kept; of the real sample: not made yet
             audit(generated, real, out=tmp_path / "out", network="stand-in")
@@ -317,9 +318,12 @@ def test_a_mirrored_twin_does_not_make_an_exact_copy_a_flip(real: Path, tmp_path
 
 def test_twins_are_left_out_of_the_whole_set_where_views_and_features_are_of_different_pictures() -> None:
     views = dataclasses.replace(views_of(TRAINING[:4]), names=("a.png", "c.png", "d.png", "f.png"))
-    names = [f"{name}.png" for name in "abdef"]
+    images = [SimpleNamespace(name=f"{name}.png") for name in "abcdef"]
+    side = SimpleNamespace(rows=np.array([0, 1, 3, 4, 5]))  # a, b, d, e, f
+    real = reading.RealSide(views, [], [side], [])  # type: ignore[list-item]
+    inputs = SimpleNamespace(real=SimpleNamespace(images=images))
     groups = np.array([0, 1, 0, 1])  # of a, c, d, f
-    found = auditing._stand_twice(names, views, groups)
+    found = real.stand_twice(inputs, groups)  # type: ignore[arg-type]
     assert found.tolist() == [False, False, True, False, False]
 
 

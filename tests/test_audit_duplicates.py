@@ -8,7 +8,8 @@ import pytest
 from drawn_pictures import drawn_pictures, halved_and_back, saved_as_jpeg
 from PIL import Image
 
-from dogsgan.audit.duplicates import Collection, Duplicates, file_digests, find_duplicates
+from dogsgan.audit.duplicates import Duplicates, find_duplicates
+from dogsgan.audit.equals import Collection, file_digests
 from dogsgan.audit.result import DuplicateGroup
 from dogsgan.data.cropset_writer import write_crop_set
 from dogsgan.data.pictures import decode_picture

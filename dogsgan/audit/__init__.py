@@ -1,4 +1,4 @@
-"""Which generated pictures copy training data, and what that means: `dogsgan audit`.
+"""The memorisation audit: which generated pictures copy training data (`dogsgan audit`).
 
 What is listed here is imported when it is first used, so that importing the package costs nothing.
 """

@@ -15,12 +15,14 @@ from dogsgan.audit.copies.evidence import (
     gather,
     real_sample,
     refined,
+    with_mirrored,
 )
 from dogsgan.audit.copies.views import TrainingViews
-from dogsgan.audit.duplicates import Collection, Duplicates, file_digests, find_duplicates
+from dogsgan.audit.duplicates import Duplicates, find_duplicates
+from dogsgan.audit.equals import Collection, file_digests
 from dogsgan.audit.findings import Case
 from dogsgan.audit.inputs import Inputs, open_inputs, work_folder, workspace_of
-from dogsgan.audit.judgement import Judgement, judge
+from dogsgan.audit.judgement import judge
 from dogsgan.audit.page.report import write_report
 from dogsgan.audit.page.tables import apply_allowed, read_allowed
 from dogsgan.audit.planning import planned_audit
@@ -34,7 +36,6 @@ from dogsgan.audit.reading import (
 )
 from dogsgan.audit.result import Audit
 from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
-from dogsgan.audit.workspace import Workspace
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import features_of
 from dogsgan.files import holds
@@ -43,7 +44,6 @@ from dogsgan.score import Score
 
 DEFAULT_RATE = 0.01
 UNTRAINED = "the generator is untrained and the pictures are noise: nothing here says what it will do"
-_FEW_REAL = 200
 
 
 @holds("out")
@@ -137,7 +137,7 @@ def audit(
                 whole = _whole_set(
                     inputs, generated_side, real_side, unseen, duplicates, untrained=untrained, seed=seed
                 )
-            pictures = _with_features(pixels, generated_side.features[rows], inputs, workspace)
+            pictures = with_mirrored(pixels, generated_side.features[rows], inputs.network, workspace)
             null = real_sample(
                 views, duplicates.training_groups, inputs.network, workspace, seed, count=null_count
             )
@@ -194,7 +194,7 @@ def audit(
             p_value=whole.p_value,
             null_distances=judgement.null_distances,
             null_similarities=judgement.null_similarities,
-            warnings=(*remarks, *_warnings(views, judgement, len(null)), *unknown, *left_out),
+            warnings=(*remarks, *views.warnings(), *judgement.warnings(len(null)), *unknown, *left_out),
             submitted=inputs.submitted if len(names) < inputs.submitted else None,
             distance_threshold=judgement.distance_threshold,
             similarity_threshold=judgement.similarity_threshold,
@@ -217,17 +217,6 @@ def _duplicates(
     )
 
 
-def _with_features(
-    pixels: np.ndarray, features: np.ndarray, inputs: Inputs, workspace: Workspace
-) -> Pictures:
-    """Return the generated pictures with their features and those of their mirror images."""
-    mirrored = workspace.stage(
-        "generated-features-mirrored",
-        lambda: {"features": features_of(pixels[:, :, ::-1], inputs.network, show_progress=True)},
-    )
-    return Pictures(pixels, features, mirrored["features"])
-
-
 def _whole_set(
     inputs: Inputs,
     generated: GeneratedSide,
@@ -239,7 +228,7 @@ def _whole_set(
     seed: int,
 ) -> WholeSet:
     """Return the statistics of the whole set, by the features that the score is made of."""
-    twice = _stand_twice(real.names(inputs), real.views, duplicates.training_groups)
+    twice = real.stand_twice(inputs, duplicates.training_groups)
     return whole_set_statistics(
         generated.features,
         real.features,
@@ -253,36 +242,3 @@ def _whole_set(
         ),
         seed=seed,
     )
-
-
-def _stand_twice(names: list[str], views: TrainingViews, groups: np.ndarray) -> np.ndarray:
-    """Return which of the real pictures with features, by name, duplicate an earlier one, M bool.
-
-    `groups`, P, are those of the pictures that have views: others may be missing there than among the
-    features, and a picture without views duplicates none.
-    """
-    group_of = dict(zip(views.names, groups.tolist(), strict=True))
-    of_rows = [group_of.get(name, -1 - row) for row, name in enumerate(names)]
-    excluded = np.ones(len(of_rows), dtype=bool)
-    excluded[np.unique(of_rows, return_index=True)[1]] = False
-    return excluded
-
-
-def _warnings(views: TrainingViews, judgement: Judgement, sampled: int) -> list[str]:
-    lines = []
-    if views.unreadable:
-        lines.append(
-            f"{len(views.unreadable):,} training picture(s) cannot be read and were left out, "
-            f"the first: {views.unreadable[0]}"
-        )
-    if removed := judgement.twins:
-        lines.append(
-            f"{removed:,} of the {sampled:,} training pictures of the null distribution have a twin in the "
-            "training set (another copy, or another shot of a burst) and were left out of it"
-        )
-    if sampled < _FEW_REAL:
-        lines.append(
-            f"only {sampled} training pictures for the null distribution: p-values are rough, and a single "
-            "copy among many pictures may not be flagged"
-        )
-    return lines

@@ -1,4 +1,4 @@
-"""How near is too near: measured on real pictures, each held against the rest of the real set.
+"""The null distribution: how near real pictures come to the rest of the real set.
 
 A nearness is any number that grows as a picture comes closer to the training set. That of real pictures is
 the null distribution; its upper tail is taken to fall off exponentially beyond the sample, so that a copy
@@ -85,8 +85,7 @@ def refuse_few(count: int) -> None:
     """
     if count < FEWEST:
         raise DogsganError(
-            f"{count} training pictures are too few to measure how near honest pictures come: "
-            f"it takes {FEWEST}"
+            f"{count} training pictures are too few for the null distribution: it takes {FEWEST}"
         )
 
 
@@ -117,7 +116,7 @@ def combined(*p_values: np.ndarray) -> np.ndarray:
 
 
 def discoveries(p_values: np.ndarray, *, rate: float) -> np.ndarray:
-    """Return which pictures are flagged, N bool: of those, at most `rate` are honest, on average.
+    """Return which pictures are flagged, N bool: of those, at most `rate` copy nothing, on average.
 
     Benjamini and Hochberg 1995, as scipy has it.
     """

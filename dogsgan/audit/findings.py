@@ -1,4 +1,4 @@
-"""The verdicts made readable: for each picture the training picture, the kind of copy, and what to show."""
+"""Findings: for each generated picture its training picture, the kind of copy, and the pair to show."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from dogsgan.audit.copies.evidence import Evidence, Pictures
 from dogsgan.audit.copies.overlay import Overlay, lay_blend_on, lay_on
 from dogsgan.audit.copies.views import TrainingViews
-from dogsgan.audit.duplicates import SamePicture
+from dogsgan.audit.equals import SamePicture
 from dogsgan.audit.judgement import Judgement
 from dogsgan.audit.kinds import LOOK_ALIKE, kind_of
 from dogsgan.audit.result import Finding, Pair
@@ -20,7 +20,7 @@ _BLEND_GAIN = 0.6  # of the unexplained variance a second picture leaves at most
 
 
 class _Match(NamedTuple):
-    """Which view a picture is held against, and the verdict."""
+    """The view that a picture is compared with, and the verdict."""
 
     view: int
     flipped: bool
@@ -87,7 +87,7 @@ class Case:
         return Pair(picture, np.ascontiguousarray(training), difference)
 
     def _match(self, index: int) -> _Match:
-        """Return what a generated picture is held against: the view that was copied, else the nearest."""
+        """Return the view to compare a generated picture with: the one that was copied, else the nearest."""
         same = self.same.get(index)
         flagged = bool(self.judgement.flagged[index]) or same is not None
         neighbours, verified = self.evidence.neighbours, self.evidence.verified

@@ -1,4 +1,4 @@
-"""From pairs that are the same picture to groups, without chains that join what is not."""
+"""Groups of equal pictures, made from pairs, without chains that join what is not equal."""
 
 from typing import NamedTuple
 

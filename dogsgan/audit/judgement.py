@@ -1,4 +1,4 @@
-"""Evidence weighed: p-values against what honest pictures show, and which pictures are flagged."""
+"""P-values of the evidence by the null distribution, and which pictures are flagged."""
 
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from dogsgan.audit.calibration import (
 )
 from dogsgan.audit.copies.evidence import Evidence
 
+_FEW_REAL = 200
 TESTS = 3
 """Of each picture: features, one view in pixels, two views in pixels."""
 
@@ -30,7 +31,7 @@ class Judgement:
     flagged: np.ndarray
     """N bool."""
     twins: int
-    """Real pictures of the null that were left out, for they stand twice in the real set."""
+    """Real pictures of the null that were left out because they stand twice in the real set."""
     distance_threshold: float
     """A feature distance below this is flagged for it alone."""
     similarity_threshold: float
@@ -39,9 +40,24 @@ class Judgement:
     null_similarities: np.ndarray
     """Those of the real pictures that were kept."""
 
+    def warnings(self, sampled: int) -> list[str]:
+        """Return what makes the verdicts less sure; `sampled` is the size of the null sample."""
+        lines = []
+        if self.twins:
+            lines.append(
+                f"{self.twins:,} of the {sampled:,} training pictures of the null distribution have a twin "
+                "in the training set (another copy, or another shot of a burst) and were left out of it"
+            )
+        if sampled < _FEW_REAL:
+            lines.append(
+                f"only {sampled} training pictures for the null distribution: p-values are rough, and a "
+                "single copy among many pictures may not be flagged"
+            )
+        return lines
+
 
 def judge(evidence: Evidence, null: Evidence, *, rate: float) -> Judgement:
-    """Weigh the evidence on generated pictures against that on real ones, each held against the rest.
+    """Weigh the evidence on generated pictures against that on real ones, each compared with the rest.
 
     `rate` is the false discovery rate.
 

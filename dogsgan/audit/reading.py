@@ -47,6 +47,18 @@ class RealSide:
         assert self.sides[0].rows is not None
         return [inputs.real.images[row].name for row in self.sides[0].rows]
 
+    def stand_twice(self, inputs: Inputs, groups: np.ndarray) -> np.ndarray:
+        """Return which of the pictures with features duplicate an earlier one, M bool.
+
+        `groups`, P, are those of the pictures that have views. Others may be missing there than among the
+        features, and a picture without views duplicates none.
+        """
+        group_of = dict(zip(self.views.names, groups.tolist(), strict=True))
+        of_rows = [group_of.get(name, -1 - row) for row, name in enumerate(self.names(inputs))]
+        excluded = np.ones(len(of_rows), dtype=bool)
+        excluded[np.unique(of_rows, return_index=True)[1]] = False
+        return excluded
+
 
 def read_real(inputs: Inputs, folder: Path, *, others: bool, device: str, left_out: list[str]) -> RealSide:
     """Read the training pictures in one pass, for views and all networks; what is kept is not made anew.

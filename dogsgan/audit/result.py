@@ -1,4 +1,4 @@
-"""What the audit found: one typed value that the page, the tables and the exit status are made from."""
+"""The result of an audit: one typed value that the page, the tables and the exit status are made from."""
 
 import math
 from collections import Counter
@@ -16,7 +16,7 @@ from dogsgan.score import Score
 
 @dataclass(frozen=True)
 class Finding:
-    """What is known of one generated picture."""
+    """The finding on one generated picture."""
 
     index: int
     """Its place among the generated pictures, in the source's order."""
@@ -28,7 +28,7 @@ class Finding:
     distance: float
     """Cosine distance of the network's features to that form, 0..1."""
     p_value: float
-    """How often an honest picture comes as near to the training set, 0..1."""
+    """How often a real picture comes as near to the rest of the training set, 0..1."""
     flagged: bool
     kind: str
     """What kind of copy it is (`exact`, `flip`, `crop`, `blend of A and B`, …); empty where not flagged."""

@@ -1,4 +1,4 @@
-"""Two pictures laid on each other: a training view moved, turned, scaled and slanted until it fits a picture.
+"""Alignment: a training view moved, turned, scaled and slanted until it fits a picture.
 
 Gauss-Newton steps on the bands of both (the inverse compositional form of Baker and Matthews, "Lucas-Kanade
 20 Years On", 2004), coarse to fine. Transforms are 3×3 matrices from the picture's coordinates to the view's,

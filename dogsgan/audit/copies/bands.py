@@ -1,4 +1,4 @@
-"""Pictures as a copier cannot easily change them: their luminance between two scales, with even contrast.
+"""Bands: the luminance of pictures between two scales, with even contrast, which copies keep.
 
 Light, contrast, hue and slow shading fall away with the coarse scales, noise and JPEG's traces with the fine
 ones; what is left differs so much between two photographs that a copy stands out. All of it is linear but for

@@ -1,4 +1,4 @@
-"""The other half of a blend: what is left of a picture when the training view found in it is taken away.
+"""Blends: the second training picture, searched for in what is left without the first.
 
 A faint second picture is not among the candidates of the whole. So the first is subtracted, what remains is
 searched for like a picture, and both are fitted together.

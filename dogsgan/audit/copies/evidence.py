@@ -75,6 +75,17 @@ class Originals:
         return cls(features if known.all() else features[known], view[known])
 
 
+def with_mirrored(
+    pixels: np.ndarray, features: np.ndarray, network: FeatureNetwork, workspace: Workspace
+) -> Pictures:
+    """Return generated pictures with their features and those of their mirror images."""
+    mirrored = workspace.stage(
+        "generated-features-mirrored",
+        lambda: {"features": features_of(pixels[:, :, ::-1], network, show_progress=True)},
+    )
+    return Pictures(pixels, features, mirrored["features"])
+
+
 def real_sample(
     views: TrainingViews,
     groups: np.ndarray,

@@ -1,4 +1,4 @@
-"""Which training views a picture may have been made from, by its pixels alone: a wide net over all of them.
+"""The search in pixels: training views that a picture may have been made from, out of all of them.
 
 Windows of the picture are compared with windows of every view, mirrored too, so that a crop, a shift, a
 margin or a turn still leaves one pair of windows that lie well on each other. What is found is then aligned

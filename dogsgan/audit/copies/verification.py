@@ -1,4 +1,4 @@
-"""Candidates put to the proof: each is aligned with the picture, and pairs of them are fitted as a blend."""
+"""Verification: candidates are aligned with the picture, and pairs of them are fitted as a blend."""
 
 import math
 from dataclasses import dataclass, fields
@@ -36,7 +36,7 @@ _LEAST_SHARE = 0.15  # of a blend, in standard deviations: less of the second pi
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """What the pixels say of N pictures."""
+    """The evidence of the pixels on N pictures."""
 
     similarity: np.ndarray
     """N: correlation with the best aligned view."""

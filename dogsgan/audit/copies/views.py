@@ -49,6 +49,15 @@ class TrainingViews:
     def __len__(self) -> int:
         return len(self.picture_index)
 
+    def warnings(self) -> list[str]:
+        """Return a line on the pictures that were left out, if any."""
+        if not self.unreadable:
+            return []
+        return [
+            f"{len(self.unreadable):,} training picture(s) cannot be read and were left out, the first: "
+            f"{self.unreadable[0]}"
+        ]
+
 
 class ViewCutter:
     """A consumer of a pass over a source's pictures, which cuts every view and writes them to a folder.

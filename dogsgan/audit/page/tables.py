@@ -1,4 +1,4 @@
-"""What an audit leaves for other programs: `neighbours.csv`, and the list of accepted pictures that it reads.
+"""Tables of an audit: `neighbours.csv`, which it writes, and the list of accepted pictures, which it reads.
 
 Every name in the table may come from a stranger's zip, so its cells are written as `spreadsheet.to_cell` has
 it: `cell.removeprefix("'")` gives back every name as it was.

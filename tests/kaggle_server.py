@@ -23,7 +23,7 @@ import pytest
 
 from dogsgan import cli
 from dogsgan.commands.kernel_remote import add_remote_commands
-from dogsgan.kernel.remote.official import require_client
+from dogsgan.kernel.kaggle.client import require_client
 
 TOKEN = "KGAT_0123456789abcdef0123456789abcdef"
 USER = "ann"
@@ -241,14 +241,14 @@ def kaggle_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         for name, value in environment(server, home).items():
             monkeypatch.setenv(name, value)
         require_client()
+        server.requests.clear()  # its own login, as it is imported
         from kaggle.api.kaggle_api_extended import KaggleApi
 
-        from dogsgan.kernel.remote import following, submitting, transport
+        from dogsgan.kernel.kaggle import following, submitting
 
         monkeypatch.setattr(KaggleApi, "args", ["--local"])  # what the client reads on its first import
         monkeypatch.setattr(KaggleApi, "config_dir", str(home / "kaggle"))
         monkeypatch.setattr(KaggleApi, "config", str(home / "kaggle" / "kaggle.json"))
-        monkeypatch.setattr(transport, "WAITS_S", (0.0, 0.0, 0.0))
         monkeypatch.setattr(following, "POLL_S", 0.01)
         monkeypatch.setattr(submitting, "POLL_S", 0.01)
         yield server

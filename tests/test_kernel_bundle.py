@@ -56,7 +56,7 @@ def test_the_rooms_that_a_kernel_does_not_use_stay_at_home(modules):
     assert {"data", "models", "training", "submission", "kernel"} <= rooms
     assert "dogsgan.models.sampling" in modules
     assert not rooms & {"pictures", "features", "metrics", "score", "audit", "studies", "cli", "pipeline"}
-    assert not {name for name in modules if name.startswith("dogsgan.kernel.remote")}
+    assert not {name for name in modules if name.startswith("dogsgan.kernel.kaggle")}
 
 
 def test_type_checking_imports_are_not_followed():

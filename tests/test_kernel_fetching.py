@@ -13,8 +13,8 @@ from PIL import Image
 
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.remote.client import Kaggle
-from dogsgan.kernel.remote.fetching import fetch_output
+from dogsgan.kernel.kaggle.client import Kaggle
+from dogsgan.kernel.kaggle.fetching import fetch_output
 from dogsgan.presets import preset
 
 kaggle = kaggle_server.kaggle_fixture
@@ -83,11 +83,13 @@ def test_a_zip_is_held_to_the_recipe_that_the_kernel_left(output, tmp_path):
 
 
 def test_the_output_is_scored_against_real_pictures(output, tmp_path):
-    real = draw_competition(tmp_path / "dogs.zip", images=8, seed=1)
+    real = draw_competition(tmp_path / "dogs.zip", images=24, seed=1)
     fetched = fetch_output(KERNEL, tmp_path / "out", real=real, network="stand-in", count=12)
     assert fetched.score is not None
     assert fetched.score.generated == 12
     assert fetched.to_json()["score"]["network"] == "stand-in"
+    assert fetched.to_json()["audit"]["report"] == str(tmp_path / "out" / "audit" / "report.html")
+    assert (tmp_path / "out" / "audit" / "report.html").is_file()
 
 
 STATES = [

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from kaggle_server import KERNEL, Reply, log_of, refusal
 
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.remote import following
-from dogsgan.kernel.remote.client import Kaggle
-from dogsgan.kernel.remote.following import follow_run, log_lines, status
-from dogsgan.kernel.remote.metadata import parse_ref
+from dogsgan.kernel.kaggle import following
+from dogsgan.kernel.kaggle.client import Kaggle
+from dogsgan.kernel.kaggle.following import follow_run, log_lines, status
+from dogsgan.kernel.kaggle.metadata import parse_ref
 
 kaggle = kaggle_server.kaggle_fixture
 run = kaggle_server.run_fixture
@@ -93,7 +93,7 @@ def test_a_cut_stream_goes_on_where_it_was_cut(kaggle):
 
 def test_passing_trouble_does_not_end_the_following(kaggle):
     kaggle.statuses = ["RUNNING", "COMPLETE"]
-    kaggle.replies["GetKernelSessionStatus"] = [refusal(503, "no")] * 4 + [Reply("<html>")]
+    kaggle.replies["GetKernelSessionStatus"] = [refusal(503, "no"), Reply("<html>")]
     ended, shown = follow()
     assert ended == "complete"
     assert len([line for line in shown if "still following" in line]) == 2

@@ -33,7 +33,7 @@ def add_remote_commands(commands: Any) -> None:
         commands,
         "output",
         _output,
-        "fetch, check and score what the newest run left",
+        "fetch, check, score and audit what the newest run left",
         "kernel output kernels/dogs-sagan --out output --real dogs.zip",
     )
     output.add_argument("kernel", help=_KERNEL_HELP)
@@ -42,7 +42,7 @@ def add_remote_commands(commands: Any) -> None:
         "--real",
         type=Path,
         metavar="SOURCE",
-        help="score against these training pictures, or .npz statistics",
+        help="score and audit against these training pictures, or score against .npz statistics",
     )
     add_network(output, default="auto")
     add_device(output)
@@ -66,7 +66,7 @@ def add_remote_commands(commands: Any) -> None:
 
 
 def _push(args: argparse.Namespace) -> Outcome:
-    from dogsgan.kernel.remote.pushing import plan_push, push, push_and_follow
+    from dogsgan.kernel.kaggle.pushing import plan_push, push, push_and_follow
 
     if args.dry_run:
         return _planned(plan_push(args.folder))
@@ -80,7 +80,7 @@ def _push(args: argparse.Namespace) -> Outcome:
 
 
 def _status(args: argparse.Namespace) -> Outcome:
-    from dogsgan.kernel.remote.following import plan_status, status
+    from dogsgan.kernel.kaggle.following import plan_status, status
 
     if args.dry_run:
         return _planned(plan_status(args.kernel))
@@ -89,7 +89,7 @@ def _status(args: argparse.Namespace) -> Outcome:
 
 
 def _output(args: argparse.Namespace) -> Outcome:
-    from dogsgan.kernel.remote.fetching import fetch_output, plan_output
+    from dogsgan.kernel.kaggle.fetching import fetch_output, plan_output
 
     if args.dry_run:
         return _planned(plan_output(args.kernel))
@@ -106,7 +106,7 @@ def _output(args: argparse.Namespace) -> Outcome:
 
 
 def _submit(args: argparse.Namespace) -> Outcome:
-    from dogsgan.kernel.remote.submitting import plan_submit, submit
+    from dogsgan.kernel.kaggle.submitting import plan_submit, submit
     from dogsgan.training.deadline import parse_duration
 
     settings = {

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dogsgan.competition import SLUG
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_json, write_text
 from dogsgan.kernel.bundle import pack, packed_modules
-from dogsgan.kernel.remote.metadata import COMPETITION, METADATA_FILE
+from dogsgan.kernel.kaggle.metadata import METADATA_FILE
 from dogsgan.kernel.settings import LONGEST_BUDGET_S
 from dogsgan.kernel.writing import notebook, script
 from dogsgan.presets import preset
@@ -164,7 +165,7 @@ def _metadata(
         "docker_image_pinning_type": "original",  # a kernel that worked keeps the image it worked with
         "keywords": [],
         "dataset_sources": list(datasets),
-        "competition_sources": [COMPETITION],
+        "competition_sources": [SLUG],
         "kernel_sources": [],
         "model_sources": [],
     }

@@ -17,9 +17,9 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import holds, read_json, write_bytes
 from dogsgan.kernel.image import guard_code
 from dogsgan.kernel.isolation import MISSING, Surroundings, namespaces, start
+from dogsgan.kernel.kaggle.metadata import METADATA_FILE, read_metadata
 from dogsgan.kernel.main import REPORT_FILE
 from dogsgan.kernel.prediction import Prediction, predict
-from dogsgan.kernel.remote.metadata import METADATA_FILE, read_metadata
 from dogsgan.kernel.settings import Settings
 from dogsgan.kernel.staging import has_boxes, lay_out
 from dogsgan.kernel.watching import Watched, watch

@@ -1,19 +1,16 @@
-"""A built folder ─▶ a new version of its kernel, which Kaggle runs."""
+"""A built folder pushed to Kaggle as a new version of its kernel, which Kaggle runs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json
-from dogsgan.kernel.remote.answers import Quota, SavedKernel
-from dogsgan.kernel.remote.client import Kaggle
-from dogsgan.kernel.remote.failures import PassingTroubleError, rules_error
-from dogsgan.kernel.remote.following import KernelState, follow_run
-from dogsgan.kernel.remote.metadata import Metadata, read_metadata
-from dogsgan.kernel.remote.official import require_client
-from dogsgan.kernel.remote.planning import Plan, plan
+from dogsgan.kernel.kaggle.client import Kaggle, Quota, require_client
+from dogsgan.kernel.kaggle.errors import PassingTroubleError, rules_error
+from dogsgan.kernel.kaggle.following import KernelState, follow_run
+from dogsgan.kernel.kaggle.metadata import METADATA_FILE, Metadata, read_metadata
+from dogsgan.kernel.kaggle.planning import Plan
 from dogsgan.progress import say
 
 RUN_H = 9.0
@@ -65,13 +62,14 @@ def push(folder: Path) -> Pushed:
     warnings: list[str] = []
     quota = _quota(kaggle, warnings) if metadata.gpu else None
     saved = kaggle.save_kernel(Path(folder), metadata.ref)
-    _refuse_failed(saved, metadata)
-    for tag in saved.left_out.get("tag", ()):
+    url = kaggle.line(saved.url)
+    _refuse_failed(saved, kaggle.line(saved.error), metadata)
+    for tag in saved.invalid_tags or ():
         warnings.append(f"Kaggle knows no keyword {tag!r} and left it out")
     return Pushed(
         str(metadata.ref),
-        saved.version,
-        saved.url or metadata.ref.url,
+        saved.version_number or None,
+        url or metadata.ref.url,
         None if quota is None else quota.left_h,
         tuple(warnings),
     )
@@ -101,9 +99,12 @@ def plan_push(folder: Path) -> Plan:
         DogsganError: the folder cannot be pushed.
     """
     metadata = _checked_metadata(folder)
-    calls: list[Callable[[Kaggle], object]] = [Kaggle.quota] if metadata.gpu else []
-    calls.append(lambda kaggle: kaggle.save_kernel(Path(folder), metadata.ref))
-    return plan(*calls, then=f"Kaggle runs it; follow it at {metadata.ref.url}")
+    calls: list[tuple[str, dict[str, Any]]] = [("quota_view", {})] if metadata.gpu else []
+    if not metadata.code_file.is_file():
+        raise DogsganError(f"{folder} holds no code file {metadata.code_file.name!r}: build it anew")
+    text = metadata.code_file.read_text(encoding="utf-8")
+    calls.append(("kernels_push", {**read_json(Path(folder) / METADATA_FILE), "text": text}))
+    return Plan(tuple(calls), f"Kaggle runs it; follow it at {metadata.ref.url}")
 
 
 def _checked_metadata(folder: Path) -> Metadata:
@@ -166,37 +167,36 @@ def _quota_error(detail: str, renewed: str) -> DogsganError:
     return DogsganError(f"this week's GPU time on Kaggle is used up ({detail}): push again {when}")
 
 
-def _refuse_failed(saved: SavedKernel, metadata: Metadata) -> None:
-    error = saved.error.lower()
-    if "quota" in error and ("gpu" in error or "accelerator" in error):
-        raise _quota_error(saved.error, "")
-    if "session count" in error:
+def _refuse_failed(saved: Any, error: str, metadata: Metadata) -> None:
+    ref, page = metadata.ref, metadata.ref.url
+    lowered = error.lower()
+    if "quota" in lowered and ("gpu" in lowered or "accelerator" in lowered):
+        raise _quota_error(error, "")
+    if "session count" in lowered:
         raise DogsganError(
-            f"too many of your kernels run on a GPU ({saved.error}): wait for one to end or stop one at "
+            f"too many of your kernels run on a GPU ({error}): wait for one to end or stop one at "
             "https://www.kaggle.com/code, then push again"
         )
-    if not (saved.error or saved.version or saved.ref or saved.url):
+    if not (error or saved.version_number or saved.ref or saved.url):
         raise DogsganError(
-            f"Kaggle's answer does not say that it took {metadata.ref}: look at {metadata.ref.url} before "
-            "pushing again"
+            f"Kaggle's answer does not say that it took {ref}: look at {page} before pushing again"
         )
-    if saved.error:
-        raise DogsganError(f"Kaggle did not take {metadata.ref} ({saved.error}): mend that, then push again")
-    if missing := saved.left_out.get("competition"):
+    if error:
+        raise DogsganError(f"Kaggle did not take {ref} ({error}): mend that, then push again")
+    if missing := saved.invalid_competition_sources:
         raise DogsganError(
-            f"Kaggle runs {metadata.ref} without the data it needs, so stop that run at {metadata.ref.url}: "
+            f"Kaggle runs {ref} without the data it needs, so stop that run at {page}: "
             f"{rules_error(missing[0])}"
         )
-    for kind, names in saved.left_out.items():
-        if kind != "tag":
+    for kind in ("dataset", "kernel", "model"):
+        if names := getattr(saved, f"invalid_{kind}_sources"):
             raise DogsganError(
-                f"Kaggle runs {metadata.ref} without the {kind} {', '.join(names)}, so stop that run at "
-                f"{metadata.ref.url}: check that name in {metadata.path} and that you may use it, then "
-                "push again"
+                f"Kaggle runs {ref} without the {kind} {', '.join(names)}, so stop that run at {page}: check "
+                f"that name in {metadata.path} and that you may use it, then push again"
             )
-    made = (saved.ref or saved.url).rstrip("/").split("/")[-1]
-    if made and made.lower() != metadata.ref.slug.lower():
+    made = (saved.ref or saved.url or "").rstrip("/").split("/")[-1]
+    if made and made.lower() != ref.slug.lower():
         raise DogsganError(
-            f"Kaggle named the kernel {made!r} instead of {metadata.ref.slug!r}: put that into `id` of "
+            f"Kaggle named the kernel {made!r} instead of {ref.slug!r}: put that into `id` of "
             f"{metadata.path}, or give the kernel another title"
         )

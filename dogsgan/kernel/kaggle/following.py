@@ -1,4 +1,4 @@
-"""How a run on Kaggle stands, and its log until it ends."""
+"""The state of a run on Kaggle, and its log until it ends."""
 
 import json
 import time
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan.errors import DogsganError, printable
-from dogsgan.kernel.remote.client import Kaggle
-from dogsgan.kernel.remote.failures import PassingTroubleError
-from dogsgan.kernel.remote.metadata import KernelRef, resolve
-from dogsgan.kernel.remote.planning import Plan, plan
+from dogsgan.kernel.kaggle.client import Kaggle
+from dogsgan.kernel.kaggle.errors import PassingTroubleError
+from dogsgan.kernel.kaggle.metadata import KernelRef, resolve
+from dogsgan.kernel.kaggle.planning import Plan
 from dogsgan.progress import say
 
 FINISHED = ("complete", "failed", "cancelled")
@@ -97,16 +97,12 @@ def status(kernel: str | Path, *, follow: bool = False) -> KernelState:
 def plan_status(kernel: str | Path) -> Plan:
     """Return what `status` would send."""
     ref, _ = resolve(kernel)
-    return plan(*state_requests(ref), then="with --follow, asked again until the run has ended")
+    return Plan(state_calls(ref), "with --follow, asked again until the run has ended")
 
 
-def state_requests(ref: KernelRef) -> tuple[Callable[[Kaggle], object], ...]:
+def state_calls(ref: KernelRef) -> tuple[tuple[str, dict[str, Any]], ...]:
     """Return the calls that `state_of` makes."""
-    return (
-        lambda kaggle: kaggle.newest_version(ref),
-        lambda kaggle: kaggle.status(ref),
-        lambda kaggle: kaggle.log(ref),
-    )
+    return tuple((name, {"kernel": str(ref)}) for name in ("get_kernel", "kernels_status", "kernels_logs"))
 
 
 def state_of(kaggle: Kaggle, ref: KernelRef) -> KernelState:

@@ -1,4 +1,4 @@
-"""A file of a run's output ─▶ the competition, and what it answers."""
+"""A file of a run's output submitted to the competition, and its score."""
 
 import math
 import time
@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from dogsgan.competition import SLUG
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.remote.answers import Submission
-from dogsgan.kernel.remote.client import Kaggle
-from dogsgan.kernel.remote.failures import PassingTroubleError
-from dogsgan.kernel.remote.fetching import ZIP, require_file
-from dogsgan.kernel.remote.following import state_of, state_requests
-from dogsgan.kernel.remote.metadata import COMPETITION, KernelRef, resolve
-from dogsgan.kernel.remote.planning import Plan, plan
+from dogsgan.kernel.kaggle.client import Kaggle, Submission
+from dogsgan.kernel.kaggle.errors import PassingTroubleError
+from dogsgan.kernel.kaggle.fetching import ZIP, require_file
+from dogsgan.kernel.kaggle.following import state_calls, state_of
+from dogsgan.kernel.kaggle.metadata import KernelRef, resolve
+from dogsgan.kernel.kaggle.planning import Plan
 from dogsgan.metrics.leaderboard import SUBMISSIONS, percentile_2019
 from dogsgan.progress import say
 
@@ -77,7 +77,7 @@ class Submitted:
     def _side(self, name: str, score: float | None) -> str:
         if score is None:
             return f"  {name} score: not shown"
-        better = percentile_2019(name, score) if self.competition == COMPETITION else None
+        better = percentile_2019(name, score) if self.competition == SLUG else None
         compared = (
             f", better than {better:g}% of the {SUBMISSIONS} submissions of 2019 that did not memorise"
             if better is not None
@@ -139,14 +139,15 @@ def plan_submit(
     target = competition or of_folder
     then = "the list of submissions is asked for until it shows a score"
     if version is None:
-        then = f"kernelVersion, the newest, is taken from the answer to the first request; {then}"
-    return plan(
-        *state_requests(ref),
-        lambda kaggle: kaggle.output_files(ref),
-        lambda kaggle: kaggle.submit(ref, version or 0, file=file, competition=target, message=message),
-        lambda kaggle: kaggle.submissions(target),
-        then=then,
+        then = f"kernelVersion, the newest, is taken from the answer to the first call; {then}"
+    sent = {"file_name": file, "message": message, "competition": target, "kernel": str(ref)}
+    calls = (
+        *state_calls(ref),
+        ("list_kernel_session_output", {"kernel": str(ref)}),
+        ("competition_submit_code", {**sent, "kernel_version": version}),
+        ("competition_submissions", {"competition": target}),
     )
+    return Plan(calls, then)
 
 
 def _checked_version(kaggle: Kaggle, ref: KernelRef, version: int | None, file: str) -> int:
@@ -163,7 +164,7 @@ def _checked_version(kaggle: Kaggle, ref: KernelRef, version: int | None, file: 
     assert chosen is not None
     if chosen == newest:  # of older ones Kaggle's client tells neither the state nor the output
         state.require_complete()
-        require_file(kaggle.output_files(ref), file, ref)
+        require_file([each.name for each in kaggle.output_files(ref)], file, ref)
     return chosen
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dogsgan.competition import SLUG
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json
 
 METADATA_FILE = "kernel-metadata.json"
-COMPETITION = "generative-dog-images"
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def resolve(kernel: str | Path) -> tuple[KernelRef, str]:
         DogsganError: there is no such folder, and it is no name either.
     """
     if not Path(kernel).is_dir():
-        return parse_ref(str(kernel)), COMPETITION
+        return parse_ref(str(kernel)), SLUG
     metadata = read_metadata(Path(kernel))
-    return metadata.ref, metadata.competitions[0] if metadata.competitions else COMPETITION
+    return metadata.ref, metadata.competitions[0] if metadata.competitions else SLUG
 
 
 def read_metadata(folder: Path) -> Metadata:

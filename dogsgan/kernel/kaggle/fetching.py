@@ -1,28 +1,30 @@
-"""The output of a run on Kaggle ─▶ a folder here, its zip checked and, with the real pictures, scored."""
+"""The output of a run on Kaggle in a folder here: its zip checked and, with the real pictures, scored and
+audited."""
 
 import contextlib
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dogsgan.config import DataRecipe, Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, working_folder, write_text
-from dogsgan.kernel.remote.answers import OutputFile
-from dogsgan.kernel.remote.client import Kaggle
-from dogsgan.kernel.remote.following import log_lines, state_of, state_requests
-from dogsgan.kernel.remote.metadata import KernelRef, resolve
-from dogsgan.kernel.remote.planning import Plan, plan
-from dogsgan.progress import progress_bar
+from dogsgan.kernel.kaggle.client import Kaggle, OutputFile
+from dogsgan.kernel.kaggle.following import log_lines, state_calls, state_of
+from dogsgan.kernel.kaggle.metadata import KernelRef, resolve
+from dogsgan.kernel.kaggle.planning import Plan
+from dogsgan.progress import progress_bar, say
 
 if TYPE_CHECKING:
+    from dogsgan.audit import Audit
     from dogsgan.scoring import Score
     from dogsgan.submission import CheckReport
 
 ZIP = "images.zip"
 RECIPE = "recipe.json"
+AUDIT = "audit"
 
 _ARRIVING = ".fetching-"  # begins the name of a folder for a file that is not complete
 
@@ -40,6 +42,13 @@ class Fetched:
     check: "CheckReport"
     score: "Score | None"
     """None where no real pictures were given."""
+    audit: "Audit | None" = None
+    """None where no real pictures were given, or only their statistics."""
+
+    @property
+    def page(self) -> Path:
+        """The audit's report."""
+        return self.out / AUDIT / "report.html"
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -51,6 +60,7 @@ class Fetched:
             "log": list(self.log),
             "check": self.check.to_json(),
             "score": None if self.score is None else self.score.to_json(),
+            "audit": None if self.audit is None else self.audit.to_json(report=self.page),
         }
 
     def summary(self) -> str:
@@ -61,6 +71,8 @@ class Fetched:
             self.check.summary(),
             self.score.summary() if self.score else "not scored: give the real pictures with --real",
         ]
+        if self.audit:
+            lines += [self.audit.summary(), f"look at {self.page}"]
         return "\n".join(lines)
 
 
@@ -74,7 +86,7 @@ def fetch_output(
     device: str = "auto",
     count: int = 10_000,
 ) -> Fetched:
-    """Fetch what the newest run of a kernel left to `out`; check its zip, score it against `real`.
+    """Fetch what the newest run of a kernel left to `out`; check its zip, score and audit it against `real`.
 
     Size and kind of pixels have to be those of the recipe that it left, or the competition's without one.
     Files of the same names are replaced, others stay. The log is written as `SLUG.log`.
@@ -83,40 +95,50 @@ def fetch_output(
         DogsganError: the run is not complete, left no zip, or something cannot be fetched or scored.
     """
     ref, _ = resolve(kernel)
-    kaggle = Kaggle.connect()
+    kaggle, out = Kaggle.connect(), Path(out)
     state = state_of(kaggle, ref)
     state.require_complete()
     files = kaggle.output_files(ref)
-    require_file(files, ZIP, ref)
-    names = _fetch_all(kaggle, files, Path(out))
+    names = [file.name for file in files]
+    require_file(names, ZIP, ref)
+    _fetch(kaggle, files, out)
     log_name = f"{ref.slug}.log"
-    write_text(Path(out) / log_name, "\n".join(log_lines(kaggle.log(ref))) + "\n")
-    check = _checked(Path(out), count=count, has_recipe=RECIPE in names)
-    score = None
-    if real is not None:
-        from dogsgan.scoring import score as score_zip
+    write_text(out / log_name, "\n".join(log_lines(kaggle.log(ref))) + "\n")
+    check = _checked(out, count=count, has_recipe=RECIPE in names)
+    fetched = Fetched(str(ref), state.version, out, (*names, log_name), state.log, check, None)
+    if real is None:
+        return fetched
+    from dogsgan.scoring import score
 
-        score = score_zip(Path(out) / ZIP, real, network=network, weights=weights, device=device)
-    return Fetched(str(ref), state.version, Path(out), (*names, log_name), state.log, check, score)
+    options: dict[str, Any] = {"network": network, "weights": weights, "device": device}
+    fetched = replace(fetched, score=score(out / ZIP, real, **options))
+    return fetched if real.suffix == ".npz" else replace(fetched, audit=_audited(out, real, options))
+
+
+def _audited(out: Path, real: Path, options: dict[str, Any]) -> "Audit | None":
+    """Audit the zip; what fails there costs neither check nor score."""
+    from dogsgan.audit import audit
+
+    try:
+        return audit(out / ZIP, real, out=out / AUDIT, **options)
+    except DogsganError as error:
+        say(f"not audited: {error}")
+        return None
 
 
 def plan_output(kernel: str | Path) -> Plan:
     """Return what `fetch_output` would send."""
     ref, _ = resolve(kernel)
-    return plan(
-        *state_requests(ref),
-        lambda kaggle: kaggle.output_files(ref),
-        then="each file is fetched from the address that the list gives",
-    )
+    calls = [*state_calls(ref), ("list_kernel_session_output", {"kernel": str(ref)})]
+    return Plan((*calls, ("download_file", {"kernel": str(ref)})), "the zip is checked")
 
 
-def require_file(files: list[OutputFile], name: str, ref: KernelRef) -> None:
+def require_file(names: list[str], name: str, ref: KernelRef) -> None:
     """Refuse an output without the file.
 
     Raises:
         DogsganError: it is not there; says what is.
     """
-    names = [file.name for file in files]
     if name not in names:
         there = ", ".join(names[:10]) or "nothing"
         raise DogsganError(
@@ -125,7 +147,8 @@ def require_file(files: list[OutputFile], name: str, ref: KernelRef) -> None:
         )
 
 
-def _fetch_all(kaggle: Kaggle, files: list[OutputFile], out: Path) -> list[str]:
+def _fetch(kaggle: Kaggle, files: list[OutputFile], out: Path) -> None:
+    """Fetch every file into a folder beside the others, then put each in its place."""
     for file in files:
         _refuse_unsafe(file.name)
     try:
@@ -135,17 +158,11 @@ def _fetch_all(kaggle: Kaggle, files: list[OutputFile], out: Path) -> list[str]:
     with working_folder(out):
         for left in out.glob(f"{_ARRIVING}*"):  # by a call that was killed
             shutil.rmtree(left, ignore_errors=True)
-        _fetch_each(kaggle, files, out)
-    return [file.name for file in files]
-
-
-def _fetch_each(kaggle: Kaggle, files: list[OutputFile], out: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=out, prefix=_ARRIVING) as folder:
-        for file in progress_bar(files, description="fetching", unit="files"):
-            arrived = Path(folder) / "file"
-            kaggle.download(file, arrived)
-            with atomic_path(out / file.name) as partial:
-                arrived.replace(partial)
+        with tempfile.TemporaryDirectory(dir=out, prefix=_ARRIVING) as folder:
+            for file in progress_bar(files, description="fetching", unit="files"):
+                kaggle.download(file, arrived := Path(folder) / "file")
+                with atomic_path(out / file.name) as partial:
+                    arrived.replace(partial)
 
 
 def _checked(out: Path, *, count: int, has_recipe: bool) -> "CheckReport":

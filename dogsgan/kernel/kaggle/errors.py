@@ -1,15 +1,18 @@
-"""What goes wrong between here and Kaggle, as one line that says what to do."""
+"""The failures of a conversation with Kaggle, each as one line that says what to do."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.remote.credentials import HOW_TO_SET, Secrets
 
-if TYPE_CHECKING:
-    import requests
+INSTALL = "pip install 'dogsgan[kaggle]'"
+HOW_TO_SET = (
+    "make a token at https://www.kaggle.com/settings/api, then set KAGGLE_API_TOKEN to it or save it as "
+    "~/.kaggle/access_token"
+)
 
 
 class PassingTroubleError(DogsganError):
@@ -29,60 +32,64 @@ class Errand:
     changes: str = ""
     """For what must not happen twice: how to find out whether it did."""
 
+    @property
+    def again(self) -> str:
+        """What to do once the trouble has passed."""
+        if not self.changes:
+            return ", then run the command again"
+        return f", and, as it may have arrived all the same, {self.changes} before running the command again"
 
-def explained(error: BaseException, errand: Errand, secrets: Secrets) -> DogsganError:
+
+def explained(
+    error: BaseException, errand: Errand, redact: Callable[[str], str], *, quoting: bool = True
+) -> DogsganError:
     """Return what a person can do about anything that the official client raised on an errand."""
     import requests  # comes with the client, which may not be installed
 
-    text = secrets.redact(_text_of(error))
+    doing = errand.doing
     refusal = _http_error_behind(error)
     if refusal is not None and refusal.response is not None:
-        return _of_status(_status_of(refusal.response), secrets.redact(_message_of(refusal)), errand)
+        return _of_status(_status_of(refusal.response), redact(_message_of(refusal.response)), errand)
     if isinstance(error, requests.exceptions.InvalidJSONError | json.JSONDecodeError):
         return PassingTroubleError(
-            f"what Kaggle answered when asked to {errand.doing} is no JSON, so something else may have "
-            f"answered (a proxy, a login page, a maintenance page): check the network{_again(errand)}"
+            f"what Kaggle answered when asked to {doing} is no JSON, so something else may have answered (a "
+            f"proxy, a login page, a maintenance page): check the network{errand.again}"
         )
     if isinstance(error, requests.Timeout | TimeoutError):
-        return PassingTroubleError(
-            f"Kaggle took too long to {errand.doing}: check the network{_again(errand)}"
-        )
-    if isinstance(
-        error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError | ConnectionError
-    ):
-        return PassingTroubleError(
-            f"cannot reach Kaggle to {errand.doing}: check the network{_again(errand)}"
-        )
+        return PassingTroubleError(f"Kaggle took too long to {doing}: check the network{errand.again}")
+    broken = requests.ConnectionError | requests.exceptions.ChunkedEncodingError | ConnectionError
+    if isinstance(error, broken):
+        return PassingTroubleError(f"cannot reach Kaggle to {doing}: check the network{errand.again}")
     if isinstance(error, OSError) and error.strerror:  # of this machine: what requests raises has none
         return DogsganError(
-            f"the kaggle client was asked to {errand.doing} and cannot read or write a file here "
+            f"the kaggle client was asked to {doing} and cannot read or write a file here "
             f"({error.strerror}): free some space, or check the permissions, then run the command again"
         )
+    text = (
+        redact((str(error).strip().splitlines() or [type(error).__name__])[0]) if quoting else "see its log"
+    )
     if isinstance(error, ValueError | SystemExit):  # the client's own refusals
-        return DogsganError(f"the kaggle client will not {errand.doing}: {text}")
+        return DogsganError(f"the kaggle client will not {doing}: {text}")
     return DogsganError(
-        f"the kaggle client does not understand what Kaggle answered when asked to {errand.doing} "
+        f"the kaggle client does not understand what Kaggle answered when asked to {doing} "
         f"({type(error).__name__}: {text}): update it with pip install --upgrade kaggle"
     )
 
 
 def _of_status(status: int, message: str, errand: Errand) -> DogsganError:
-    answer = f"{status}: {message}" if message else str(status)
-    lowered = message.lower()
+    doing, answer, lowered = errand.doing, f"{status}: {message}" if message else str(status), message.lower()
     if status == HTTPStatus.UNAUTHORIZED:
-        return DogsganError(f"Kaggle does not accept the credentials (asked to {errand.doing}): {HOW_TO_SET}")
+        return DogsganError(f"Kaggle does not accept the credentials (asked to {doing}): {HOW_TO_SET}")
     if errand.competition and ("rules" in lowered or "competitions.participate" in lowered):
         return rules_error(errand.competition)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return PassingTroubleError(
-            f"Kaggle wants fewer requests (asked to {errand.doing}; {answer}): wait some minutes, then run "
-            "the command again"
+            f"Kaggle wants fewer requests (asked to {doing}; {answer}): wait some minutes, then run the "
+            "command again"
         )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return PassingTroubleError(
-            f"Kaggle is in trouble (asked to {errand.doing}; {answer}): wait{_again(errand)}"
-        )
-    return DogsganError(f"Kaggle will not {errand.doing} ({answer}): {errand.hint}")
+        return PassingTroubleError(f"Kaggle is in trouble (asked to {doing}; {answer}): wait{errand.again}")
+    return DogsganError(f"Kaggle will not {doing} ({answer}): {errand.hint}")
 
 
 def rules_error(competition: str) -> DogsganError:
@@ -93,15 +100,7 @@ def rules_error(competition: str) -> DogsganError:
     )
 
 
-def _again(errand: Errand) -> str:
-    if errand.changes:
-        return (
-            f", and, as it may have arrived all the same, {errand.changes} before running the command again"
-        )
-    return ", then run the command again"
-
-
-def _http_error_behind(error: BaseException) -> "requests.HTTPError | None":
+def _http_error_behind(error: BaseException) -> Any:
     """Return the refusal itself where the client raised it, or a `ValueError` of its own in its place."""
     import requests
 
@@ -111,25 +110,20 @@ def _http_error_behind(error: BaseException) -> "requests.HTTPError | None":
     return cause if isinstance(error, ValueError) and isinstance(cause, requests.HTTPError) else None
 
 
-def _status_of(response: "requests.Response") -> int:
+def _status_of(response: Any) -> int:
     """Return the status; the one in the answer's JSON where it came as 200."""
     if response.status_code >= HTTPStatus.BAD_REQUEST:
-        return response.status_code
+        return int(response.status_code)
     try:
         return int(response.json()["code"])
     except (ValueError, TypeError, KeyError):
-        return response.status_code
+        return int(response.status_code)
 
 
-def _message_of(refusal: "requests.HTTPError") -> str:
+def _message_of(response: Any) -> str:
     """Return the server's own words, if it sent any as JSON."""
     try:
-        message = refusal.response.json()["message"] if refusal.response is not None else ""
+        message = response.json()["message"]
     except (ValueError, TypeError, KeyError, AttributeError):
         return ""
     return message if isinstance(message, str) else ""
-
-
-def _text_of(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]

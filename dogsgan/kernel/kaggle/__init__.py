@@ -1,0 +1,1 @@
+"""Kaggle, through its official client: push a kernel, follow it, fetch its output, submit it."""

@@ -1,1 +1,0 @@
-"""Kaggle from afar, through its official client: push a kernel, follow it, fetch its output, submit it."""

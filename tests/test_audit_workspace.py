@@ -39,3 +39,12 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_blocks_cover_everything_once() -> None:
     assert [(block.start, block.stop) for block in blocks(7, 3)] == [(0, 3), (3, 6), (6, 7)]
     assert list(blocks(0, 3)) == []
+
+
+def test_a_stage_that_cannot_be_kept_is_made_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    workspace = Workspace(tmp_path / "file" / "workspace")
+    assert workspace.stage("first", lambda: {"a": np.arange(3)})["a"].tolist() == [0, 1, 2]
+    assert "what is found so far is not kept: cannot write" in capsys.readouterr().err

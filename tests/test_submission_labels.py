@@ -114,3 +114,16 @@ def test_each_label_is_the_class_of_the_picture_it_names(tmp_path, monkeypatch):
         }
     assert len(painted) == count
     assert painted == {name: [GREY_OF[class_name]] for name, class_name in read_labels(labels).items()}
+
+
+def test_labels_that_cannot_be_written_cost_no_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        Sampler, "open", lambda *_, **__: Sampler(_GreyOfTheClass(), RECIPE, tuple(GREY_OF), 0)
+    )
+    (tmp_path / "file").write_text("in the way")
+    labels = tmp_path / "file" / "labels.csv"
+    report = stages.generate(tmp_path / "run", tmp_path / "images.zip", count=4, labels=labels)
+    assert len(report.failed) == 1
+    assert str(labels) in report.failed[0]
+    with zipfile.ZipFile(tmp_path / "images.zip") as archive:
+        assert len(archive.namelist()) == 4

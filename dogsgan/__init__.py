@@ -1,7 +1,7 @@
 """dogsgan: from a generative-image competition's files to a scored, audited `images.zip`.
 
-Data moves one way through the rooms of this package:
-data -> training -> sampling -> submission -> features -> metrics -> score -> audit.
+Data passes through its packages in this order: data, models, training, submission; then pictures, features,
+metrics, score, audit. `tests/test_imports.py` holds the order of imports.
 """
 
 __version__ = "0.1.0"

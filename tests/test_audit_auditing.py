@@ -7,8 +7,10 @@ import os
 import re
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -412,3 +414,26 @@ def test_each_picture_is_read_and_decoded_once_cold_and_warm(
     assert not names & set(warm.decodes)
     assert len(warm.decodes) == 20
     assert warm.passes == cold.passes - real_once - 80
+
+
+def test_what_fails_beside_the_search_for_copies_costs_no_verdict(
+    real: Path, generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held-out pictures were asked for: they are an error after the verdict; the rest is a warning."""
+
+    def failing(error: Exception) -> Callable[..., NoReturn]:
+        def fail(*args: object, **options: object) -> NoReturn:
+            raise error
+
+        return fail
+
+    held_out = write_zip(tmp_path / "unseen.zip", {f"{i}.png": picture for i, picture in enumerate(UNSEEN)})
+    monkeypatch.setattr(auditing, "held_out_features", failing(MemoryError("no room")))
+    monkeypatch.setattr(auditing, "_whole_set", failing(ValueError("no figure")))
+    monkeypatch.setattr(auditing, "refined", failing(RuntimeError("no memory")))
+    result = audit(generated, real, held_out=held_out, out=tmp_path / "out", network="stand-in")
+    assert {finding.name for finding in result.flagged} == set(COPIES)
+    assert result.failed == (f"--held-out {held_out} is left out (MemoryError: no room)",)
+    said = " ".join(result.warnings)
+    assert "the statistics of the whole set is left out (ValueError: no figure)" in said
+    assert "a closer look at the flagged pictures is left out (RuntimeError: no memory)" in said

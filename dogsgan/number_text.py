@@ -19,6 +19,8 @@ def significant(value: float | None, digits: int) -> str:
     """Return a number with so many digits; a dash for what is none, 0 for what rounding leaves of it."""
     if not _is_number(value):
         return NONE
+    if 10**digits <= round(abs(value)) < 1e15:  # without an exponent
+        return f"{round(float(value), digits - 1 - math.floor(math.log10(abs(value)))):.0f}"
     return f"{0.0 if abs(value) < _ROUNDING else float(value):z.{digits}g}"
 
 

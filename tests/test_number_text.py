@@ -77,3 +77,10 @@ def test_a_set_against_itself_is_told_without_absurdities(tmp_path: Path) -> Non
     assert "too high by" not in text
     assert result.distance is not None
     assert result.distance >= 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(157.3, "160"), (-157.3, "-160"), (99.6, "100"), (12.34, "12"), (123456.0, "120000")]
+)
+def test_significant_digits_of_large_numbers_need_no_exponent(value, text):
+    assert significant(value, 2) == text

@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 import pytest
+from packed import unpack
 from tiny import RECIPE
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.build import MAX_BYTES, PLACEHOLDER_USER, build_kernel
-from dogsgan.kernel.bundle import packed_modules, unpack
+from dogsgan.kernel.bundle import package_sources
 from dogsgan.kernel.kaggle.metadata import read_metadata
 from dogsgan.kernel.settings import BUDGET_VARIABLE, COUNT_VARIABLE, Settings
 from dogsgan.kernel.writing import code_of_notebook, field_meanings
@@ -44,7 +45,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path, as_notebook):
     for name in files:
         a, b = ((tmp_path / folder / "tiny-dogs" / name).read_bytes() for folder in ("a", "b"))
         assert a == b
-        assert len(a) < MAX_BYTES / 4
+        assert len(a) < MAX_BYTES / 2
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -67,7 +68,7 @@ def test_both_forms_hold_the_package_as_it_is_here(tmp_path):
         report = build_kernel(RECIPE, tmp_path / "tiny-dogs", as_notebook=as_notebook)
         text = (tmp_path / "tiny-dogs" / report.code_file).read_text()
         package = values_of(code_of_notebook(text) if as_notebook else text)["PACKAGE"]
-        assert sorted(unpack(package).values()) == sorted(packed_modules().values())
+        assert sorted(unpack(package).values()) == sorted(package_sources().values())
     assert [path.suffix for path in (tmp_path / "tiny-dogs").glob("tiny-dogs.*")] == [".ipynb"]
 
 

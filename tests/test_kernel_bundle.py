@@ -1,4 +1,4 @@
-"""What a kernel packs: only what it needs, only what Kaggle's image can import, the same bytes every time."""
+"""What a kernel packs, the same bytes every time; what it reaches of that, Kaggle's image can import."""
 
 import ast
 import base64
@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from packed import imported_names, reached_modules, unpack
 
-from dogsgan.kernel.bundle import imported_names, pack, packed_modules, unpack
+from dogsgan.kernel.bundle import pack, package_sources
 from dogsgan.kernel.image import IMAGE, OPTIONAL, foreign_modules, guard_code
 
 IMPORTED_AS = {"pillow": "PIL"}
@@ -27,14 +28,14 @@ RECORD = json.loads(Path(__file__).with_name("torch_2_6_names.json").read_text()
 
 @pytest.fixture(scope="module")
 def modules():
-    return packed_modules()
+    return reached_modules()
 
 
 def foreign_imports(source):
     return {name.split(".")[0] for name in imported_names(source)} - ALLOWED
 
 
-def test_no_packed_module_imports_what_kaggle_s_image_may_lack(modules):
+def test_no_reached_module_imports_what_kaggle_s_image_may_lack(modules):
     assert {name: found for name, source in modules.items() if (found := foreign_imports(source))} == {}
 
 
@@ -51,11 +52,11 @@ def test_an_import_outside_that_list_is_noticed(line):
     assert foreign_imports(line)
 
 
-def test_the_rooms_that_a_kernel_does_not_use_stay_at_home(modules):
-    rooms = {name.split(".")[1] for name in modules if "." in name}
-    assert {"data", "models", "training", "submission", "kernel"} <= rooms
+def test_a_kernel_reaches_nothing_that_sees(modules):
+    packages = {name.split(".")[1] for name in modules if "." in name}
+    assert {"data", "models", "training", "submission", "kernel"} <= packages
     assert "dogsgan.models.sampling" in modules
-    assert not rooms & {"pictures", "features", "metrics", "score", "audit", "studies", "cli", "pipeline"}
+    assert not packages & {"pictures", "features", "metrics", "score", "audit", "studies", "cli", "pipeline"}
     assert not {name for name in modules if name.startswith("dogsgan.kernel.kaggle")}
 
 
@@ -64,23 +65,24 @@ def test_type_checking_imports_are_not_followed():
     assert set(imported_names(source)) == {"typing", "typing.TYPE_CHECKING", "json"}
 
 
-def test_packing_twice_gives_the_same_text_and_unpacking_the_sources(modules):
-    text, sha256 = pack(modules)
-    assert (text, sha256) == pack(dict(packed_modules()))
-    assert sorted(unpack(text).values()) == sorted(modules.values())
+def test_packing_twice_gives_the_same_text_and_unpacking_the_sources():
+    sources = package_sources()
+    text, sha256 = pack(sources)
+    assert (text, sha256) == pack(package_sources())
+    assert unpack(text) == sources
     assert "dogsgan/kernel/main.py" in unpack(text)
 
 
-def unpacked(modules, folder: Path) -> Path:
-    text, _ = pack(modules)
+def unpacked(folder: Path) -> Path:
+    text, _ = pack(package_sources())
     package = folder / "dogsgan.zip"
     package.write_bytes(lzma.decompress(base64.b85decode("".join(text.split()))))
     return package
 
 
-def test_every_packed_module_can_be_imported_with_all_other_packages_hidden(modules, tmp_path):
+def test_every_reached_module_can_be_imported_with_all_other_packages_hidden(modules, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(guard_code(without=OPTIONAL))
-    package = unpacked(modules, tmp_path)
+    package = unpacked(tmp_path)
     code = (
         "import importlib, sys\n"
         f"for name in {sorted(modules)!r}: importlib.import_module(name)\n"
@@ -176,7 +178,7 @@ def newer_tensor_methods(source: str) -> set[str]:
     return (used & today) - set(RECORD["torch.Tensor"]) - set(RECORD["torch"]) - NOT_OF_TENSORS
 
 
-def test_no_packed_module_uses_a_name_that_torch_2_6_lacks(modules):
+def test_no_reached_module_uses_a_name_that_torch_2_6_lacks(modules):
     names = {name for source in modules.values() for name in torch_names(source)}
     assert len(names) > 60  # it does look
     assert sorted(filter(None, map(missing_in_record, names))) == []

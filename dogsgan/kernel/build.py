@@ -10,7 +10,7 @@ from dogsgan.competition import SLUG
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_json, write_text
-from dogsgan.kernel.bundle import pack, packed_modules
+from dogsgan.kernel.bundle import pack, package_sources
 from dogsgan.kernel.kaggle.metadata import METADATA_FILE
 from dogsgan.kernel.settings import LONGEST_BUDGET_S
 from dogsgan.kernel.writing import notebook, script
@@ -84,7 +84,7 @@ def build_kernel(
     for used in (recipe, cpu_recipe):
         _refuse_unusable(used, truncation=truncation)
     values = _values(recipe, cpu_recipe, budget, count, seed, truncation, images)
-    modules = packed_modules()
+    modules = package_sources()
     package, sha256 = pack(modules)
     write = notebook if as_notebook else script
     text = write(slug.replace("-", " "), values, package=package, sha256=sha256)

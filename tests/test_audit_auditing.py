@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import numpy as np
 import pytest
+import torch
 from copied import training_clouds, unseen_clouds, views_of
 from drawn_pictures import saved_as_jpeg
 from test_audit_copies_views import png
@@ -26,7 +27,9 @@ from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import open_source
 from dogsgan.decoding import Decoded
 from dogsgan.errors import DogsganError
+from dogsgan.features import choice
 from dogsgan.features.networks import FeatureNetwork, open_network
+from dogsgan.features.timm_networks import Classifier
 
 TRAINING = training_clouds(80)
 UNSEEN = unseen_clouds(15)
@@ -414,6 +417,23 @@ def test_each_picture_is_read_and_decoded_once_cold_and_warm(
     assert not names & set(warm.decodes)
     assert len(warm.decodes) == 20
     assert warm.passes == cold.passes - real_once - 80
+
+
+def test_recognition_reads_no_training_picture_again(
+    real: Path, generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight = torch.randn(1000, 288, generator=torch.Generator().manual_seed(0))
+    network = dataclasses.replace(
+        open_network("stand-in", device="cpu"), classifier=Classifier(weight, torch.zeros(1000))
+    )
+    monkeypatch.setattr(choice, "open_network", lambda *args, **options: network)
+    counts = Counts(monkeypatch)
+    result = audit(generated, real, network="stand-in", cache_dir=tmp_path / "cache")
+    assert set(counts.reads.values()) == set(counts.decodes.values()) == {1}
+    recognition = result.scores[0].recognition
+    assert recognition is not None
+    assert recognition.real is not None
+    assert recognition.real.pictures == 20
 
 
 def test_what_fails_beside_the_search_for_copies_costs_no_verdict(

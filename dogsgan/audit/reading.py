@@ -21,6 +21,7 @@ from dogsgan.features.weights import RELEASED, find_weights
 from dogsgan.metrics.statistics import statistics_of
 from dogsgan.pictures import Consumer
 from dogsgan.progress import optional
+from dogsgan.recognition.real_crops import RealCrops, crops_to_cut
 from dogsgan.recognition.recognise import recognise
 from dogsgan.score import Score, score_sides
 
@@ -35,6 +36,8 @@ class RealSide:
     sides: Sequence[Side]
     """Of each network."""
     warnings: Sequence[str]
+    crops: Sequence[RealCrops]
+    """What recognition looks at, cut in the same pass; empty where its guesses are kept."""
 
     @property
     def features(self) -> np.ndarray:
@@ -79,22 +82,22 @@ def read_real(inputs: Inputs, folder: Path, *, others: bool, device: str, left_o
 
 
 def _read_real(inputs: Inputs, networks: Sequence[FeatureNetwork], folder: Path) -> RealSide:
-    source, size_px = inputs.real, inputs.size_px
-
-    def sides(consumers: Sequence[Consumer] = ()) -> tuple[list[Side], list[str]]:
-        return real_sides_of(
-            source, networks, size_px=size_px, cache_dir=inputs.cache_dir, consumers=consumers
+    source, size_px, cache_dir = inputs.real, inputs.size_px, inputs.cache_dir
+    crops = crops_to_cut(
+        source, inputs.network, count=len(inputs.classes), size_px=size_px, cache_dir=cache_dir, asked=False
+    )
+    consumers: list[Consumer] = list(crops)
+    with contextlib.ExitStack() as stack:
+        views = kept_views(source, size_px=size_px, folder=folder)
+        if views is None:
+            consumers.append(stack.enter_context(cutting_views(source, size_px=size_px, folder=folder)))
+        found, warnings = real_sides_of(
+            source, networks, size_px=size_px, cache_dir=cache_dir, consumers=consumers
         )
-
-    views = kept_views(source, size_px=size_px, folder=folder)
-    if views is not None:
-        found, warnings = sides()
-    else:
-        with cutting_views(source, size_px=size_px, folder=folder) as cutter:
-            found, warnings = sides([cutter])
+    if views is None:
         views = kept_views(source, size_px=size_px, folder=folder)
         assert views is not None, "just written"
-    return RealSide(views, networks, found, warnings)
+    return RealSide(views, networks, found, warnings, crops)
 
 
 def _others(inputs: Inputs, device: str, left_out: list[str]) -> list[FeatureNetwork]:
@@ -154,6 +157,7 @@ def read_generated(inputs: Inputs, real: RealSide, workspace: Workspace) -> Gene
             generated_classes=inputs.classes,
             size_px=inputs.size_px,
             cache_dir=inputs.cache_dir,
+            crops=real.crops,
         )
     score = score_sides(side, real.sides[0], inputs.network, warnings=warnings)
     return GeneratedSide(

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from dogsgan.competition import COUNT
 from dogsgan.config import Recipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
@@ -13,7 +14,7 @@ from dogsgan.files import holds
 from dogsgan.pipeline import RunReport, Tell, run_pipeline
 from dogsgan.presets import preset
 from dogsgan.progress import say
-from dogsgan.stages import COUNT, finishing_seconds
+from dogsgan.stages import finishing_seconds
 from dogsgan.supervise.clock import Clock
 from dogsgan.supervise.session import Session, Terminal
 from dogsgan.training.deadline import Deadline

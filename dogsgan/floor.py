@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dogsgan.competition import SIZE_PX
 from dogsgan.config import DataRecipe
 from dogsgan.cores import usable_cores
 from dogsgan.data.prepare import crops_in_order
@@ -20,7 +21,7 @@ from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.choice import chosen_network
 from dogsgan.features.extraction import features_of_batches, features_of_stream
-from dogsgan.features.networks import COMPETITION_PX, FeatureNetwork, open_network
+from dogsgan.features.networks import FeatureNetwork, open_network
 from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.statistics import Statistics, statistics_of
 from dogsgan.pictures import PictureReader, whole_at
@@ -93,7 +94,7 @@ def floor(
     *,
     policies: Sequence[str] = POLICIES,
     count: int = COUNT,
-    size_px: int = COMPETITION_PX,
+    size_px: int = SIZE_PX,
     network: str = "auto",
     weights: Path | None = None,
     device: str = "auto",

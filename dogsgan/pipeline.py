@@ -11,23 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dogsgan.competition import COUNT
 from dogsgan.config import Recipe
 from dogsgan.data.prepare import PrepareReport
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds, read_json, sha256_of, write_json
-from dogsgan.progress import say
-from dogsgan.stages import COUNT, crops_of, save_labels, save_sample_grid
+from dogsgan.progress import optional_file, say
+from dogsgan.stages import crops_of, save_labels, save_sample_grid
 from dogsgan.submission import CheckReport, SubmissionReport, check_submission
 from dogsgan.submission.checking import Problem
-from dogsgan.supervise.attempts import CRASHED, GENERATOR_FILE, Job
+from dogsgan.supervise.attempts import CRASHED, Job
 from dogsgan.supervise.children import ERROR
 from dogsgan.supervise.clock import Clock
 from dogsgan.supervise.driver import Driver
 from dogsgan.supervise.session import Session, Terminal, raise_from
+from dogsgan.tensors import GENERATOR_FILE
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.interrupts import ENDING, listen_for_stop, outlast_notices
-from dogsgan.training.log import read_log
 from dogsgan.training.report import TrainReport
 
 if TYPE_CHECKING:
@@ -219,8 +220,9 @@ def run_pipeline(
     with outlast_notices():
         with listen_for_stop(answer) as wish:  # whatever stops training, the zip still comes
             session.wish = wish
+            training_began = time.monotonic()
             driver.train()
-            trained = _train_report(driver)
+            trained = _train_report(driver, seconds=time.monotonic() - training_began)
             record.add(trained.summary(), train=trained)
             wish.answer = "images.zip is finished first"
             generated, said = _generated(driver)
@@ -235,7 +237,7 @@ def run_pipeline(
             )
         else:
             options = {"network": settled["network"], "weights": weights, "device": device}
-            if recipe.model.conditional and settled["recognises"]:
+            if settled["recognises"] and recipe.model.conditional and (out / "labels.csv").is_file():
                 options["labels"] = out / "labels.csv"
             if audited:
                 from dogsgan.audit.planning import AUDIT_LIMIT_S
@@ -251,8 +253,8 @@ def run_pipeline(
     return record.report
 
 
-def _train_report(driver: Driver) -> TrainReport:
-    """Return what the last trainer reported, or what it left on disk where it could not.
+def _train_report(driver: Driver, *, seconds: float) -> TrainReport:
+    """Return what the last trainer reported, or what it left on disk after `seconds` where it could not.
 
     Raises:
         DogsganError: the user error that kept the first one from training.
@@ -264,9 +266,8 @@ def _train_report(driver: Driver) -> TrainReport:
         return TrainReport(**{**told, "run": run})
     if training.ended is not None and training.ended.told(ERROR) and training.attempts == 1:
         raise_from(training.ended)
-    lines, images_seen = read_log(run, between=True), max(training.reached(), 0)
-    steps = images_seen // training.recipe.training.batch_size
-    seconds = lines[-1].get("seconds", 0.0) if lines else 0.0
+    recipe, images_seen = training.recipe.training, max(training.reached(), 0)
+    steps = images_seen // (recipe.batch_size * recipe.discriminator_steps)
     stopped_by = driver.session.wish.signal_name or CRASHED
     return TrainReport(run, images_seen, steps, stopped_by, seconds, rollbacks=0)
 
@@ -275,15 +276,17 @@ def _checked(out: Path, recipe: Recipe, record: _Record, *, count: int, class_na
     """Check the zip, and write what shows it."""
     zip_path = out / "images.zip"
     if recipe.model.conditional:
-        save_labels(out / "labels.csv", count=count, class_names=class_names)
+        with optional_file(out / "labels.csv"):
+            save_labels(out / "labels.csv", count=count, class_names=class_names)
     checked = check_submission(
         zip_path, count=count, size_px=recipe.data.size_px, channels=recipe.data.channels
     )
     if record.report.untrained:
         problem = Problem("untrained", checked.count, zip_path.name, UNTRAINED, refused=False)
         checked = dataclasses.replace(checked, ok=False, problems=(*checked.problems, problem))
-    save_sample_grid(zip_path, out / "samples.png")
     record.add(checked.summary(), check=checked)
+    with optional_file(out / "samples.png"):
+        save_sample_grid(zip_path, out / "samples.png")
 
 
 def _audited(source: Path, record: _Record, *, options: dict[str, Any]) -> None:
@@ -331,8 +334,9 @@ def _save_best_and_worst(record: _Record) -> None:
     if scored is None or scored.recognition is None:
         return
     names = scored.recognition.ordered()
-    save_sample_grid(out / "images.zip", out / "best.png", names=names)
-    save_sample_grid(out / "images.zip", out / "worst.png", names=names[::-1])
+    for grid, shown in (("best.png", names), ("worst.png", names[::-1])):
+        with optional_file(out / grid):
+            save_sample_grid(out / "images.zip", out / grid, names=shown)
 
 
 def _generated(driver: Driver) -> tuple[dict[str, Any], str]:

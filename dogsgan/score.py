@@ -10,6 +10,7 @@ import torch
 
 from dogsgan.cache import default_cache_dir
 from dogsgan.class_labels import labelled_sample
+from dogsgan.competition import COUNT
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.choice import generated_size, opened_for, refuse_without_classifier
@@ -32,7 +33,6 @@ from dogsgan.recognition.real_crops import RealCrops, crops_to_cut
 from dogsgan.recognition.recognise import recognise
 from dogsgan.recognition.shares import Recognition
 
-COMPETITION_COUNT = 10_000
 _REAL_COUNT_AT_LEAST = 20_000
 _IN_HEADLINE = ("fid", "distance")
 
@@ -253,12 +253,12 @@ def score_sides(
                     metrics[name] = metric.measure(generated.features, real.features)
         score_value = mifid(fid, distance, epsilon=network.epsilon)
     generated_count = generated.count or 0
-    if network.competition and generated_count != COMPETITION_COUNT:
-        notes.append(f"the competition scored {COMPETITION_COUNT:,} pictures, these are {generated_count:,}")
+    if network.competition and generated_count != COUNT:
+        notes.append(f"the competition scored {COUNT:,} pictures, these are {generated_count:,}")
     notes += [*_few(generated, real, fid), *_few(real, generated, fid, name="real")]
     comparable = (
         network.competition
-        and generated_count == COMPETITION_COUNT
+        and generated_count == COUNT
         and real.count is not None
         and real.count >= _REAL_COUNT_AT_LEAST
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dogsgan.competition import COUNT
 from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.pictures import decode_picture
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
     from dogsgan.models.rejection import Rejection
     from dogsgan.models.sampling import Batch, Sampler
-
-COUNT = 10_000
 
 
 def generate(

@@ -10,6 +10,9 @@ from safetensors import SafetensorError
 if TYPE_CHECKING:
     from torch import Tensor
 
+GENERATOR_FILE = "generator.safetensors"
+"""The averaged generator in a run and in its checkpoints; `models.generator_file` reads it."""
+
 
 def load_file(path: Path) -> tuple[dict[str, "Tensor"], dict[str, str]]:
     """Return the tensors of a safetensors file by name, and its metadata.

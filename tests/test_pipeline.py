@@ -23,6 +23,10 @@ from dogsgan.scoring import score
 from dogsgan.stages import finishing_seconds, generate, refuse_other_crops, train_within
 from dogsgan.submission import check_submission, write_submission
 from dogsgan.submission.labels import read_labels
+from dogsgan.supervise.attempts import Job
+from dogsgan.supervise.clock import Clock
+from dogsgan.supervise.driver import Driver
+from dogsgan.supervise.session import Session, Terminal
 from dogsgan.training import interrupts, loop
 from dogsgan.training.deadline import Deadline
 
@@ -359,3 +363,25 @@ def test_both_sides_of_a_score_see_a_digit_alike(tmp_path, size_px, monkeypatch)
     result = score(submission.path, source, network="stand-in", device="cpu")
     assert abs(result.fid) < 1e-3
     assert result.distance < 1e-6
+
+
+def test_a_grid_that_cannot_be_drawn_costs_itself_only(source, tmp_path, monkeypatch, capsys):
+    def failing(*_, **__):
+        raise RuntimeError("no font")
+
+    (tmp_path / "samples.png").write_bytes(b"of an earlier call")
+    monkeypatch.setattr(pipeline, "save_sample_grid", failing)
+    report = run(source, tmp_path)
+    assert report.ok
+    assert report.score is not None
+    assert not (tmp_path / "samples.png").exists()
+    assert "samples.png is left out (RuntimeError: no font)" in capsys.readouterr().err
+
+
+def test_a_trainer_that_reports_nothing_is_reported_by_what_it_left(tmp_path):
+    (tmp_path / "run" / "checkpoints" / "000000048").mkdir(parents=True)
+    recipe = RECIPE.with_overrides(["training.batch_size=4", "training.discriminator_steps=2"])
+    job = Job(recipe, tmp_path, run=tmp_path / "run", zip_path=tmp_path / "images.zip")
+    driver = Driver(Session(Clock.of(Deadline(None)), Terminal()), job)
+    report = pipeline._train_report(driver, seconds=7.5)
+    assert (report.images_seen, report.steps, report.seconds, report.stopped_by) == (48, 6, 7.5, "crash")

@@ -13,9 +13,10 @@ from dogsgan.audit.copies.views import TrainingViews, cutting_views, kept_views
 from dogsgan.audit.inputs import Inputs
 from dogsgan.audit.workspace import Workspace
 from dogsgan.cache import in_cache_or
+from dogsgan.competition import SIZE_PX
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side
-from dogsgan.features.networks import COMPETITION_PX, FeatureNetwork, open_network
+from dogsgan.features.networks import FeatureNetwork, open_network
 from dogsgan.features.sides import generated_side_of, real_side_of, real_sides_of
 from dogsgan.features.weights import RELEASED, find_weights
 from dogsgan.metrics.statistics import statistics_of
@@ -104,7 +105,7 @@ def _others(inputs: Inputs, device: str, left_out: list[str]) -> list[FeatureNet
     """Return the competition's other networks whose weights are at hand."""
     opened = []
     for name in RELEASED:
-        if inputs.size_px != COMPETITION_PX or name == inputs.network.name:
+        if inputs.size_px != SIZE_PX or name == inputs.network.name:
             continue
         with contextlib.suppress(DogsganError):
             find_weights(name, cache_dir=inputs.cache_dir)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_settings, command, not_negative, positive
+from dogsgan.commands.options import Outcome, add_count, add_settings, command, not_negative, positive
 
 
 def add_local_commands(commands: Any) -> None:
@@ -29,7 +29,7 @@ def _add_build(commands: Any) -> None:
     add_settings(build)
     build.add_argument("--budget", default="9h", metavar="TIME", help="until the kernel has ended (9h)")
     build.add_argument("--images", type=positive, metavar="N", help="train on at most N images")
-    build.add_argument("--count", type=positive, default=10_000, help="pictures in images.zip (10000)")
+    add_count(build, help="pictures in images.zip")
     build.add_argument("--seed", type=not_negative, default=0, help="of the pictures (0)")
     build.add_argument("--truncation", type=float, default=1.0, help="below 1: less varied pictures (1)")
     build.add_argument("--notebook", action="store_true", help="a notebook that shows what it does")

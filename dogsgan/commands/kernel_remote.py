@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_device, add_network, command, positive
+from dogsgan.commands.options import Outcome, add_count, add_device, add_network, command, positive
 
 _KERNEL_HELP = "USER/SLUG, or the built folder"
 
@@ -46,7 +46,7 @@ def add_remote_commands(commands: Any) -> None:
     )
     add_network(output, default="auto")
     add_device(output)
-    output.add_argument("--count", type=positive, default=10_000, help="pictures the zip has to hold (10000)")
+    add_count(output, help="pictures the zip has to hold")
     _add_dry_run(output)
 
     submit = command(

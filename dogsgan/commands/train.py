@@ -14,6 +14,7 @@ from dogsgan.commands.options import (
     deadline,
     named_recipe,
 )
+from dogsgan.competition import COUNT
 
 
 def add_command(commands: Any) -> None:
@@ -44,7 +45,7 @@ def _run(args: argparse.Namespace) -> Outcome:
     from dogsgan.choosing import choose_recipe, refuse_too_slow, unconditional_without_labels
     from dogsgan.data.cropset import CropSet
     from dogsgan.data.sources import crop_set_source
-    from dogsgan.stages import COUNT, refuse_other_crops, train_within
+    from dogsgan.stages import refuse_other_crops, train_within
     from dogsgan.training.distributed import processes
 
     recipe, until, crop_set = named_recipe(args), deadline(args), CropSet.open(args.data)

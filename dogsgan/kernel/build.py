@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dogsgan.competition import SLUG
+from dogsgan.competition import COUNT, SLUG
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_json, write_text
@@ -61,7 +61,7 @@ def build_kernel(
     *,
     cpu_recipe: Recipe | None = None,  # where no GPU works; chosen by size if None
     budget: str = "9h",
-    count: int = 10_000,
+    count: int = COUNT,
     seed: int = 0,
     truncation: float = 1.0,
     images: int | None = None,

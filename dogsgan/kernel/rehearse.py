@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dogsgan.competition import COUNT
 from dogsgan.config import Recipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
@@ -281,7 +282,7 @@ def read_head(code: str, *, where: str = "the kernel's code") -> dict[str, Any]:
     Raises:
         DogsganError: it is not Python, or a value cannot be used.
     """
-    found: dict[str, Any] = {"COUNT": 10_000, "RECIPE": {}}
+    found: dict[str, Any] = {"COUNT": COUNT, "RECIPE": {}}
     try:
         with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
             body = ast.parse(code).body

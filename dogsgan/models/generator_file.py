@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
+from dogsgan.tensors import GENERATOR_FILE as GENERATOR_FILE
 from dogsgan.tensors import load_file, save_file
-
-GENERATOR_FILE = "generator.safetensors"
 
 
 def save_generator(

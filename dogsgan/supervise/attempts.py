@@ -14,12 +14,11 @@ from dogsgan.config import Recipe
 from dogsgan.supervise.children import Ended
 from dogsgan.supervise.machine import time_rescue, working_gpus
 from dogsgan.supervise.session import Session
-from dogsgan.tensors import read_metadata
+from dogsgan.tensors import GENERATOR_FILE, read_metadata
 
 MOST_ATTEMPTS = 6
 MOST_IN_VAIN = 2  # attempts in a row that save nothing new
 SMALLEST_BATCH = 8
-GENERATOR_FILE = "generator.safetensors"
 CANNOT_BE_MENDED = 2  # a worker's exit status
 CRASHED = "crash"
 """`stopped_by` of a report where the last trainer could not give one."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from dogsgan.competition import COUNT
 from dogsgan.config import DataRecipe, Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, working_folder, write_text
@@ -84,7 +85,7 @@ def fetch_output(
     network: str = "auto",
     weights: Path | None = None,
     device: str = "auto",
-    count: int = 10_000,
+    count: int = COUNT,
 ) -> Fetched:
     """Fetch what the newest run of a kernel left to `out`; check its zip, score and audit it against `real`.
 

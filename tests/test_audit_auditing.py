@@ -325,7 +325,7 @@ def test_twins_are_left_out_of_the_whole_set_where_views_and_features_are_of_dif
     views = dataclasses.replace(views_of(TRAINING[:4]), names=("a.png", "c.png", "d.png", "f.png"))
     images = [SimpleNamespace(name=f"{name}.png") for name in "abcdef"]
     side = SimpleNamespace(rows=np.array([0, 1, 3, 4, 5]))  # a, b, d, e, f
-    real = reading.RealSide(views, [], [side], [])  # type: ignore[list-item]
+    real = reading.RealSide(views, [], [side], [], [])  # type: ignore[list-item]
     inputs = SimpleNamespace(real=SimpleNamespace(images=images))
     groups = np.array([0, 1, 0, 1])  # of a, c, d, f
     found = real.stand_twice(inputs, groups)  # type: ignore[arg-type]

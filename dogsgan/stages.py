@@ -24,7 +24,7 @@ from dogsgan.grids import save_grid
 from dogsgan.progress import optional_file, progress_bar, say
 from dogsgan.submission import SubmissionReport, write_submission
 from dogsgan.submission.labels import write_labels
-from dogsgan.submission.writing import encode_png, picture_names
+from dogsgan.submission.writing import encode_png, picture_names, refuse_full_folder, write_folder
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.report import TrainReport
 
@@ -41,35 +41,58 @@ def generate(
     *,
     count: int = COUNT,
     seed: int = 0,
+    seeds: Sequence[int] = (),
+    breed: str | None = None,
     truncation: float = 1.0,
     device: str = "auto",
     labels: Path | None = None,
     rejection: float | None = None,
     crops: Path | None = None,
+    as_folder: bool = False,
 ) -> SubmissionReport:
-    """Sample the averaged generator of a run (or a generator file) into a zip of PNGs.
+    """Sample the averaged generator of a run (or a generator file) into a zip of PNGs, or a new folder.
 
-    `labels` names a CSV to write each picture's class to, which changes nothing in the zip. With `rejection`,
-    about that share of the pictures is rejected by the run's discriminator, calibrated on the prepared set
-    `crops` (`Rejection`).
+    `seeds` and `breed` are as for `Sampler.batches`; a picture of a seed is called `seed-0007.png`. `labels`
+    names a CSV to write each picture's class to, which changes nothing in the zip. With `rejection`, about
+    that share of the pictures is rejected by the run's discriminator, calibrated on the prepared set `crops`
+    (`Rejection`).
 
     Raises:
-        DogsganError: no usable generator, or the zip cannot be written; nothing stands under `out` then. Or
-            labels are asked for of a generator that knows no classes.
+        DogsganError: no usable generator, or `out` cannot be written; nothing stands under it then. Or a
+            breed or labels are asked for of a generator that knows no classes, or rejection with a breed.
     """
     from dogsgan.models.sampling import Sampler  # here and below: who only supervises has no torch
 
-    began = time.monotonic()
-    sampler = Sampler.open(run, device=device, truncation=truncation)
+    began, run, out = time.monotonic(), Path(run), Path(out)
+    if as_folder:
+        refuse_full_folder(out)  # before seconds of collecting statistics
+    if rejection is not None and (breed is not None or seeds):
+        raise DogsganError("--rejection chooses among all breeds and seeds: leave out --breed and --seeds")
+    sampler = Sampler.open(run, device=device, truncation=truncation, keep_statistics=True)
     if labels is not None:
+        labels = Path(labels)
         _refuse_labels(labels, sampler.class_names, run=run, out=out)
-    chosen = sampler if rejection is None else _rejection(run, sampler, rejection, crops)
-    report = write_samples(chosen, out, count=count, seed=seed)
+    if rejection is not None:
+        batches = _rejection(run, sampler, rejection, crops).batches(count, seed=seed)
+    else:
+        batches = sampler.batches(count, seed=seed, seeds=seeds, breed=breed)
+    names = [f"seed-{each:04d}.png" for each in seeds] or list(picture_names(count))
+    classes: list[int] = []
+    write = write_folder if as_folder else write_submission
+    with progress_bar(description="generate", total=len(names)) as bar:
+        pictures = _counted(batches, bar, classes)
+        report = write(pictures, out, count=len(names), names=names)
     failed: list[str] = []
     if labels is not None:
         with optional_file(labels, failed):
-            save_labels(labels, count=count, class_names=sampler.class_names)
-    return dataclasses.replace(report, seconds=time.monotonic() - began, failed=tuple(failed))
+            named = [sampler.class_names[index] for index in classes]
+            write_labels(labels, zip(names, named, strict=True))
+    return dataclasses.replace(
+        report,
+        seconds=time.monotonic() - began,
+        images_seen=sampler.images_seen,
+        failed=tuple(failed),
+    )
 
 
 def _rejection(run: Path, sampler: "Sampler", share: float, crops: Path | None) -> "Rejection":
@@ -80,16 +103,14 @@ def _rejection(run: Path, sampler: "Sampler", share: float, crops: Path | None) 
     return Rejection.of_run(run, sampler, CropSet.open(crops), share=share)
 
 
-def write_samples(
-    sampler: "Sampler | Rejection", out: Path, *, count: int = COUNT, seed: int = 0
-) -> SubmissionReport:
+def write_samples(sampler: "Sampler", out: Path, *, count: int = COUNT, seed: int = 0) -> SubmissionReport:
     """Write `count` pictures of a sampler into a zip of PNGs.
 
     Raises:
         DogsganError: the generator makes NaN, or the zip cannot be written; nothing stands under `out` then.
     """
     with progress_bar(description="generate", total=count) as bar:
-        report = write_submission(_counted(sampler.batches(count, seed=seed), bar), out, count=count)
+        report = write_submission(_counted(sampler.batches(count, seed=seed), bar, []), out, count=count)
     return dataclasses.replace(report, images_seen=sampler.images_seen)
 
 
@@ -112,8 +133,10 @@ def _refuse_labels(labels: Path, class_names: Sequence[str], *, run: Path, out: 
         raise DogsganError(f"{labels} is to be the zip and the labels: give --labels a name of its own")
 
 
-def _counted(batches: "Iterable[Batch]", bar: Any) -> Iterator[np.ndarray]:
+def _counted(batches: "Iterable[Batch]", bar: Any, classes: list[int]) -> Iterator[np.ndarray]:
+    """Yield the pictures of batches, while the bar moves and their classes are noted in `classes`."""
     for batch in batches:
+        classes += batch.labels.tolist()
         yield batch.pictures
         bar.update(len(batch.pictures))
 

@@ -1,8 +1,11 @@
 """Names of classes for people, none of which two classes share: names are keys in CSVs, tables and sets."""
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+
+from dogsgan.errors import DogsganError
 
 
 def breed_name(class_name: str) -> str:
@@ -39,3 +42,28 @@ def distinct(names: Sequence[str], folders: Sequence[str]) -> tuple[str, ...]:
         else:
             found.append(f"{name} (class {index})")
     return tuple(found)
+
+
+def class_index(wanted: str, class_names: Sequence[str]) -> int:
+    """Return the index of the class that a person calls `wanted`: by any case, with spaces, `_` or `-`.
+
+    A part of a name will do where it is part of one name only.
+
+    Raises:
+        DogsganError: there is none, or several; the nearest names are listed.
+    """
+    if not class_names:
+        raise DogsganError(f"no class {wanted!r}: this generator was trained without classes")
+    plain = [_plain(name) for name in class_names]
+    exact = [index for index, name in enumerate(plain) if name == _plain(wanted)]
+    found = exact or [index for index, name in enumerate(plain) if _plain(wanted) in name]
+    if len(found) == 1:
+        return found[0]
+    near = difflib.get_close_matches(_plain(wanted), plain, n=5, cutoff=0.4)
+    listed = [class_names[index] for index in found[:5] or map(plain.index, near)] or class_names[:5]
+    problem = "several classes are called" if found else "no class is called"
+    raise DogsganError(f"{problem} {wanted!r}: choose one, as {', '.join(listed)}")
+
+
+def _plain(name: str) -> str:
+    return " ".join(re.split(r"[\s_-]+", name.casefold())).strip()

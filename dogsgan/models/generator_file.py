@@ -1,6 +1,8 @@
 """The generator file: averaged weights as safetensors, with all that is needed to build and sample them."""
 
+import contextlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
+from dogsgan.files import atomic_path, sha256_of
 from dogsgan.tensors import GENERATOR_FILE as GENERATOR_FILE
 from dogsgan.tensors import load_file, save_file
 
@@ -53,3 +56,54 @@ def read_generator(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise DogsganError(f"{path} holds no dogsgan generator ({reason}): {remedy}") from error
     return weights, described
+
+
+STATISTICS_VERSION = 1
+"""Raised with every change of how batch-norm statistics are collected: kept ones are then collected anew."""
+
+
+@dataclass(frozen=True)
+class KeptStatistics:
+    """Batch-norm statistics that were collected for a generator file, in a file beside it.
+
+    They are all buffers of the generator, the vectors of its spectral norms included. They hold for these
+    weights and these `settings` of the collection only.
+    """
+
+    generator_file: Path
+    settings: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """Where they are: `generator.statistics.safetensors` beside `generator.safetensors`."""
+        return self.generator_file.with_suffix(".statistics.safetensors")
+
+    def load_into(self, generator: nn.Module) -> bool:
+        """Replace the buffers of `generator` by those kept; return False where there are none for it."""
+        with contextlib.suppress(SafetensorError, OSError, ValueError):
+            found, metadata = load_file(self.path)
+            buffers = dict(generator.named_buffers())
+            fits = found.keys() == buffers.keys() and all(
+                found[name].shape == buffer.shape and found[name].dtype == buffer.dtype
+                for name, buffer in buffers.items()
+            )
+            if fits and metadata.get("dogsgan") == self._key():
+                for name, buffer in buffers.items():
+                    buffer.copy_(found[name])
+                return True
+        return False
+
+    def save(self, generator: nn.Module) -> None:
+        """Keep the buffers of `generator`.
+
+        Raises:
+            DogsganError: the file cannot be written.
+        """
+        buffers = {name: buffer.detach().cpu().contiguous() for name, buffer in generator.named_buffers()}
+        with atomic_path(self.path) as partial:
+            save_file(buffers, partial, metadata={"dogsgan": self._key()})
+
+    def _key(self) -> str:
+        return json.dumps(
+            {"version": STATISTICS_VERSION, "generator": sha256_of(self.generator_file), **self.settings}
+        )

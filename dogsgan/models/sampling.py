@@ -4,7 +4,7 @@ import copy
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from dogsgan.config import ModelRecipe, Recipe
-from dogsgan.data.class_names import distinct
+from dogsgan.data.class_names import class_index, distinct
 from dogsgan.device import pick_device, repeatable, synchronize
 from dogsgan.errors import DogsganError
 from dogsgan.models import on_device, outline_networks
-from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
+from dogsgan.models.generator_file import GENERATOR_FILE, KeptStatistics, read_generator
 from dogsgan.models.noise import draw_noise
+from dogsgan.progress import optional
 
 BATCH = 64  # fixed: another batch size may round convolutions differently
 STATISTICS_IMAGES = 4096
@@ -72,47 +73,84 @@ class Sampler:
         return cls(ready, recipe, class_names, images_seen, truncation)
 
     @classmethod
-    def open(cls, path: Path, *, device: str = "auto", truncation: float = 1.0) -> Self:
+    def open(
+        cls, path: Path, *, device: str = "auto", truncation: float = 1.0, keep_statistics: bool = False
+    ) -> Self:
         """Open the generator of a run folder, or a generator file.
+
+        Args:
+            keep_statistics: whether to write the batch-norm statistics that are collected here beside the
+                file, where the next call finds them (`KeptStatistics`).
 
         Raises:
             DogsganError: there is none, the file is damaged or of something else, or as `of`.
         """
+        path = Path(path)
         file = path / GENERATOR_FILE if path.is_dir() else path
         weights, described = read_generator(file)
         recipe = Recipe.from_json(described.get("recipe"))
         recipe.model.check_truncation(truncation)
         names = [str(name) for name in described["class_names"]]
         class_names = distinct(names, names)  # earlier versions gave two classes one name
-        generator = _build_generator(recipe, weights, class_count=len(class_names), where=file)
+        chosen, images_seen = pick_device(device), int(described.get("images_seen", 0))
+        generator = on_device(
+            _build_generator(recipe, weights, class_count=len(class_names), where=file), chosen
+        )
+        kept = KeptStatistics(
+            file, {"images": STATISTICS_IMAGES, "truncation": truncation, "device": chosen.type}
+        )
+        if kept.load_into(generator):
+            ready = generator.eval().requires_grad_(False)
+            return cls(ready, recipe, class_names, images_seen, truncation)
         with repeatable():
-            return cls.of(
-                on_device(generator, pick_device(device)),
-                recipe,
-                class_names,
-                images_seen=int(described.get("images_seen", 0)),
-                truncation=truncation,
-            )
+            sampler = cls.of(generator, recipe, class_names, images_seen=images_seen, truncation=truncation)
+        if keep_statistics:
+            with optional("the generator's batch-norm statistics"):
+                kept.save(sampler.generator)
+        return sampler
 
     @property
     def device(self) -> torch.device:
         """Where the generator is."""
         return next(self.generator.parameters()).device
 
-    def batches(self, count: int, *, seed: int = 0) -> Iterator[Batch]:
+    def sample(
+        self, count: int = 1, *, breed: str | None = None, seed: int = 0, seeds: Sequence[int] = ()
+    ) -> np.ndarray:
+        """Return pictures, N×H×W×C uint8; arguments and errors as for `batches`."""
+        batches = self.batches(count, breed=breed, seed=seed, seeds=seeds)
+        return np.concatenate([batch.pictures for batch in batches])
+
+    def batches(
+        self, count: int, *, breed: str | None = None, seed: int = 0, seeds: Sequence[int] = ()
+    ) -> Iterator[Batch]:
         """Yield batches, `count` pictures in all, their classes in turn (balanced within one).
 
         The same seed gives the same bytes on the same device.
 
+        Args:
+            breed: the class that all are of, as `class_index` finds it.
+            seeds: one picture for each, instead of `count` pictures of `seed`. Each depends on its own seed
+                alone: its noise, and its class (the seed modulo the number of classes).
+
         Raises:
-            DogsganError: the generator makes NaN.
+            DogsganError: the generator makes NaN, or knows no such class.
         """
-        random = torch.Generator().manual_seed(seed)
-        z = draw_truncated(count, self.recipe.model, random=random, truncation=self.truncation)
         labels = balanced_labels(count, len(self.class_names))
+        if seeds:
+            z = torch.cat([self._noise(1, each) for each in seeds])
+            labels = torch.tensor([each % max(len(self.class_names), 1) for each in seeds])
+        else:
+            z = self._noise(count, seed)
+        if breed is not None:
+            labels = torch.full_like(labels, class_index(breed, self.class_names))
         for part, of_part in zip(z.split(BATCH), labels.split(BATCH), strict=True):
             with repeatable():
                 yield Batch(self.pictures(part, of_part), of_part.numpy())
+
+    def _noise(self, count: int, seed: int) -> Tensor:
+        random = torch.Generator().manual_seed(seed)
+        return draw_truncated(count, self.recipe.model, random=random, truncation=self.truncation)
 
     def pictures(self, z: Tensor, labels: Tensor) -> np.ndarray:
         """Return the pictures of z, B×Z, and class indices, B: B×H×W×C uint8.

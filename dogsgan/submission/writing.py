@@ -5,7 +5,7 @@ import time
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,9 +51,16 @@ class SubmissionReport:
 
 
 def write_submission(
-    pictures: Iterable[np.ndarray], path: Path, *, count: int, workers: int | None = None
+    pictures: Iterable[np.ndarray],
+    path: Path,
+    *,
+    count: int,
+    workers: int | None = None,
+    names: Sequence[str] | None = None,
 ) -> SubmissionReport:
-    """Write exactly `count` pictures as PNGs `00000.png`, `00001.png`, … into the zip `path`.
+    """Write exactly `count` pictures as PNGs into the zip `path`.
+
+    They are called `00000.png`, `00001.png`, …, or by `names`.
 
     `pictures` yields uint8 batches B×H×W×3 (saved as RGB) or B×H×W×1 (saved as 8-bit grey), all of one size;
     the caller may fill a batch anew once the next one is asked for. The bytes depend on the pictures alone,
@@ -65,20 +72,58 @@ def write_submission(
         DogsganError: `pictures` yields more or fewer than `count`, or something other than such batches; the
             disk is full, or the folder cannot be written to.
     """
+    path, start = Path(path), time.monotonic()
+    encoded = _encoded_pictures(pictures, path, count, workers)
+    with atomic_path(path) as partial:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:  # PNGs are deflated already
+            for name, png in zip(names or picture_names(count), encoded, strict=True):
+                archive.writestr(_entry(name), png)
+        size = partial.stat().st_size
+    return SubmissionReport(path, count, time.monotonic() - start, size)
+
+
+def write_folder(
+    pictures: Iterable[np.ndarray],
+    folder: Path,
+    *,
+    count: int,
+    workers: int | None = None,
+    names: Sequence[str] | None = None,
+) -> SubmissionReport:
+    """Write exactly `count` pictures as PNGs into a new folder; arguments and errors as `write_submission`.
+
+    Raises:
+        DogsganError: `folder` is there and not empty, or as `write_submission`; it is as it was then.
+    """
+    folder, start, size = Path(folder), time.monotonic(), 0
+    refuse_full_folder(folder)
+    encoded = _encoded_pictures(pictures, folder, count, workers)
+    with atomic_path(folder) as partial:
+        partial.mkdir()
+        for name, png in zip(names or picture_names(count), encoded, strict=True):
+            size += (partial / name).write_bytes(png)
+    return SubmissionReport(folder, count, time.monotonic() - start, size)
+
+
+def refuse_full_folder(folder: Path) -> None:
+    """Refuse to write pictures to something that is there already.
+
+    Raises:
+        DogsganError: `folder` is a file, or a folder that holds anything.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise DogsganError(f"{folder} is there already and not empty: name a new folder for the pictures")
+
+
+def _encoded_pictures(
+    pictures: Iterable[np.ndarray], path: Path, count: int, workers: int | None
+) -> Iterator[bytes]:
+    """Check what was asked for, and return the PNGs, `count` in all."""
     if count < 1:
         raise DogsganError(f"cannot write {count} pictures to {path}: ask for at least 1")
     if workers is not None and workers < 1:
         raise DogsganError(f"cannot write {path} with {workers} workers: use at least 1")
-    path = Path(path)
-    start = time.monotonic()
-    with atomic_path(path) as partial:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:  # PNGs are deflated already
-            chunks = _counted_chunks(pictures, path, count)
-            encoded = _encoded(chunks, workers or usable_cores())
-            for name, png in zip(picture_names(count), encoded, strict=True):
-                archive.writestr(_entry(name), png)
-        size = partial.stat().st_size
-    return SubmissionReport(path, count, time.monotonic() - start, size)
+    return _encoded(_counted_chunks(pictures, path, count), workers or usable_cores())
 
 
 def picture_names(count: int) -> Iterator[str]:

@@ -64,7 +64,7 @@ def train(
         be built; the device cannot be used.
         ProcessLost: of several processes one ended or hangs.
     """
-    deadline = deadline or Deadline(None)
+    run, deadline = Path(run), deadline or Deadline(None)
     if images is None and deadline.budget_s is None:
         raise DogsganError("training needs a length: add --images N or --budget 9h")
     begun = Begun.now()

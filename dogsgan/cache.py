@@ -5,14 +5,21 @@ import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from dogsgan.errors import CannotWriteError
+from dogsgan.errors import CannotWriteError, cannot_write
 from dogsgan.progress import say
 
 VARIABLE = "DOGSGAN_CACHE"
+PARTS = {
+    "weights": "networks to score with, as fetched",
+    "features": "features of real pictures, for score and audit",
+    "guesses": "a classifier's guesses of real crops, for recognition",
+    "audit": "reduced training pictures, for the audit's search",
+}
+"""The folders in the cache, and what each is for."""
 T = TypeVar("T")
 
 
@@ -48,3 +55,39 @@ def in_cache_or(make: Callable[[Path], T], cache: Path, instead: Path) -> T:
     except CannotWriteError as error:
         say(f"not kept for the next call: {error}, or name another cache folder with {VARIABLE}")
         return make(instead)
+
+
+class CachePart(NamedTuple):
+    """What one folder of the cache holds: see `PARTS`."""
+
+    name: str
+    folder: Path
+    files: int
+    bytes: int
+
+
+def cache_parts(cache: Path, names: Iterable[str] = PARTS) -> list[CachePart]:
+    """Return what is in the folders `names` of a cache; a folder that is not there is empty."""
+    found = []
+    for name in names:
+        files = [path for path in (cache / name).rglob("*") if path.is_file() and not path.is_symlink()]
+        found.append(CachePart(name, cache / name, len(files), sum(path.stat().st_size for path in files)))
+    return found
+
+
+def clear_cache(cache: Path, names: Iterable[str] = PARTS) -> list[CachePart]:
+    """Remove the folders `names` of a cache and nothing else in it, and return what they held.
+
+    Raises:
+        CannotWriteError: a file cannot be removed.
+    """
+    held = cache_parts(cache, names)
+    for part in held:
+        try:
+            if part.folder.is_symlink():
+                part.folder.unlink()
+            elif part.folder.exists():
+                shutil.rmtree(part.folder)
+        except OSError as error:
+            raise cannot_write(error, part.folder) from error
+    return held

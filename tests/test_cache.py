@@ -1,5 +1,6 @@
 """The cache is a convenience: without it things take longer, and work."""
 
+import json
 import pwd
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from dogsgan import cache
 from dogsgan.audit import audit
+from dogsgan.cli import main
 from dogsgan.config import Recipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.errors import DogsganError
@@ -71,3 +73,49 @@ def test_where_the_cache_cannot_be_written_an_audit_works_in_its_own_folder(
     assert "not kept for the next call: cannot write" in said
     assert "or name another cache folder with DOGSGAN_CACHE" in said
     assert not [path for path in (tmp_path / "audit").rglob("*") if path.suffix in (".npy", ".u8", ".lock")]
+
+
+@pytest.fixture
+def filled(tmp_path, monkeypatch):
+    """A cache of two parts in a folder where somebody keeps other things, too."""
+    monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "cache"))
+    for name, size in (("features/a.npz", 1000), ("audit/views-1/views.u8", 2000), ("mine.txt", 5)):
+        (tmp_path / "cache" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cache" / name).write_bytes(b"x" * size)
+    return tmp_path / "cache"
+
+
+def test_the_cache_is_listed(filled, capsys):
+    assert main(["cache", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["folder"] == str(filled)
+    sizes = {part["name"]: (part["files"], part["bytes"]) for part in told["parts"]}
+    assert sizes == {"weights": (0, 0), "features": (1, 1000), "guesses": (0, 0), "audit": (1, 2000)}
+
+
+@pytest.mark.parametrize(("named", "left"), [([], {"mine.txt"}), (["audit"], {"mine.txt", "features"})])
+def test_clearing_removes_what_is_ours_alone(named, left, filled, capsys):
+    assert main(["cache", "--clear", *named]) == 0
+    assert {path.name for path in filled.iterdir()} == left
+    assert "removed from" in capsys.readouterr().out
+
+
+def test_clearing_takes_a_link_away_and_not_what_it_names(filled, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/precious.npz").write_bytes(b"x")
+    (filled / "weights").symlink_to(tmp_path / "elsewhere")
+    assert main(["cache", "--clear", "weights"]) == 0
+    assert not (filled / "weights").exists()
+    assert (tmp_path / "elsewhere/precious.npz").exists()
+
+
+def test_a_part_that_is_none_is_refused(filled, capsys):
+    with pytest.raises(SystemExit):
+        main(["cache", "--clear", "everything"])
+    assert (filled / "features").exists()
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_there_is_no_cache_to_show(capsys):
+    assert main(["cache"]) == 2
+    assert "DOGSGAN_CACHE can name a folder" in capsys.readouterr().err

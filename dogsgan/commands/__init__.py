@@ -2,6 +2,7 @@
 
 from dogsgan.commands import (
     audit,
+    cache,
     check,
     demo,
     floor,
@@ -28,6 +29,7 @@ COMMANDS = (
     demo,
     presets,
     weights,
+    cache,
     kernel,
     study,
 )

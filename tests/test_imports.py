@@ -14,7 +14,7 @@ ORDER = (
     *("progress", "device", "locks", "cache", "config", "blockwise", "files", "spreadsheet", "grids"),
     *("data", "models", "presets", "submission", "training"),
     *("decoding", "pictures", "metrics", "features", "class_labels", "recognition", "score", "per_class"),
-    *("floor", "scoring", "audit"),
+    *("floor", "scoring", "showing", "audit"),
     *("stages", "choosing", "supervise", "pipeline", "demo", "kernel"),
     *("commands.options", "studies", "commands", "cli", "__main__"),
 )
@@ -28,6 +28,7 @@ SEEING = {
     "score",
     "per_class",
     "floor",
+    "showing",
     "audit",
 }
 

@@ -138,17 +138,18 @@ class Sampler:
         """
         labels = balanced_labels(count, len(self.class_names))
         if seeds:
-            z = torch.cat([self._noise(1, each) for each in seeds])
+            z = torch.cat([self.noise(1, each) for each in seeds])
             labels = torch.tensor([each % max(len(self.class_names), 1) for each in seeds])
         else:
-            z = self._noise(count, seed)
+            z = self.noise(count, seed)
         if breed is not None:
             labels = torch.full_like(labels, class_index(breed, self.class_names))
         for part, of_part in zip(z.split(BATCH), labels.split(BATCH), strict=True):
             with repeatable():
                 yield Batch(self.pictures(part, of_part), of_part.numpy())
 
-    def _noise(self, count: int, seed: int) -> Tensor:
+    def noise(self, count: int, seed: int) -> Tensor:
+        """Return the noise that `batches` starts from, count×Z."""
         random = torch.Generator().manual_seed(seed)
         return draw_truncated(count, self.recipe.model, random=random, truncation=self.truncation)
 

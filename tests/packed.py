@@ -7,9 +7,9 @@ import lzma
 import zipfile
 from collections.abc import Iterator
 
-from dogsgan.kernel.bundle import package_sources
+from dogsgan.kernel.build import package_sources
 
-ENTRY_POINTS = ("dogsgan.kernel.main", "dogsgan.supervise.worker", "dogsgan.kernel.showing")
+ENTRY_POINTS = ("dogsgan.kernel.main", "dogsgan.supervise.worker")
 
 
 def unpack(text: str) -> dict[str, str]:

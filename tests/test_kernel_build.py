@@ -13,8 +13,7 @@ from tiny import RECIPE
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.build import MAX_BYTES, PLACEHOLDER_USER, build_kernel
-from dogsgan.kernel.bundle import package_sources
+from dogsgan.kernel.build import MAX_BYTES, PLACEHOLDER_USER, build_kernel, package_sources
 from dogsgan.kernel.kaggle.metadata import read_metadata
 from dogsgan.kernel.settings import BUDGET_VARIABLE, COUNT_VARIABLE, Settings
 from dogsgan.kernel.writing import code_of_notebook, field_meanings

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from kaggle_image import IMAGE, OPTIONAL, foreign_modules, guard_code
 from packed import imported_names, reached_modules, unpack
 
-from dogsgan.kernel.bundle import pack, package_sources
-from dogsgan.kernel.image import IMAGE, OPTIONAL, foreign_modules, guard_code
+from dogsgan.kernel.build import pack, package_sources
 
 IMPORTED_AS = {"pillow": "PIL"}
 ALLOWED = (

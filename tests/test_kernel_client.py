@@ -15,7 +15,8 @@ from kaggle_server import KERNEL, KEY, TOKEN, Reply, environment, refusal, runni
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.kaggle.client import STATUSES, Kaggle, redacted
 from dogsgan.kernel.kaggle.metadata import parse_ref
-from dogsgan.kernel.kaggle.pushing import plan_push, push
+from dogsgan.kernel.kaggle.planning import plan_push
+from dogsgan.kernel.kaggle.pushing import push
 
 kaggle = kaggle_server.kaggle_fixture
 folder = kaggle_server.folder_fixture

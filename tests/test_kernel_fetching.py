@@ -173,7 +173,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(output, tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     session = Kaggle.connect()
-    monkeypatch.setattr(session._api, "download_file", full)
+    monkeypatch.setattr(session.api, "download_file", full)
     monkeypatch.setattr(Kaggle, "connect", lambda: session)
     with pytest.raises(DogsganError, match=r"hand out images\.zip .*No space left on device"):
         fetch_output(KERNEL, tmp_path / "out")

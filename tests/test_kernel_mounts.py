@@ -1,18 +1,32 @@
 """The data are found wherever Kaggle ever mounted them; where they are not, what is there is said."""
 
+import dataclasses
 import zipfile
 
 import pytest
+from kaggle_mounts import MOUNTS, mount
+from tiny import RECIPE
 
-from dogsgan.config import DataRecipe
+from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
+from dogsgan.data.layouts import CELEBA, DIGITS
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.mounts import data_set_of, find_data
-from dogsgan.kernel.staging import MOUNTS, has_boxes, lay_out
+from dogsgan.kernel.mounts import find_data, layout_for
+from dogsgan.kernel.rehearse import lay_out
 
 IMAGES = 6
+DATA = {
+    None: DataRecipe(),
+    DIGITS: DataRecipe(channels=1, policy="whole"),
+    CELEBA: DataRecipe(policy="center-9"),
+}
+
+
+def find(root, scratch, *, with_boxes=True, sought=None, recipe_name="tiny"):
+    model = dataclasses.replace(RECIPE.model, conditional=with_boxes)
+    return find_data(root, scratch, Recipe(name=recipe_name, data=DATA[sought], model=model))
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +34,13 @@ def source(tmp_path_factory):
     return draw_competition(tmp_path_factory.mktemp("drawn") / "dogs.zip", images=IMAGES, seed=1)
 
 
-@pytest.mark.parametrize("mount", sorted(set(MOUNTS) - {"none"}))
-def test_every_mount_is_found_and_holds_the_same_pictures(source, mount, tmp_path):
-    lay_out(source, tmp_path / "input", mount=mount)
-    found = find_data(tmp_path / "input", tmp_path / "scratch")
+@pytest.mark.parametrize("name", [*MOUNTS, "dataset"])
+def test_every_mount_is_found_and_holds_the_same_pictures(source, name, tmp_path):
+    if name == "dataset":
+        lay_out(source, tmp_path / "input", mount=name)
+    else:
+        mount(source, tmp_path / "input", name)
+    found = find(tmp_path / "input", tmp_path / "scratch")
     opened, original = open_source(found.path), open_source(source)
     assert opened.kind == "competition"
     assert [image.boxes for image in opened.images] == [image.boxes for image in original.images]
@@ -36,7 +53,7 @@ def test_every_mount_is_found_and_holds_the_same_pictures(source, mount, tmp_pat
 
 def test_a_folder_deep_down_is_found(source, tmp_path):
     lay_out(source, tmp_path / "input" / "datasets" / "somebody", mount="competition")
-    assert find_data(tmp_path / "input", tmp_path).path.name == "generative-dog-images"
+    assert find(tmp_path / "input", tmp_path).path.name == "generative-dog-images"
 
 
 def test_stanford_s_own_layout_is_found(source, tmp_path):
@@ -51,14 +68,14 @@ def test_stanford_s_own_layout_is_found(source, tmp_path):
                 (root / "Images" / breed / f"{stem}.jpg").write_bytes(
                     archive.read(f"all-dogs/all-dogs/{stem}.jpg")
                 )
-    found = find_data(tmp_path / "input", tmp_path)
+    found = find(tmp_path / "input", tmp_path)
     assert open_source(found.path).kind == "stanford"
 
 
 def test_what_is_attached_and_what_was_looked_for_are_listed(source, tmp_path):
     lay_out(source, tmp_path / "input", mount="none")
     with pytest.raises(DogsganError) as error:
-        find_data(tmp_path / "input", tmp_path)
+        find(tmp_path / "input", tmp_path)
     assert "another-dataset/table.csv" in str(error.value)
     assert "all-dogs/ beside annotation/" in str(error.value)
     assert "competition_sources" in str(error.value)
@@ -66,15 +83,15 @@ def test_what_is_attached_and_what_was_looked_for_are_listed(source, tmp_path):
 
 def test_nothing_at_all_is_said(tmp_path):
     with pytest.raises(DogsganError, match="does not exist"):
-        find_data(tmp_path / "input", tmp_path)
+        find(tmp_path / "input", tmp_path)
 
 
 def test_an_empty_mount_is_passed_over(source, tmp_path):
     empty = tmp_path / "input" / "generative-dog-images"
     (empty / "all-dogs").mkdir(parents=True)
     (empty / "annotation").mkdir()
-    lay_out(source, tmp_path / "input" / "other", mount="zip")
-    assert find_data(tmp_path / "input", tmp_path).path.name == "generative-dog-images.zip"
+    mount(source, tmp_path / "input" / "other", "zip")
+    assert find(tmp_path / "input", tmp_path).path.name == "generative-dog-images.zip"
 
 
 def test_a_broken_zip_is_passed_over(tmp_path):
@@ -84,16 +101,16 @@ def test_a_broken_zip_is_passed_over(tmp_path):
     (folder / "Annotation.zip").write_bytes(b"")
     (folder / "other.zip").write_bytes(b"PK")
     with pytest.raises(DogsganError, match=r"generative-dog-images/all-dogs\.zip"):
-        find_data(tmp_path / "input", tmp_path / "scratch")
+        find(tmp_path / "input", tmp_path / "scratch")
 
 
 def test_pictures_without_boxes_do_for_a_recipe_without_classes(tmp_path):
     folder = tmp_path / "input" / "cats"
     folder.mkdir(parents=True)
     (folder / "cat.png").write_bytes(b"")
-    assert find_data(tmp_path / "input", tmp_path, with_boxes=False).path == tmp_path / "input"
+    assert find(tmp_path / "input", tmp_path, with_boxes=False).path == tmp_path / "input"
     with pytest.raises(DogsganError):
-        find_data(tmp_path / "input", tmp_path)
+        find(tmp_path / "input", tmp_path)
 
 
 def test_a_name_in_the_zips_never_leads_out(tmp_path):
@@ -103,7 +120,7 @@ def test_a_name_in_the_zips_never_leads_out(tmp_path):
         archive.writestr("../../evil/n02085620_1.jpg", b"x")
     with zipfile.ZipFile(folder / "Annotation.zip", "w") as archive:
         archive.writestr("../../../n02085620-Chihuahua/n02085620_1", b"<annotation/>")
-    found = find_data(tmp_path / "input", tmp_path / "scratch")
+    found = find(tmp_path / "input", tmp_path / "scratch")
     with zipfile.ZipFile(found.path) as archive:
         assert sorted(archive.namelist()) == [
             "all-dogs/all-dogs/n02085620_1.jpg",
@@ -116,7 +133,7 @@ def test_real_data_are_found(shared_data, tmp_path):
     folder = tmp_path / "input" / "competitions" / "generative-dog-images"
     folder.parent.mkdir(parents=True)
     folder.symlink_to(shared_data / "generative-dog-images-mini")
-    assert find_data(tmp_path / "input", tmp_path).description.startswith("510 pictures, 511 annotations")
+    assert find(tmp_path / "input", tmp_path).description.startswith("510 pictures, 511 annotations")
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +153,12 @@ def test_digits_are_found_beside_the_competition_s_files_where_a_recipe_is_for_t
         with zipfile.ZipFile(given, "w") as archive:
             for path in digits.iterdir():
                 archive.write(path, path.name)
-    assert not has_boxes(given)
-    lay_out(given, root, mount="dataset")
+    assert lay_out(given, root) == "dataset"
     for with_boxes in (True, False):
-        found = find_data(root, tmp_path / "scratch", with_boxes=with_boxes, kind="mnist")
-        assert "MNIST's idx files in" in found.description
+        found = find(root, tmp_path / "scratch", with_boxes=with_boxes, sought=DIGITS)
+        assert "(MNIST) in" in found.description
         assert len(open_source(found.path).images) == 20
-    assert open_source(find_data(root, tmp_path / "scratch").path).kind == "competition"
+    assert open_source(find(root, tmp_path / "scratch").path).kind == "competition"
 
 
 def test_celeba_is_found_beside_the_competition_s_files(source, tmp_path):
@@ -151,19 +167,19 @@ def test_celeba_is_found_beside_the_competition_s_files(source, tmp_path):
     folder = root / "celeba-dataset" / "img_align_celeba" / "img_align_celeba"
     folder.mkdir(parents=True)
     (folder / "000001.jpg").write_bytes(b"")
-    found = find_data(root, tmp_path / "scratch", with_boxes=False, kind="celeba")
+    found = find(root, tmp_path / "scratch", with_boxes=False, sought=CELEBA)
     assert found.path == root / "celeba-dataset"
 
 
 def test_a_recipe_for_digits_takes_dogs_where_there_are_no_digits(source, tmp_path):
     lay_out(source, tmp_path / "input", mount="competition")
-    found = find_data(tmp_path / "input", tmp_path / "scratch", kind="mnist")
+    found = find(tmp_path / "input", tmp_path / "scratch", sought=DIGITS)
     assert open_source(found.path).kind == "competition"
 
 
 def test_what_a_recipe_is_for_is_said_where_there_is_nothing(tmp_path):
-    with pytest.raises(DogsganError, match=r"looked for MNIST's idx files; .* dataset_sources"):
-        find_data(tmp_path / "input", tmp_path / "scratch", kind="mnist")
+    with pytest.raises(DogsganError, match=r"looked for train-images.* .MNIST.; .* dataset_sources"):
+        find(tmp_path / "input", tmp_path / "scratch", sought=DIGITS)
 
 
 @pytest.mark.parametrize(
@@ -171,13 +187,13 @@ def test_what_a_recipe_is_for_is_said_where_there_is_nothing(tmp_path):
     [
         (DataRecipe(), None),
         (DataRecipe(policy="center"), None),
-        (DataRecipe(policy="center-160"), "celeba"),
-        (DataRecipe(channels=1, size_px=28, policy="whole"), "mnist"),
+        (DataRecipe(policy="center-160"), CELEBA),
+        (DataRecipe(channels=1, size_px=28, policy="whole"), DIGITS),
         (DataRecipe(channels=1), None),  # dogs in grey
     ],
 )
 def test_what_a_recipe_s_crops_are_made_for(data, kind):
-    assert data_set_of(data) == kind
+    assert layout_for(data) is kind
 
 
 def lay_out_pictures(folder):
@@ -192,7 +208,7 @@ def test_of_two_sets_of_digits_none_is_chosen(digits, tmp_path, places):
         (tmp_path / "input" / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "input" / place).symlink_to(digits)
     with pytest.raises(DogsganError, match=r"several data sets .*fashion.*attach only the one"):
-        find_data(tmp_path / "input", tmp_path / "scratch", kind="mnist", recipe_name="mnist-gan")
+        find(tmp_path / "input", tmp_path / "scratch", sought=DIGITS, recipe_name="mnist-gan")
 
 
 @pytest.mark.parametrize("place", ["xrays", "datasets/me/xrays"])
@@ -202,10 +218,10 @@ def test_a_grey_recipe_of_other_pictures_is_not_trained_on_digits(digits, tmp_pa
     (root / "mnist").symlink_to(digits)
     lay_out_pictures(root / place)
     with pytest.raises(DogsganError, match=r"several data sets that are attached \(.*mnist.*xrays"):
-        find_data(root, tmp_path / "scratch", with_boxes=False, kind="mnist", recipe_name="my lungs")
-    assert find_data(root, tmp_path, kind="mnist", recipe_name="mnist-gan").path == root / "mnist"
+        find(root, tmp_path / "scratch", with_boxes=False, sought=DIGITS, recipe_name="my lungs")
+    assert find(root, tmp_path, sought=DIGITS, recipe_name="mnist-gan").path == root / "mnist"
     (root / "mnist").unlink()
-    found = find_data(root, tmp_path / "scratch", with_boxes=False, kind="mnist", recipe_name="my lungs")
+    found = find(root, tmp_path / "scratch", with_boxes=False, sought=DIGITS, recipe_name="my lungs")
     assert "1 pictures without boxes" in found.description
 
 
@@ -214,11 +230,11 @@ def test_pictures_of_two_data_sets_are_not_mixed(tmp_path, places):
     for place in places:
         lay_out_pictures(tmp_path / "input" / place)
     with pytest.raises(DogsganError, match="several data sets"):
-        find_data(tmp_path / "input", tmp_path / "scratch", with_boxes=False)
+        find(tmp_path / "input", tmp_path / "scratch", with_boxes=False)
 
 
 def test_the_same_digits_in_a_deeper_folder_are_one_data_set(digits, tmp_path):
     (tmp_path / "input/mnist/MNIST").mkdir(parents=True)
     (tmp_path / "input/mnist/MNIST/raw").symlink_to(digits)
-    found = find_data(tmp_path / "input", tmp_path / "scratch", with_boxes=False, kind="mnist")
+    found = find(tmp_path / "input", tmp_path / "scratch", with_boxes=False, sought=DIGITS)
     assert len(open_source(found.path).images) == 20

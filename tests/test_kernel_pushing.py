@@ -117,7 +117,7 @@ ANSWERS = [
     ({"error": "Maximum disk quota"}, "did not take ann/dogs-sagan .Maximum disk quota"),
     ({"error": "Notebook source is too large"}, "did not take ann/dogs-sagan .Notebook source is too large"),
     ({"invalidCompetitionSources": ["generative-dog-images"]}, "competitions/generative-dog-images/rules"),
-    ({"invalidDatasetSources": ["ann/weights"]}, "without the dataset ann/weights, so stop that run"),
+    ({"invalidDatasetSources": ["ann/weights"]}, "so stop that run .* the dataset ann/weights"),
     ({"ref": "/code/ann/dogs-sagan-2"}, "named the kernel 'dogs-sagan-2' instead of 'dogs-sagan'"),
 ]
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from dogsgan.kernel.outputs import KernelLog, sweep
+from dogsgan.kernel.outputs import KernelLog, keep
 from dogsgan.supervise import safety
 from dogsgan.supervise.children import Children
 from dogsgan.supervise.clock import Clock
@@ -113,5 +113,5 @@ def test_the_slow_start_of_a_process_that_steps_back_keeps_no_more_time_back(ses
 def test_what_a_killed_sampler_left_half_written_is_no_output(tmp_path):
     for name in (".images.zip.01234567.partial", "images.zip"):
         (tmp_path / name).touch()
-    sweep(tmp_path)
+    assert keep(None, tmp_path / "crops", tmp_path) == []
     assert [path.name for path in tmp_path.iterdir()] == ["images.zip"]

@@ -60,13 +60,11 @@ def _add_rehearse(commands: Any) -> None:
     )
     rehearse.add_argument(
         "--mount",
-        help="how: competition, competitions, top, zip, zips, zip-of-zips, dataset or none (competition; "
-        "dataset for data that are no dogs with boxes)",
+        help="how: competition, dataset or none (competition; dataset for data that are no dogs with boxes)",
     )
     rehearse.add_argument("--out", type=Path, metavar="FOLDER", help="keep what the kernel leaves")
     rehearse.add_argument("--memory", type=float, default=13.0, metavar="GB", help="limit (13)")
-    rehearse.add_argument("--disk", type=positive, metavar="MB", help="room in every folder (no limit)")
-    rehearse.add_argument("--isolated", action="store_true", help="refuse to run without namespaces")
+    rehearse.add_argument("--isolated", action="store_true", help="refuse to run without bubblewrap")
 
 
 def _build(args: argparse.Namespace) -> Outcome:
@@ -101,7 +99,6 @@ def _rehearse(args: argparse.Namespace) -> Outcome:
         mount=args.mount,
         out=args.out,
         memory_gb=args.memory,
-        disk_mb=args.disk,
         isolated=True if args.isolated else None,
     )
     return Outcome(report.to_json(), report.summary(), report.ok)

@@ -1,22 +1,29 @@
 """A recipe ─▶ the folder that is pushed to Kaggle: one code file with everything in it, and its metadata."""
 
+import base64
+import contextlib
+import hashlib
+import io
+import lzma
 import os
 import re
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import dogsgan
 from dogsgan.competition import COUNT, SLUG
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_json, write_text
-from dogsgan.kernel.bundle import pack, package_sources
 from dogsgan.kernel.kaggle.metadata import METADATA_FILE
 from dogsgan.kernel.settings import LONGEST_BUDGET_S
-from dogsgan.kernel.writing import notebook, script
+from dogsgan.kernel.writing import LINE, notebook, script
 from dogsgan.presets import preset
 from dogsgan.training.deadline import parse_duration
 
+PACKAGE = Path(dogsgan.__file__).resolve().parent
 MAX_BYTES = 1_000_000  # Kaggle refuses a larger code file
 PLACEHOLDER_USER = "YOUR-KAGGLE-NAME"
 CPU_PRESET = "dogs-best-cpu"
@@ -46,13 +53,10 @@ class BuildReport:
             f"{self.folder / self.code_file}: {self.bytes / 1e3:.0f} kB with {self.modules} modules; trains "
             f"{self.recipe} (on a CPU {self.cpu_recipe}) and ends within {self.budget}",
             f"{self.folder / METADATA_FILE}: {self.id}, two T4, no internet",
-            f"try it here: dogsgan kernel rehearse {self.folder}",
         ]
         if self.id.startswith(PLACEHOLDER_USER):
-            lines.insert(
-                2, f"before it is pushed: build again with --user, or change {PLACEHOLDER_USER} there"
-            )
-        return "\n".join(lines)
+            lines += [f"before it is pushed: build again with --user, or change {PLACEHOLDER_USER} there"]
+        return "\n".join([*lines, f"try it here: dogsgan kernel rehearse {self.folder}"])
 
 
 def build_kernel(
@@ -73,54 +77,25 @@ def build_kernel(
     """Write `kernel-metadata.json` and one code file to `out`. The same arguments give the same bytes.
 
     Raises:
-        DogsganError: the recipe cannot be built or sampled, the budget is longer than Kaggle's, a name is
-            none that Kaggle takes, the file would be too large, or `out` holds another kernel's code file.
+        DogsganError: the recipe cannot be built or sampled, the budget is longer than Kaggle's, Kaggle takes
+            no such name, the file would be too large, or `out` holds another kernel's code file.
     """
+    from dogsgan.models import outline_networks  # only here: torch takes seconds
+
     if not 0 < parse_duration(budget) <= LONGEST_BUDGET_S:
         raise DogsganError(f"a budget of {budget} is longer than Kaggle's 9 hours of GPU: give 9h or less")
     out = Path(out)
-    slug = _checked_slug(slug or out.resolve().name.lower())
+    slug = slug or out.resolve().name.lower()
+    if not re.fullmatch(r"[a-z0-9](-?[a-z0-9]){4,49}", slug):
+        raise DogsganError(
+            f"{slug!r} cannot be a kernel's address: name the folder, or give --slug, with 5 to 50 small "
+            "letters, digits and single hyphens"
+        )
     cpu_recipe = replace(cpu_recipe or _cpu_recipe(recipe), data=recipe.data)
-    for used in (recipe, cpu_recipe):
-        _refuse_unusable(used, truncation=truncation)
-    values = _values(recipe, cpu_recipe, budget, count, seed, truncation, images)
-    modules = package_sources()
-    package, sha256 = pack(modules)
-    write = notebook if as_notebook else script
-    text = write(slug.replace("-", " "), values, package=package, sha256=sha256)
-    size = len(text.encode())
-    if size > MAX_BYTES:
-        raise DogsganError(f"the code file would have {size:,} bytes and Kaggle takes {MAX_BYTES:,}")
-    code_file = f"{slug}.ipynb" if as_notebook else f"{slug}.py"
-    metadata = _metadata(f"{_user(user)}/{slug}", code_file, as_notebook=as_notebook, datasets=datasets)
-    for other in {f"{slug}.ipynb", f"{slug}.py"} - {code_file}:
-        (out / other).unlink(missing_ok=True)  # one code file, whichever it was before
-    write_text(out / code_file, text)
-    write_json(out / METADATA_FILE, metadata)
-    return BuildReport(
-        out, code_file, size, len(modules), metadata["id"], recipe.name, cpu_recipe.name, budget
-    )
-
-
-def _refuse_unusable(recipe: Recipe, *, truncation: float) -> None:
-    """Refuse here what would cost the kernel its run there: networks that cannot be built, or sampled so."""
-    from dogsgan.models import outline_networks  # only here: torch takes seconds
-
-    outline_networks(recipe, class_count=2)
-    recipe.model.check_truncation(truncation)
-
-
-def _values(
-    recipe: Recipe,
-    cpu_recipe: Recipe,
-    budget: str,
-    count: int,
-    seed: int,
-    truncation: float,
-    images: int | None,
-) -> dict[str, tuple[Any, str]]:
-    """Return the values of the code file's head, each with what it means."""
-    return {
+    for used in (recipe, cpu_recipe):  # what would cost the kernel its run there is refused here
+        outline_networks(used, class_count=2)
+        used.model.check_truncation(truncation)
+    values = {
         "BUDGET": (budget, "from the first line to the last; 9h is what Kaggle grants"),
         "COUNT": (count, "pictures in images.zip; the competition takes 10000"),
         "SEED": (seed, "another seed, other pictures of the same generator"),
@@ -129,6 +104,46 @@ def _values(
         "RECIPE": (recipe, "What is trained where a GPU works."),
         "CPU_RECIPE": (cpu_recipe, "What is trained where none does. Its data are those of RECIPE."),
     }
+    modules = package_sources()
+    package, sha256 = pack(modules)
+    write = notebook if as_notebook else script
+    text = write(slug.replace("-", " "), values, package=package, sha256=sha256)
+    size = len(text.encode())
+    if size > MAX_BYTES:
+        raise DogsganError(f"the code file would have {size:,} bytes and Kaggle takes {MAX_BYTES:,}")
+    code_file, other = f"{slug}.py", f"{slug}.ipynb"
+    if as_notebook:
+        code_file, other = other, code_file
+    metadata = _metadata(f"{_user(user)}/{slug}", code_file, as_notebook=as_notebook, datasets=datasets)
+    (out / other).unlink(missing_ok=True)  # one code file, whichever it was before
+    write_text(out / code_file, text)
+    write_json(out / METADATA_FILE, metadata)
+    return BuildReport(
+        out, code_file, size, len(modules), metadata["id"], recipe.name, cpu_recipe.name, budget
+    )
+
+
+def package_sources() -> dict[str, str]:
+    """Return the source of every module of the package, by its path from the package's parent."""
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return {path.relative_to(PACKAGE.parent).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def pack(sources: dict[str, str]) -> tuple[str, str]:
+    """Return the sources as lines of base 85 text, and the sha256 of what the text decodes to.
+
+    The same sources give the same text. Decoded and decompressed (LZMA) it is a zip that Python imports from.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, source in sources.items():
+            entry = zipfile.ZipInfo(name)  # of 1980: the same bytes on any day
+            entry.create_system = 3  # Unix, whatever this runs on: the same bytes everywhere
+            archive.writestr(entry, source.encode())
+    packed = lzma.compress(buffer.getvalue(), preset=9)
+    text = base64.b85encode(packed).decode()
+    lines = [text[start : start + LINE] for start in range(0, len(text), LINE)]
+    return "\n".join(lines), hashlib.sha256(packed).hexdigest()
 
 
 def _cpu_recipe(recipe: Recipe) -> Recipe:
@@ -136,12 +151,11 @@ def _cpu_recipe(recipe: Recipe) -> Recipe:
 
     Of another family than that preset there is no smaller one, and its networks are small.
     """
-    small = preset(CPU_PRESET)
-    widest = max(recipe.model.generator_width, recipe.model.discriminator_width)
-    if widest <= small.model.generator_width or recipe.model.architecture != small.model.architecture:
+    small, model = preset(CPU_PRESET), recipe.model
+    is_small = max(model.generator_width, model.discriminator_width) <= small.model.generator_width
+    if is_small or model.architecture != small.model.architecture:
         return recipe
-    model = replace(small.model, conditional=recipe.model.conditional)
-    return replace(small, model=model)
+    return replace(small, model=replace(small.model, conditional=model.conditional))
 
 
 def _metadata(
@@ -171,15 +185,6 @@ def _metadata(
     }
 
 
-def _checked_slug(slug: str) -> str:
-    if not re.fullmatch(r"[a-z0-9](-?[a-z0-9]){4,49}", slug):
-        raise DogsganError(
-            f"{slug!r} cannot be a kernel's address: name the folder, or give --slug, with 5 to 50 small "
-            "letters, digits and single hyphens"
-        )
-    return slug
-
-
 def _user(name: str | None) -> str:
     """Return the user to build for: the one given, the client's, or a placeholder. No secret is read."""
     name = name or os.environ.get("KAGGLE_USERNAME") or _configured_user() or PLACEHOLDER_USER
@@ -189,15 +194,10 @@ def _user(name: str | None) -> str:
 
 
 def _configured_user() -> str | None:
-    folder = os.environ.get("KAGGLE_CONFIG_DIR")
-    candidates = [Path(folder)] if folder else [Path("~/.kaggle"), Path("~/.config/kaggle")]
-    for candidate in candidates:
-        path = Path(os.path.expanduser(candidate / "kaggle.json"))  # noqa: PTH111 (users without a home)
-        if os.path.isfile(path):  # noqa: PTH113 (False, too, where the folder may not be looked into)
-            try:
-                settings = read_json(path)
-            except DogsganError:
-                continue
-            if isinstance(settings, dict) and isinstance(settings.get("username"), str):
-                return settings["username"]
+    given = os.environ.get("KAGGLE_CONFIG_DIR")
+    for folder in [given] if given else ["~/.kaggle", "~/.config/kaggle"]:
+        path = Path(os.path.expanduser(folder), "kaggle.json")  # noqa: PTH111 (users without a home)
+        with contextlib.suppress(DogsganError, KeyError, TypeError):  # it may not be there, or be anything
+            if isinstance(name := read_json(path)["username"], str):
+                return name
     return None

@@ -1,25 +1,25 @@
 """The main program of a built kernel: data, crops, training and images.zip, within the budget.
 
-This process touches neither torch nor a GPU, so nothing that happens there can stop it. Whatever ends the
-training, the last good generator is sampled: on the GPU, else on the CPU, and where there is none at all, an
-untrained one, which it says. Only without anything to train on does it fail, at once and without a zip.
+This process touches neither torch nor a GPU, so nothing that happens there can stop it. Only without
+anything to train on does it fail, at once and without a zip.
 """
 
 import contextlib
+import importlib
 import shutil
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dogsgan import __version__
 from dogsgan.config import Recipe
-from dogsgan.console import close_streams, open_streams
+from dogsgan.console import STDOUT, close_streams, open_streams
 from dogsgan.errors import DogsganError
 from dogsgan.files import write_json
-from dogsgan.kernel.mounts import data_set_of, find_data
-from dogsgan.kernel.outputs import LOG_FILE, KernelLog, keep, scratch_folders, sweep
+from dogsgan.kernel.mounts import find_data
+from dogsgan.kernel.outputs import LOG_FILE, KernelLog, keep, scratch_folders
 from dogsgan.kernel.settings import Settings
 from dogsgan.supervise.attempts import Job
 from dogsgan.supervise.clock import Clock
@@ -36,20 +36,15 @@ UNTRAINED = (
 )
 
 
-class NothingToTrainOn(Exception):
-    """There is no data, or none that can be used: the one thing that makes a kernel fail."""
-
-
 class Kernel:
     """One run on Kaggle: `work` does everything; a notebook calls the steps in their order here."""
 
     def __init__(self, settings: Settings, *, package: Path, started: float) -> None:
         self.settings = settings
-        self.input, self.working = settings.root / "input", settings.root / "working"
+        self.working = settings.root / "working"
         self.working.mkdir(parents=True, exist_ok=True)
         log = KernelLog(self.working / LOG_FILE, started=started)
-        clock = Clock(started, settings.budget_s)
-        self.session = Session(clock, log, stall_s=settings.stall_s, package=package)
+        self.session = Session(Clock(started, settings.budget_s), log, package=package)
         self.scratches = scratch_folders(self.working)
         self.scratch = self.scratches[0]
         self.source: Path | None = None
@@ -59,15 +54,14 @@ class Kernel:
 
     def work(self) -> int:
         """Take every step, and return the exit status: 0 with a valid zip."""
-        self.session.log.say(
-            f"dogsgan {__version__}: {self.settings.budget_s:.0f} s until images.zip is there"
-        )
+        say = self.session.log.say
+        say(f"dogsgan {__version__}: {self.settings.budget_s:.0f} s until images.zip is there")
         try:
             self.find()
             self.crop()
-        except NothingToTrainOn as error:
-            self.session.log.say(f"error: {error}")
-            self.session.log.say("there is no images.zip, for nothing could be trained; no hours were lost")
+        except DogsganError as error:
+            say(f"error: {error}")
+            say("there is no images.zip, because nothing could be trained; no hours were lost")
             return 1
         self.train()
         self.sample()
@@ -77,19 +71,9 @@ class Kernel:
         """Find the data.
 
         Raises:
-            NothingToTrainOn: it is not there.
+            DogsganError: it is not there.
         """
-        recipe = self.settings.recipe
-        try:
-            found = find_data(
-                self.input,
-                self.scratch,
-                with_boxes=recipe.model.conditional,
-                kind=data_set_of(recipe.data),
-                recipe_name=recipe.name,
-            )
-        except DogsganError as error:
-            raise NothingToTrainOn(str(error)) from error
+        found = find_data(self.settings.root / "input", self.scratch, self.settings.recipe)
         self.session.log.say(f"data: {found.description}")
         self.source = found.path
 
@@ -97,42 +81,50 @@ class Kernel:
         """Cut the dogs out, into a folder that is not part of the output, wherever there is room for it.
 
         Raises:
-            NothingToTrainOn: that failed everywhere.
+            DogsganError: that failed everywhere.
         """
-        session, reason = self.session, ""
+        session, clock, reason = self.session, self.session.clock, ""
+        # Never at once, though a short budget may leave no time for training.
+        stop_at = max(clock.training_stops_at(on_gpu=False), clock.started + CROPPING_SHARE * clock.budget_s)
         for scratch in self.scratches:
             self.scratch = scratch
             request = {
                 "recipe": self.settings.recipe.to_json(),
                 "source": str(self.source),
-                "crops": str(self._crops_folder),
+                "crops": str(self.crops_folder),
             }
-            ended = session.run("crop", request, stop_at=self._cropping_stops_at, gpus=[])
+            ended = session.run("crop", request, stop_at=stop_at, gpus=[])
             if ended.answer is not None:
                 self.crops = ended.answer
                 return
             reason = ended.reason()
             session.note(f"cropping into {self.scratch} failed: {reason}")
-            shutil.rmtree(self._crops_folder, ignore_errors=True)  # joined data may lie beside them
-        raise NothingToTrainOn(f"the data cannot be cropped: {reason}")
+            shutil.rmtree(self.crops_folder, ignore_errors=True)  # joined data may lie beside them
+        raise DogsganError(f"the data cannot be cropped: {reason}")
 
     def train(self) -> None:
         """Train on the GPUs that work until the time is up, whatever happens, signals included."""
         answer = "training ends, and images.zip comes from what it has learned"
         listening = listen_for_stop(answer, repeated_ends=False, tell=self.session.log.say)
         self.session.wish = self._listening.enter_context(listening)
-        self._whatever_happens(self._train)
+        settings = self.settings
+        with self._whatever_happens():
+            recipes = settings.recipe, settings.cpu_recipe
+            recipe, gpus = choose_machine(self.session, *recipes, count=settings.count)
+            self.driver = Driver(self.session, self._job(recipe), gpus=gpus)
+            self.driver.train()
 
     def sample(self) -> None:
         """Write images.zip from the last good generator: on a GPU if one works, else on the CPU."""
-        self._whatever_happens(self._sample)
+        with self._whatever_happens():
+            if self.driver is None:  # no machine could be chosen
+                self.driver = Driver(self.session, self._job(self.settings.cpu_recipe), gpus=[])
+            self.driver.sample()
 
     def finish(self) -> int:
         """Keep what is worth keeping, say what happened, and return the exit status: 0 with a valid zip."""
         session = self.session
-        run = self.driver.training.runs[-1] if self.driver else None
-        sweep(self.working)
-        for problem in keep(run, self._crops_folder, self.working):
+        for problem in keep(self._run, self.crops_folder, self.working):
             session.note(problem)
         with contextlib.suppress(DogsganError, OSError):
             write_json(self.working / REPORT_FILE, self._report())
@@ -146,50 +138,42 @@ class Kernel:
         close_streams(0)  # a page that nobody reads changes nothing
         return 0 if self.sampled.get("valid") else 1
 
-    def pictures(self, step: str) -> list[Path]:
-        """Return what there is to look at after the step `crops`, `training` or `samples`."""
-        run = self.driver.training.runs[-1] if self.driver else Path()
+    def show(self, step: str) -> None:
+        """Show in a notebook what there is after the step `crops`, `training` or `samples`; never fail."""
+        run = self._run or Path()
         grids = sorted((run / "samples").glob("*.png"))
+        some = {grids[0], grids[len(grids) // 2], grids[-1]} if grids else ()
         found = {
-            "crops": [self._crops_folder / "contact-sheet.png"],
-            "training": [
-                *grids[:1],
-                *grids[len(grids) // 2 : len(grids) // 2 + 1],
-                *grids[-1:],
-                run / "losses.png",
-            ],
+            "crops": [self.crops_folder / "contact-sheet.png"],
+            "training": [*sorted(some), run / "losses.png"],
             "samples": [self.working / "samples.png"],
         }
-        return [path for path in dict.fromkeys(found[step]) if path.is_file()]
+        for path in filter(Path.is_file, found[step]):
+            try:
+                shown = importlib.import_module("IPython.display")
+                shown.display(shown.Image(filename=str(path)))
+            except (ImportError, OSError, ValueError) as error:
+                STDOUT.write(f"{path} ({type(error).__name__}: not shown)\n")
 
     @property
-    def _cropping_stops_at(self) -> float:
-        """When cropping is given up: never at once, though a short budget may leave no time for training."""
-        clock = self.session.clock
-        return max(clock.training_stops_at(on_gpu=False), clock.started + CROPPING_SHARE * clock.budget_s)
+    def sampled(self) -> dict[str, Any]:
+        """What the sampler said of images.zip; empty where there is none."""
+        return self.driver.sampled if self.driver else {}
 
     @property
-    def _crops_folder(self) -> Path:
+    def crops_folder(self) -> Path:
+        """The prepared set."""
         return self.scratch / "crops"
 
-    def _train(self) -> None:
-        settings = self.settings
-        recipe, gpus = choose_machine(
-            self.session, settings.recipe, settings.cpu_recipe, count=settings.count
-        )
-        self.driver = Driver(self.session, self._job(recipe), gpus=gpus)
-        self.driver.train()
-
-    def _sample(self) -> None:
-        if self.driver is None:  # no machine could be chosen
-            self.driver = Driver(self.session, self._job(self.settings.cpu_recipe), gpus=[])
-        self.driver.sample()
+    @property
+    def _run(self) -> Path | None:
+        return self.driver.training.runs[-1] if self.driver else None
 
     def _job(self, recipe: Recipe) -> Job:
         settings = self.settings
         return Job(
             recipe,
-            self._crops_folder,
+            self.crops_folder,
             run=self.scratch / "run-1",
             zip_path=self.working / "images.zip",
             images=settings.images,
@@ -200,11 +184,6 @@ class Kernel:
             cpu_recipe=settings.cpu_recipe,
             is_checked=True,
         )
-
-    @property
-    def sampled(self) -> dict[str, Any]:
-        """What the sampler said of images.zip; empty where there is none."""
-        return self.driver.sampled if self.driver else {}
 
     def _report(self) -> dict[str, Any]:
         training = self.driver.training if self.driver else None
@@ -233,10 +212,12 @@ class Kernel:
         )
         return said if images_seen else f"{said}\n{UNTRAINED}"
 
-    def _whatever_happens(self, step: Callable[[], None]) -> None:
+    @contextlib.contextmanager
+    def _whatever_happens(self) -> Iterator[None]:
+        """Go on after a bug in the supervision, which must not cost the zip."""
         try:
-            step()
-        except Exception as error:  # a bug in the supervision must not cost the zip
+            yield
+        except Exception as error:
             self.session.note(f"a bug of dogsgan: {type(error).__name__}: {error}")
             self.session.log.say(traceback.format_exc())
 

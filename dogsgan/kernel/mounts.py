@@ -1,19 +1,14 @@
-"""Where the training data are on Kaggle: every place the competition's were ever mounted, and archives there.
+"""The training data on Kaggle: every place where the competition's were ever mounted, and archives there."""
 
-The first thing that a kernel does. What does not fit is listed, so that a person sees what is attached.
-"""
-
-import os
 import re
-import shutil
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from dogsgan.config import DataRecipe
-from dogsgan.data.layouts import Match, detect_layout
-from dogsgan.data.storage import Storage, open_storage
+from dogsgan.config import DataRecipe, Recipe
+from dogsgan.data.layouts import CELEBA, DIGITS, Layout, Match, detect_layout
+from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path
 
@@ -23,52 +18,45 @@ LOOKED_FOR = (
     "looked for all-dogs/ beside annotation/, Images/ beside Annotation/, or zips of them, "
     "in generative-dog-images/, competitions/generative-dog-images/, at the top, and up to 3 folders down"
 )
-TITLES = {"mnist": "MNIST's idx files", "celeba": "CelebA's img_align_celeba"}
-GROUPS = ("competitions", "datasets")
-"""Folders of Kaggle's that hold what is attached, and are not data sets themselves."""
+GROUPS = ("competitions", "datasets")  # folders of data sets
 DEPTH = 3  # folders below the input folder that are searched
 MOST_FOLDERS = 2_000  # looked into, whatever is attached
 MOST_LISTED = 30  # attached things named in an error
-MAX_ARCHIVE_BYTES = 8 * 1024**3  # of a zip inside a zip; the competition's is 0.8 GB
-_PAIRS = (("all-dogs", "annotation"), ("images", "annotation"))
+_PAIRS = ({"all-dogs", "annotation"}, {"images", "annotation"})
 _PIECE = re.compile(r"(all-dogs|images|annotations?)\.zip", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class FoundData:
+class FoundData(NamedTuple):
     """A folder or zip that `prepare` takes, and one line that says what it is and where."""
 
     path: Path
     description: str
 
 
-def find_data(
-    root: Path, scratch: Path, *, with_boxes: bool = True, kind: str | None = None, recipe_name: str = ""
-) -> FoundData:
-    """Find the competition's files below `root`; zips that have to be joined are joined in `scratch`.
+def find_data(root: Path, scratch: Path, recipe: Recipe) -> FoundData:
+    """Find a recipe's training data below `root`; zips that have to be joined are joined in `scratch`.
 
-    With `kind` (`mnist` or `celeba`, the data set that a recipe is made for) that comes first: the
-    competition's files may lie beside it; other pictures may where `recipe_name` names the kind. With
-    `with_boxes` False any folder or zip of pictures will do where there is nothing better.
+    They are the competition's. A data set of the layout that the recipe is made for comes first, though the
+    competition's lie beside it; other pictures may where the recipe's name says which it is. Without classes
+    any folder or zip of pictures will do where there is nothing better.
 
     Raises:
         DogsganError: nothing fits, or several things do; it names what is attached.
     """
-    folders = list(_folders(root))
-    found = _of_kind(folders, root, kind, named=kind in recipe_name.lower()) if kind is not None else None
-    if found is not None:
-        return found
-    for folder in folders:
-        found = _in_folder(folder, scratch)
+    folders, sought = _folders(root), layout_for(recipe.data)
+    if sought is not None:
+        found = _of_layout(sought, folders, root, is_named=sought.kind in recipe.name.lower())
         if found is not None:
-            return found
-    if not with_boxes:
+            return FoundData(found, f"{sought.looked_for} in {found}")
+    for folder in folders:
+        if data := _in_folder(folder, scratch):
+            return data
+    if not recipe.model.conditional:
         _refuse_choice(list(_with_pictures(root)))
         for path in [root, *(path for folder in folders for path in _zips(folder))]:
-            layout = _layout(path)
-            if layout is not None:
-                return FoundData(path, f"{len(layout.pictures):,} pictures without boxes in {path}")
-    first = f"looked for {TITLES[kind]}; " if kind is not None else ""
+            if match := _matched(path):
+                return FoundData(path, f"{len(match.pictures):,} pictures without boxes in {path}")
+    first = f"looked for {sought.looked_for}; " if sought is not None else ""
     raise DogsganError(
         f"no training data in {root}: {first}{LOOKED_FOR}; attached is {_attached(root)}; add the data to "
         "the kernel (competition_sources or dataset_sources in kernel-metadata.json, or Add input on its "
@@ -76,37 +64,37 @@ def find_data(
     )
 
 
-def data_set_of(data: DataRecipe) -> str | None:
-    """Return the kind of source that a recipe's crops are made for; None for the competition's or any."""
+def layout_for(data: DataRecipe) -> Layout | None:
+    """Return the layout that a recipe's crops are made for; None for the competition's or any."""
     if data.channels == 1 and data.policy == "whole":  # whatever has boxes is not taken whole
-        return "mnist"
-    return "celeba" if data.policy.startswith("center-") else None
+        return DIGITS
+    return CELEBA if data.policy.startswith("center-") else None
 
 
-def _of_kind(folders: list[Path], root: Path, kind: str, *, named: bool) -> FoundData | None:
+def _of_layout(sought: Layout, folders: list[Path], root: Path, *, is_named: bool) -> Path | None:
     found: list[Path] = []
     below = [folder for folder in folders if folder != root]
     for folder in [*below, root]:  # the top holds everything that is attached, so it comes last
         for path in [folder, *_zips(folder)]:
             if any(path.is_relative_to(other) or other.is_relative_to(path) for other in found):
                 continue  # the same data
-            layout = _layout(path)
-            if layout is not None and layout.kind == kind:
+            match = _matched(path)
+            if match is not None and match.layout is sought:
                 found.append(path)
-    others = [] if named or not found else list(_with_pictures(root, beside=found[0]))
+    others = [] if is_named or not found else list(_with_pictures(root, beside=found[0]))
     _refuse_choice([*found, *(path for path in others if path not in found)])
-    return FoundData(found[0], f"{TITLES[kind]} in {found[0]}") if found else None
+    return found[0] if found else None
 
 
 def _with_pictures(folder: Path, *, beside: Path | None = None, depth: int = DEPTH) -> Iterator[Path]:
     """Yield each attached thing that holds pictures without boxes, the one with `beside` in it left out."""
-    for path in [*_subfolders(folder), *_zips(folder)]:
+    for path in [*_below(folder), *_zips(folder)]:
         if path == beside:
             continue
         groups = path.name in GROUPS or folder.name == "datasets"  # datasets/PERSON/NAME
         if path.is_dir() and depth > 1 and (groups or (beside is not None and beside.is_relative_to(path))):
             yield from _with_pictures(path, beside=beside, depth=depth - 1)
-        elif (layout := _layout(path)) is not None and not layout.annotations:
+        elif (match := _matched(path)) is not None and not match.annotations:
             yield path
 
 
@@ -119,69 +107,35 @@ def _refuse_choice(found: list[Path]) -> None:
         )
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    """Yield the known places, then every other folder near the top, breadth first."""
+def _folders(root: Path) -> list[Path]:
+    """Return the known places, then every other folder near the top, breadth first."""
     known = [root / name if name else root for name in KNOWN]
-    yield from (folder for folder in known if folder.is_dir())
-    level, seen = [root], 0
-    for _ in range(DEPTH):
-        level = [child for folder in level for child in _subfolders(folder)]
-        for folder in level:
-            seen += 1
-            if seen > MOST_FOLDERS:
-                return
-            if folder not in known:
-                yield folder
+    near = [folder for depth in range(1, DEPTH + 1) for folder in _below(root, depth)]
+    return list(dict.fromkeys([*filter(Path.is_dir, known), *near[:MOST_FOLDERS]]))
 
 
 def _in_folder(folder: Path, scratch: Path) -> FoundData | None:
-    names = {child.name.lower() for child in _subfolders(folder)}
-    if any(pictures in names and annotations in names for pictures, annotations in _PAIRS):
-        found = _annotated(folder)
-        if found is not None:
-            return found
-    for path in _zips(folder):
-        if not _PIECE.fullmatch(path.name):
-            found = _annotated(path) or _in_pieces(_unpacked_pieces(path, scratch), scratch)
-            if found is not None:
-                return FoundData(found.path, found.description.replace(str(found.path), str(path)))
-    return _in_pieces([path for path in _zips(folder) if _PIECE.fullmatch(path.name)], scratch)
+    names, zips = {child.name.lower() for child in _below(folder)}, _zips(folder)
+    if any(pair <= names for pair in _PAIRS) and (found := _annotated(folder)):
+        return found
+    pieces = [path for path in zips if _PIECE.fullmatch(path.name)]
+    whole = (_annotated(path) for path in zips if path not in pieces)
+    return next(filter(None, whole), None) or _in_pieces(pieces, scratch)
 
 
 def _annotated(path: Path) -> FoundData | None:
-    layout = _layout(path)
-    if layout is None or not layout.annotations:
+    match = _matched(path)
+    if match is None or not match.annotations:
         return None
-    counts = f"{len(layout.pictures):,} pictures, {len(layout.annotations):,} annotations"
+    counts = f"{len(match.pictures):,} pictures, {len(match.annotations):,} annotations"
     return FoundData(path, f"{counts} in {path}")
 
 
-def _layout(path: Path) -> Match | None:
+def _matched(path: Path) -> Match | None:
     try:
         return detect_layout(open_storage(path).names, top=path.name)
     except DogsganError:
         return None
-
-
-def _unpacked_pieces(path: Path, scratch: Path) -> list[Path]:
-    """Copy the zips inside a zip out, under names of our own; none where there are none."""
-    copied: list[Path] = []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                name = PurePosixPath(entry.filename).name
-                if _PIECE.fullmatch(name) and entry.file_size <= MAX_ARCHIVE_BYTES:
-                    target = scratch / f"piece-{len(copied)}" / name.lower()
-                    with (
-                        archive.open(entry) as inner,
-                        atomic_path(target) as partial,
-                        partial.open("wb") as file,
-                    ):
-                        shutil.copyfileobj(inner, file, 1 << 20)
-                    copied.append(target)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError):
-        return []
-    return copied
 
 
 def _in_pieces(pieces: list[Path], scratch: Path) -> FoundData | None:
@@ -193,37 +147,27 @@ def _in_pieces(pieces: list[Path], scratch: Path) -> FoundData | None:
         return None
     target = scratch / "joined.zip"
     with atomic_path(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as joined:
-        pictures_inside = _layout(pictures)
-        storage = open_storage(pictures)
-        for name in pictures_inside.pictures if pictures_inside else []:
-            _copy(storage, name, joined, f"all-dogs/all-dogs/{PurePosixPath(name).name}")
-        storage = open_storage(annotations)
-        for name in storage.names:
-            breed, stem = PurePosixPath(name).parts[-2:] if "/" in name else ("", name)
-            _copy(storage, name, joined, f"annotation/Annotation/{breed}/{stem}")
+
+        def copy(piece: Path, names: list[str], folder: str, *, parts: int) -> None:
+            storage = open_storage(piece)
+            for name in names:
+                new_name = "/".join([folder, *PurePosixPath(name).parts[-parts:]])
+                joined.writestr(zipfile.ZipInfo(new_name), storage.read(name, limit=1 << 26))
+
+        match = _matched(pictures)
+        copy(pictures, match.pictures if match else [], "all-dogs/all-dogs", parts=1)
+        copy(annotations, open_storage(annotations).names, "annotation/Annotation", parts=2)
     found = _annotated(target)
     return found and FoundData(target, f"{found.description}, joined from {pictures} and {annotations}")
 
 
-def _copy(storage: Storage, name: str, joined: zipfile.ZipFile, new_name: str) -> None:
-    joined.writestr(zipfile.ZipInfo(new_name), storage.read(name, limit=1 << 26))
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            found = [Path(entry.path) for entry in entries if entry.is_dir()]
-    except OSError:
-        return []
-    return sorted(path for path in found if not path.name.startswith("."))
+def _below(folder: Path, depth: int = 1) -> list[Path]:
+    """Return the folders so far below a folder; none of one that cannot be read."""
+    return sorted(path for path in folder.glob("*/" * depth) if not path.name.startswith("."))
 
 
 def _zips(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(Path(e.path) for e in entries if e.name.lower().endswith(".zip") and e.is_file())
-    except OSError:
-        return []
+    return sorted(filter(Path.is_file, folder.glob("*.[zZ][iI][pP]")))
 
 
 def _attached(root: Path) -> str:
@@ -233,11 +177,9 @@ def _attached(root: Path) -> str:
     names: list[str] = []
     for top in sorted(root.iterdir()):
         inside = sorted(top.iterdir()) if top.is_dir() else []
-        names.append(top.name + ("/" if top.is_dir() else ""))
-        names.extend(f"{top.name}/{path.name}{'/' if path.is_dir() else ''}" for path in inside[:5])
+        shown = [top, *inside[:5]]
+        names += [path.relative_to(root).as_posix() + "/" * path.is_dir() for path in shown]
         if len(inside) > 5:
             names.append(f"{top.name}/… ({len(inside) - 5} more)")
-    if not names:
-        return "nothing"
     more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
-    return ", ".join(names[:MOST_LISTED]) + more
+    return (", ".join(names[:MOST_LISTED]) or "nothing") + more

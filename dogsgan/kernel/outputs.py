@@ -9,21 +9,15 @@ from pathlib import Path
 
 from dogsgan.console import STDOUT
 from dogsgan.errors import DogsganError
-from dogsgan.files import atomic_path
+from dogsgan.files import atomic_path, sweep
 
 MOST_GRIDS = 40  # training grids that are kept, the newest among them
 BAR_INTERVAL_S = 60.0  # a bar that moves gets a line this often
 LOG_FILE = "kernel.log"
 SCRATCHES = (Path("/kaggle/temp"), Path("/var/tmp"))
 """Where room for crops and checkpoints is looked for beside the temporary folder."""
-MEMORY = Path("/dev/shm")
-"""Looked at after those: what lies there takes memory."""
-KEPT = {  # name in the output folder: where it comes from, below a run
-    "generator.safetensors": "generator.safetensors",
-    "recipe.json": "recipe.json",
-    "log.jsonl": "log.jsonl",
-    "losses.png": "losses.png",
-}
+MEMORY = Path("/dev/shm")  # looked at after those: what lies there takes memory
+KEPT = ("generator.safetensors", "recipe.json", "log.jsonl", "losses.png")  # files of a run
 
 
 class KernelLog:
@@ -47,22 +41,25 @@ class KernelLog:
 
     def relay(self, text: str, moving: bool) -> None:
         """Pass on a line of a child; of a bar that moves, one a minute."""
-        now = time.monotonic()
-        if moving and now - self._bar_shown_at < BAR_INTERVAL_S:
-            return
         if moving:
-            self._bar_shown_at = now
+            if time.monotonic() - self._bar_shown_at < BAR_INTERVAL_S:
+                return
+            self._bar_shown_at = time.monotonic()
         self.say(text)
 
 
 def keep(run: Path | None, crops: Path, working: Path) -> list[str]:
-    """Copy what is worth keeping into the output folder; return what could not be, in words."""
-    wanted = [(crops / "contact-sheet.png", working / "crops.png")]
+    """Copy what is worth keeping into the output folder; return what could not be, in words.
+
+    What a sampler that was killed left half-written is removed.
+    """
+    sweep(working)
+    wanted = {working / "crops.png": crops / "contact-sheet.png"}
     if run is not None:
-        wanted += [(run / source, working / name) for name, source in KEPT.items()]
-        wanted += [(grid, working / "training" / grid.name) for grid in _spread(run / "samples")]
+        wanted |= {working / name: run / name for name in KEPT}
+        wanted |= {working / "training" / grid.name: grid for grid in _spread(run / "samples")}
     problems = []
-    for source, target in wanted:
+    for target, source in wanted.items():
         if not source.is_file():
             continue
         try:
@@ -73,33 +70,18 @@ def keep(run: Path | None, crops: Path, working: Path) -> list[str]:
     return problems
 
 
-def sweep(working: Path) -> None:
-    """Remove what a sampler that was killed left half-written."""
-    for partial in working.glob(".*.partial"):
-        partial.unlink(missing_ok=True)
-
-
 def _spread(folder: Path) -> list[Path]:
     """Return at most `MOST_GRIDS` grids, evenly over the run, the last included."""
     grids = sorted(folder.glob("*.png"))
-    if len(grids) <= MOST_GRIDS:
-        return grids
-    step = (len(grids) - 1) / (MOST_GRIDS - 1)
-    return [grids[round(index * step)] for index in range(MOST_GRIDS)]
+    step = max(1.0, (len(grids) - 1) / (MOST_GRIDS - 1))
+    return [grids[round(index * step)] for index in range(min(len(grids), MOST_GRIDS))]
 
 
 def scratch_folders(working: Path) -> list[Path]:
     """Return a folder to be made in each place with room, the roomiest first; the output folder only last."""
     temporary = Path(tempfile.gettempdir())
-    roomy = [temporary] if os.environ.get("TMPDIR") else [*_roomiest([temporary, *SCRATCHES]), MEMORY]
+    usable = [folder for folder in {temporary, *SCRATCHES} if os.access(folder, os.W_OK)]
+    roomy = [*sorted(usable, key=lambda folder: -shutil.disk_usage(folder).free), MEMORY]
+    if os.environ.get("TMPDIR"):
+        roomy = [temporary]
     return [place / f"dogsgan-{os.getpid()}" for place in [*roomy, working / ".scratch"]]
-
-
-def _roomiest(candidates: list[Path]) -> list[Path]:
-    """Return those of `candidates` that can be written to, the one with the most free space first."""
-    free = {}
-    for folder in dict.fromkeys(candidates):
-        if os.access(folder, os.W_OK):
-            with contextlib.suppress(OSError):
-                free[folder] = shutil.disk_usage(folder).free
-    return sorted(free, key=lambda folder: -free[folder])

@@ -1,6 +1,5 @@
 """How many images nine hours on two T4 would see, by a rehearsal's measured speed. Rough, and it says why."""
 
-import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,14 +47,11 @@ class Prediction:
 def predict(recipe: Recipe, *, measured: Recipe, images_per_second: float, reserve_s: float) -> Prediction:
     """Scale a measured speed to two T4 by the arithmetic that an image takes.
 
-    Args:
-        measured: the recipe that ran at `images_per_second` on this machine's CPU or GPU.
-        reserve_s: seconds of a kernel that are not training.
+    `measured` is the recipe that ran at `images_per_second` here. `reserve_s` of a kernel are not training.
     """
     needed, done = flops_per_image(recipe), flops_per_image(measured)
     efficiency = images_per_second * done / matrix_flops()
-    several = T4_COUNT * PARALLEL_EFFICIENCY
-    rate = efficiency * T4_MATRIX_FLOPS * several / needed
+    rate = efficiency * T4_MATRIX_FLOPS * T4_COUNT * PARALLEL_EFFICIENCY / needed
     return Prediction(
         images=round(rate * (KERNEL_S - reserve_s)),
         images_per_second=rate,
@@ -97,13 +93,8 @@ def flops_per_image(recipe: Recipe, *, class_count: int = 120) -> float:
 def matrix_flops() -> float:
     """Measure this machine's float32 matrix product, in operations a second."""
     import torch
+    from torch.utils.benchmark import Timer
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    a = torch.randn(MATRIX_SIDE, MATRIX_SIDE, device=device)
-    best = float("inf")
-    ends_at = time.monotonic() + TIMED_S
-    while time.monotonic() < ends_at:
-        began = time.perf_counter()
-        (a @ a).sum().item()
-        best = min(best, time.perf_counter() - began)
-    return 2 * MATRIX_SIDE**3 / best
+    a = torch.randn(MATRIX_SIDE, MATRIX_SIDE, device="cuda" if torch.cuda.is_available() else "cpu")
+    timer = Timer("a @ a", globals={"a": a}, num_threads=torch.get_num_threads())
+    return float(2 * MATRIX_SIDE**3 / timer.blocked_autorange(min_run_time=TIMED_S).median)

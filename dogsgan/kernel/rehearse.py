@@ -7,32 +7,32 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dogsgan.competition import COUNT
+from dogsgan.competition import COUNT, SLUG
 from dogsgan.config import Recipe
+from dogsgan.data.annotations import MAX_ANNOTATION_BYTES
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
+from dogsgan.data.layouts import detect_layout
+from dogsgan.data.pictures import MAX_PICTURE_BYTES
+from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds, read_json, write_bytes
-from dogsgan.kernel.image import guard_code
-from dogsgan.kernel.isolation import MISSING, Surroundings, namespaces, start
+from dogsgan.kernel.isolation import MISSING, Watched, can_isolate, start, watch
 from dogsgan.kernel.kaggle.metadata import METADATA_FILE, read_metadata
 from dogsgan.kernel.main import REPORT_FILE
 from dogsgan.kernel.prediction import Prediction, predict
 from dogsgan.kernel.settings import Settings
-from dogsgan.kernel.staging import has_boxes, lay_out
-from dogsgan.kernel.watching import Watched, watch
 from dogsgan.kernel.writing import code_of_notebook
 from dogsgan.progress import say
 from dogsgan.submission import CheckReport, check_submission
 from dogsgan.training.log import read_log
 
 MOST_FILES = 500  # that Kaggle keeps of an output
-MEMORY_GB = 13.0
+MOUNTS = ("competition", "dataset", "none")
 DRAWN_IMAGES = 120
-LAST_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,15 @@ class RehearsalReport:
     kernel: Path
     isolated: bool
     mount: str
-    ended: str
-    """`exited` by itself, or killed at the limit of `time` or `memory`."""
+    ended: str  # `exited` by itself, or killed at the limit of `time` or `memory`
     status: int
     seconds: float
     budget_s: float
-    peak_memory_bytes: int
+    peak_memory_gb: float
     files: tuple[str, ...]
     check: CheckReport | None
     images_seen: int
-    events: tuple[str, ...]
-    """What the kernel itself says was not as it should be."""
+    events: tuple[str, ...]  # what the kernel itself says was not as it should be
     problems: tuple[str, ...]
     prediction: Prediction | None
     last_lines: tuple[str, ...] = field(repr=False)
@@ -71,31 +69,22 @@ class RehearsalReport:
         """Return the report as plain values."""
         return {
             "ok": self.ok,
+            **vars(self),
             "kernel": str(self.kernel),
-            "isolated": self.isolated,
-            "mount": self.mount,
-            "ended": self.ended,
-            "status": self.status,
             "seconds": round(self.seconds, 1),
-            "budget_s": self.budget_s,
             "left_s": round(self.left_s, 1),
-            "peak_memory_gb": round(self.peak_memory_bytes / 1e9, 2),
-            "files": list(self.files),
+            "peak_memory_gb": round(self.peak_memory_gb, 2),
             "check": self.check.to_json() if self.check else None,
-            "images_seen": self.images_seen,
-            "events": list(self.events),
-            "problems": list(self.problems),
             "prediction": self.prediction.to_json() if self.prediction else None,
-            "last_lines": list(self.last_lines),
         }
 
     def summary(self) -> str:
         """Return a few lines for people."""
         lines = [
             f"rehearsed {self.kernel} with the data mounted as {self.mount}, "
-            + ("isolated in namespaces" if self.isolated else f"NOT isolated: {MISSING}"),
+            + ("isolated by bubblewrap" if self.isolated else f"NOT isolated: {MISSING}"),
             f"{self.ended} with status {self.status} after {self.seconds:.0f} s of {self.budget_s:.0f}, "
-            f"{self.left_s:.0f} s left; at most {self.peak_memory_bytes / 1e9:.1f} GB of memory; "
+            f"{self.left_s:.0f} s left; at most {self.peak_memory_gb:.1f} GB of memory; "
             f"{len(self.files)} files; {self.images_seen:,} images seen",
         ]
         lines += [self.check.summary()] if self.check else []
@@ -112,12 +101,10 @@ def rehearse(
     budget_s: float = 300.0,
     count: int | None = None,  # pictures to generate; as many as the kernel says if None
     data: Path | None = None,  # a few drawn dogs if None, or digits for a grey recipe
-    mount: str | None = None,  # competition if None, or dataset for data that are no dogs with boxes
+    mount: str | None = None,  # as `lay_out` takes it
     out: Path | None = None,  # keeps the kernel's output
-    memory_gb: float = MEMORY_GB,
-    disk_mb: int | None = None,
-    without: tuple[str, ...] = (),  # optional modules of the image to do without
-    prelude: str = "",  # code that every Python process runs first
+    memory_gb: float = 13.0,
+    prelude: str = "",  # code that every Python process of the kernel runs first
     isolated: bool | None = None,  # None: if this machine can
     quiet: bool = False,
 ) -> RehearsalReport:
@@ -125,46 +112,32 @@ def rehearse(
 
     Raises:
         DogsganError: the folder holds no kernel, the data or a name cannot be used, or isolation was asked
-            for and is not allowed here.
+            for and cannot be had here.
     """
-    if isolated is None:
-        isolated = namespaces() is not None
-    elif isolated and namespaces() is None:
-        raise DogsganError("this machine allows no namespaces: leave out --isolated, and nothing is cut off")
-    if disk_mb and not isolated:
-        raise DogsganError("a small disk can only be had in namespaces, and this machine allows none")
+    if isolated and not can_isolate():
+        raise DogsganError(f"{MISSING}: install it, or leave out --isolated")
+    isolated = can_isolate() if isolated is None else isolated
     code_file, code = _code(kernel)
-    settings = {**read_head(code, where=str(kernel / code_file)), **({"COUNT": count} if count else {})}
-    guard = guard_code(without=without) + prelude
-    with _surroundings() as surroundings:
-        data = data or _drawn(surroundings, grey=Recipe.from_json(settings["RECIPE"]).data.channels == 1)
-        mount = mount or ("competition" if has_boxes(data) else "dataset")
-        say(f"laying out {data} as {mount}")
-        lay_out(data, surroundings.input, mount=mount)
-        write_bytes(surroundings.source / code_file, code.encode())
-        write_bytes(surroundings.source / "sitecustomize.py", guard.encode())
-        surroundings.working.mkdir(parents=True)
-        process = start(
-            surroundings,
-            code_file,
-            budget_s=budget_s,
-            count=settings["COUNT"],
-            isolated=isolated,
-            disk_mb=disk_mb,
-        )
+    values = {**read_head(code, where=str(kernel / code_file)), **({"COUNT": count} if count else {})}
+    is_grey = Recipe.from_json(values["RECIPE"]).data.channels == 1
+    with tempfile.TemporaryDirectory(prefix="dogsgan-rehearsal-", ignore_cleanup_errors=True) as folder:
+        kaggle = Path(folder) / "kaggle"
+        if data is None:
+            draw = draw_digits if is_grey else draw_competition
+            data = draw(Path(folder) / ("digits" if is_grey else "dogs.zip"), images=DRAWN_IMAGES, seed=1)
+        mount = lay_out(data, kaggle / "input", mount=mount)
+        say(f"laid out {data} as {mount}")
+        write_bytes(kaggle / "src" / code_file, code.encode())
+        if prelude:
+            write_bytes(kaggle / "src" / "sitecustomize.py", prelude.encode())
+        (kaggle / "working").mkdir()
+        process = start(kaggle, code_file, budget_s=budget_s, count=values["COUNT"], isolated=isolated)
         watched = watch(process, limit_s=budget_s, memory_bytes=int(memory_gb * 1e9), quiet=quiet)
-        report = _look_at(
-            kernel,
-            surroundings.working,
-            watched,
-            settings=settings,
-            budget_s=budget_s,
-            mount=mount,
-            isolated=isolated,
-        )
         if out is not None:
-            shutil.copytree(surroundings.working, out, dirs_exist_ok=True)
-    return report
+            shutil.copytree(kaggle / "working", out, dirs_exist_ok=True)
+        found = _look_at(kaggle / "working", watched, values)
+    found |= vars(watched)
+    return RehearsalReport(Path(kernel), isolated=isolated, mount=mount, budget_s=budget_s, **found)
 
 
 def only_kernel(folder: Path = Path("kernels")) -> Path:
@@ -181,78 +154,81 @@ def only_kernel(folder: Path = Path("kernels")) -> Path:
     return built[0]
 
 
-@contextlib.contextmanager
-def _surroundings() -> Iterator[Surroundings]:
-    folder = Path(tempfile.mkdtemp(prefix="dogsgan-rehearsal-"))
-    try:
-        yield Surroundings(folder)
-    finally:
-        for path in [folder / "kaggle" / "input", *(folder / "kaggle" / "input").rglob("*")]:
-            if path.is_dir():
-                path.chmod(0o755)  # was write-protected
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _code(kernel: Path) -> tuple[str, str]:
     """Return the name and the text of a kernel's code file; a notebook's cells as one script."""
-    read_metadata(kernel)  # says what is wrong with it
-    name = str(read_json(Path(kernel) / METADATA_FILE).get("code_file", ""))
-    path = Path(kernel) / Path(name).name
-    if not name or not path.is_file():
-        raise DogsganError(f"{kernel} holds no code file {name!r}: make it anew with `dogsgan kernel build`")
+    path = read_metadata(kernel).code_file
+    again = "make it anew with `dogsgan kernel build`"
+    if not path.is_file():
+        raise DogsganError(f"{kernel} holds no code file {path.name!r}: {again}")
     try:
         text = path.read_bytes().decode()
-        if path.suffix == ".ipynb":
-            return f"{path.stem}.py", code_of_notebook(text)
+        return f"{path.stem}.py", code_of_notebook(text) if path.suffix == ".ipynb" else text
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DogsganError(f"{path} cannot be read as a kernel's code ({error}): {again}") from error
+
+
+def lay_out(source: Path, target: Path, *, mount: str | None = None) -> str:
+    """Write the files of `source` below `target`; return the mount.
+
+    `competition` has dogs with boxes in the competition's folders, `dataset` any source as it is, and in
+    `none` the data are missing. None: the first, or the second for data that are no dogs with boxes.
+
+    Raises:
+        DogsganError: there is no such mount or source, or the source has no annotations.
+    """
+    if mount not in (None, *MOUNTS):
+        raise DogsganError(f"no mount {mount!r}; there are {', '.join(MOUNTS)}")
+    target.mkdir(parents=True, exist_ok=True)
+    if mount == "none":
+        (target / "another-dataset").mkdir()
+        (target / "another-dataset" / "table.csv").write_text("id,breed\n1,husky\n")
+        return mount
+    storage = open_storage(source)
+    layout = detect_layout(storage.names)
+    has_boxes = layout is not None and bool(layout.annotations)
+    mount = mount or ("competition" if has_boxes else "dataset")
+    if mount == "dataset":
+        if source.is_dir():
+            shutil.copytree(source, target / source.stem)
+        else:
+            (target / source.stem).mkdir()
+            shutil.copyfile(source, target / source.stem / source.name)
+        return mount
+    if layout is None or not has_boxes:
         raise DogsganError(
-            f"{path} cannot be read as a kernel's code ({error}): make it anew with `dogsgan kernel build`"
-        ) from error
-    return path.name, text
+            f"{source} has no dogs with boxes: give the competition's data or Stanford Dogs, or mount it as "
+            "a dataset"
+        )
+    pictures, annotations = target / SLUG / "all-dogs/all-dogs", target / SLUG / "annotation/Annotation"
+    pictures.mkdir(parents=True)
+    for name in layout.pictures:  # a name in the source is never a path here
+        (pictures / PurePosixPath(name).name).write_bytes(storage.read(name, limit=MAX_PICTURE_BYTES))
+    for name in layout.annotations:
+        path = annotations.joinpath(*PurePosixPath(name).parts[-2:])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(storage.read(name, limit=MAX_ANNOTATION_BYTES))
+    return mount
 
 
-def _drawn(surroundings: Surroundings, *, grey: bool) -> Path:
-    if grey:
-        return draw_digits(surroundings.folder / "drawn-digits", images=DRAWN_IMAGES, seed=1)
-    return draw_competition(surroundings.folder / "drawn.zip", images=DRAWN_IMAGES, seed=1)
-
-
-def _look_at(
-    kernel: Path,
-    working: Path,
-    watched: Watched,
-    *,
-    settings: dict[str, Any],
-    budget_s: float,
-    mount: str,
-    isolated: bool,
-) -> RehearsalReport:
+def _look_at(working: Path, watched: Watched, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a report that come from what the kernel left."""
     files = tuple(sorted(p.relative_to(working).as_posix() for p in working.rglob("*") if p.is_file()))
     told: dict[str, Any] = read_json(working / REPORT_FILE) if REPORT_FILE in files else {}
     images_seen = told.get("sample", {}).get("images_seen", 0)
     check = None
     if "images.zip" in files:
-        data = Recipe.from_json(settings["RECIPE"]).data
+        data = Recipe.from_json(values["RECIPE"]).data
         check = check_submission(
-            working / "images.zip", count=settings["COUNT"], size_px=data.size_px, channels=data.channels
+            working / "images.zip", count=values["COUNT"], size_px=data.size_px, channels=data.channels
         )
-    return RehearsalReport(
-        kernel=Path(kernel),
-        isolated=isolated,
-        mount=mount,
-        ended=watched.ended,
-        status=watched.status,
-        seconds=watched.seconds,
-        budget_s=budget_s,
-        peak_memory_bytes=watched.peak_memory_bytes,
-        files=files,
-        check=check,
-        images_seen=images_seen,
-        events=tuple(told.get("events", ())),
-        problems=tuple(_problems(watched, files, check, images_seen)),
-        prediction=_predicted(working, told, settings),
-        last_lines=watched.last_lines[-LAST_LINES:],
-    )
+    return {
+        "files": files,
+        "check": check,
+        "images_seen": images_seen,
+        "events": tuple(told.get("events", ())),
+        "problems": tuple(_problems(watched, files, check, images_seen)),
+        "prediction": _predicted(working, told, values),
+    }
 
 
 def _problems(
@@ -297,16 +273,14 @@ def read_head(code: str, *, where: str = "the kernel's code") -> dict[str, Any]:
     return found
 
 
-def _predicted(working: Path, told: dict[str, Any], settings: dict[str, Any]) -> Prediction | None:
+def _predicted(working: Path, told: dict[str, Any], values: dict[str, Any]) -> Prediction | None:
     """Scale the speed in the kernel's log; None where it trained too little to say."""
-    lines = read_log(working)
-    trained = told.get("train", {})
+    lines, trained = read_log(working), told.get("train", {})
     if not lines or not trained.get("images_seen") or not told.get("recipe"):
         return None
-    speed = max(line.get("images_per_second", 0.0) for line in lines)
     return predict(
-        Recipe.from_json(settings["RECIPE"]),
+        Recipe.from_json(values["RECIPE"]),
         measured=Recipe.from_json(told["recipe"]),
-        images_per_second=speed,
+        images_per_second=max(line.get("images_per_second", 0.0) for line in lines),
         reserve_s=told["seconds"] - trained["seconds"],
     )

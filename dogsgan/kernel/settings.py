@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,34 +11,23 @@ from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.training.deadline import parse_duration
 
-BUDGET_VARIABLE = "DOGSGAN_KERNEL_BUDGET"  # shorter than the kernel says: a rehearsal
-COUNT_VARIABLE = "DOGSGAN_KERNEL_COUNT"  # fewer pictures than the kernel says: a rehearsal
+BUDGET_VARIABLE, COUNT_VARIABLE = "DOGSGAN_KERNEL_BUDGET", "DOGSGAN_KERNEL_COUNT"  # smaller: a rehearsal
 ROOT_VARIABLE = "DOGSGAN_KERNEL_ROOT"  # a folder that stands for /kaggle where there can be none
-SMALLEST_BUDGET_S, LONGEST_BUDGET_S = 20.0, 9 * 3600.0
-"""The longest is that of a GPU session on Kaggle."""
+SMALLEST_BUDGET_S, LONGEST_BUDGET_S = 20.0, 9 * 3600.0  # the longest is that of a GPU session on Kaggle
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a kernel is asked to do."""
 
-    recipe: Recipe
-    """Trained where a GPU works."""
-    cpu_recipe: Recipe
-    """Trained where none does: slower, so smaller."""
-    budget_s: float = 9 * 3600.0
-    """From the kernel's first line to its last."""
-    count: int = COUNT
-    """Pictures in images.zip."""
-    seed: int = 0
-    """Of the noise that is sampled."""
+    recipe: Recipe  # trained where a GPU works
+    cpu_recipe: Recipe  # trained where none does: slower, so smaller
+    budget_s: float = 9 * 3600.0  # from the kernel's first line to its last
+    count: int = COUNT  # pictures in images.zip
+    seed: int = 0  # of the noise that is sampled
     truncation: float = 1.0
-    images: int | None = None
-    """Training ends after so many real images; None to use the whole budget."""
-    stall_s: float = 900.0
-    """A part that shows no sign of life for so long is killed, and training goes on from its checkpoint."""
-    root: Path = field(default=Path("/kaggle"))
-    """Holds `input/` and `working/`."""
+    images: int | None = None  # training ends after so many real images; None to use the whole budget
+    root: Path = Path("/kaggle")  # holds `input/` and `working/`
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Self:
@@ -47,21 +36,24 @@ class Settings:
         Raises:
             DogsganError: naming the value that cannot be used.
         """
-        budget, shorter = values.get("BUDGET", "9h"), os.environ.get(BUDGET_VARIABLE)
-        budget_s, count = _budget_s(budget), _whole(values, "COUNT", COUNT)
+        budget_s, count = _budget_s(values.get("BUDGET", "9h")), _whole(values, "COUNT", COUNT)
+        if shorter := os.environ.get(BUDGET_VARIABLE):
+            budget_s = _budget_s(shorter)
         if fewer := os.environ.get(COUNT_VARIABLE):
             count = int(fewer)
+        truncation = values.get("TRUNCATION", 1.0)
+        if type(truncation) not in (int, float) or not 0 < truncation < 1e9:
+            raise DogsganError(f"TRUNCATION = {truncation!r} cannot be used: write a number above 0")
         recipe = Recipe.from_json(values.get("RECIPE"))
         cpu_recipe = Recipe.from_json(values.get("CPU_RECIPE", values.get("RECIPE")))
         settings = cls(
             recipe=recipe,
             cpu_recipe=dataclasses.replace(cpu_recipe, data=recipe.data),  # one set of crops for both
-            budget_s=_budget_s(shorter) if shorter else budget_s,
+            budget_s=budget_s,
             count=count,
             seed=_whole(values, "SEED", 0, least=0),
-            truncation=_number(values, "TRUNCATION", 1.0),
+            truncation=truncation,
             images=None if values.get("IMAGES") is None else _whole(values, "IMAGES", 1),
-            stall_s=_number(values, "STALL_S", 900.0),
             root=Path(os.environ.get(ROOT_VARIABLE, "/kaggle")),
         )
         for used in (settings.recipe, settings.cpu_recipe):
@@ -84,10 +76,3 @@ def _whole(values: dict[str, Any], name: str, default: int, *, least: int = 1) -
     if type(value) is not int or not least <= value < 2**63:
         raise DogsganError(f"{name} = {value!r} cannot be used: write a whole number from {least}")
     return value
-
-
-def _number(values: dict[str, Any], name: str, default: float) -> float:
-    value = values.get(name, default)
-    if type(value) not in (int, float) or not 0 < value < 1e9:
-        raise DogsganError(f"{name} = {value!r} cannot be used: write a number above 0")
-    return float(value)

@@ -1,7 +1,4 @@
-"""The text of a kernel's one code file: a head that a person may edit, a main, and the packed package.
-
-As a script or as a notebook; both come from the same pieces.
-"""
+"""The text of a kernel's script or notebook: a head that a person may edit, a main, the packed package."""
 
 import ast
 import inspect
@@ -60,61 +57,58 @@ def main():
         sys.exit(status)
 '''
 
+_OPEN_KERNEL = """\
+package = open_package()
+from dogsgan.errors import DogsganError
+from dogsgan.kernel.main import open_kernel
+
+kernel = open_kernel(globals(), package=package, started=STARTED)"""
+
+_CROP = """\
+try:
+    kernel.find()
+    kernel.crop()
+except DogsganError as error:
+    sys.exit(f"error: {error}")
+kernel.show("crops")"""
+
 
 def script(title: str, values: dict[str, Any], *, package: str, sha256: str) -> str:
     """Return the code file as a Python script."""
-    return "\n".join(
-        [
-            f'"""{title}\n\n{_explanation(values)}\n"""\n',
-            _IMPORTS,
-            head(values),
-            f"\n{_OPEN_PACKAGE}\n\n{_MAIN}\n",
-            _packed(package, sha256),
-            "main()\n",
-        ]
-    )
+    parts = [
+        f'"""{title}\n\n{_explanation(values)}\n"""\n',
+        _IMPORTS,
+        head(values),
+        f"\n{_OPEN_PACKAGE}\n\n{_MAIN}\n",
+        _packed(package, sha256),
+        "main()\n",
+    ]
+    return "\n".join(parts)
 
 
 def notebook(title: str, values: dict[str, Any], *, package: str, sha256: str) -> str:
     """Return the code file as a notebook, whose cells show crops, training grids, losses and samples."""
-    opening = "\n".join(
-        [
-            _OPEN_PACKAGE,
-            "",
-            _packed(package, sha256),
-            "package = open_package()",
-            "from dogsgan.kernel.main import NothingToTrainOn, open_kernel",
-            "from dogsgan.kernel.showing import show",
-            "",
-            "kernel = open_kernel(globals(), package=package, started=STARTED)",
-        ]
-    )
-    cells = [
-        _markdown(f"# {title}\n\n{_explanation(values)}"),
-        _code(f"{_IMPORTS}\n{head(values)}"),
-        _markdown("The package, packed; its hash is verified before it is used."),
-        _code(opening),
-        _markdown("## Crops"),
-        _code(
-            "try:\n    kernel.find()\n    kernel.crop()\nexcept NothingToTrainOn as error:\n"
-            '    sys.exit(f"error: {error}")\nshow(kernel.pictures("crops"))'
-        ),
-        _markdown("## Training\n\nGrids of the averaged generator over time, and the losses."),
-        _code('kernel.train()\nshow(kernel.pictures("training"))'),
-        _markdown("## Samples\n\nThe first pictures of `images.zip`."),
-        _code('kernel.sample()\nshow(kernel.pictures("samples"))'),
-        _markdown("## What happened"),
-        _code("status = kernel.finish()\nif status:\n    sys.exit(status)"),
-    ]
-    for index, cell in enumerate(cells):
-        cell["id"] = f"cell-{index:02}"
+    cells: list[dict[str, Any]] = []
+    for kind, text in (
+        ("markdown", f"# {title}\n\n{_explanation(values)}"),
+        ("code", f"{_IMPORTS}\n{head(values)}"),
+        ("markdown", "The package, packed; its hash is verified before it is used."),
+        ("code", f"{_OPEN_PACKAGE}\n\n{_packed(package, sha256)}\n{_OPEN_KERNEL}"),
+        ("markdown", "## Crops"),
+        ("code", _CROP),
+        ("markdown", "## Training\n\nGrids of the averaged generator over time, and the losses."),
+        ("code", 'kernel.train()\nkernel.show("training")'),
+        ("markdown", "## Samples\n\nThe first pictures of `images.zip`."),
+        ("code", 'kernel.sample()\nkernel.show("samples")'),
+        ("markdown", "## What happened"),
+        ("code", "status = kernel.finish()\nif status:\n    sys.exit(status)"),
+    ):
+        cells.append({"cell_type": kind, "id": f"cell-{len(cells):02}", "metadata": {}, "source": text})
+        if kind == "code":
+            cells[-1] |= {"execution_count": None, "outputs": []}
     kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    document = {
-        "cells": cells,
-        "metadata": {"kernelspec": kernelspec, "language_info": {"name": "python"}},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
+    metadata = {"kernelspec": kernelspec, "language_info": {"name": "python"}}
+    document = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -140,11 +134,10 @@ def _explanation(values: dict[str, Any]) -> str:
     paragraphs = (
         f"Trains the recipe {recipe.name} on the pictures of the competition Generative Dog Images and "
         f"writes {count:,} generated ones into images.zip, within the budget below. Built by dogsgan "
-        f"{__version__}.",
+        f"{__version__}. Whatever stops the training, the last good generator is sampled; the last lines of "
+        "the log say what happened.",
         "The values that follow may be edited. The package is packed behind them and its hash is verified at "
         "the start; it needs nothing but what Kaggle's Python image holds, and no internet.",
-        "Whatever stops the training, the last good generator is sampled and images.zip comes; the last "
-        "lines of the log say what happened.",
     )
     return "\n\n".join(textwrap.fill(paragraph, LINE) for paragraph in paragraphs)
 
@@ -191,11 +184,3 @@ def field_meanings() -> dict[tuple[str, str], str]:
                     key = (node.name.removesuffix("Recipe").lower(), item.target.id)
                     meanings[key] = " ".join((text or "").split())
     return meanings
-
-
-def _markdown(text: str) -> dict[str, Any]:
-    return {"cell_type": "markdown", "metadata": {}, "source": text}
-
-
-def _code(text: str) -> dict[str, Any]:
-    return {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": text}

@@ -1,7 +1,4 @@
-"""A conversation with Kaggle through its official client, which logs in, asks and tries again.
-
-Around it: one line for every failure (`errors.py`), and silence about secrets.
-"""
+"""Kaggle's official client, with one line for every failure (`errors.py`) and silence about secrets."""
 
 import base64
 import contextlib
@@ -9,11 +6,10 @@ import importlib
 import io
 import json
 import os
+import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 from dogsgan.errors import DogsganError, printable
 from dogsgan.kernel.kaggle.errors import HOW_TO_SET, INSTALL, Errand, explained
@@ -35,53 +31,15 @@ _TOKEN_FILES = ("access_token", "access_token.txt", "credentials.json")
 _SHORTEST = 4  # a shorter "secret" would black out ordinary words
 
 
-class Quota(NamedTuple):
-    """The week's GPU time of an account."""
-
-    used_h: float
-    allowed_h: float
-    renewed: str
-    """When the next week begins; empty where Kaggle does not say."""
-
-    @property
-    def left_h(self) -> float:
-        """Hours that may still be used."""
-        return max(0.0, self.allowed_h - self.used_h)
-
-
-class OutputFile(NamedTuple):
-    """A file of a run's output and the address, valid for a while, to fetch it from."""
-
-    name: str
-    url: str
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A submission as the competition lists it. Scores are empty until there are any."""
-
-    ref: int
-    status: str
-    """pending, complete or error."""
-    public_score: str
-    private_score: str
-    error: str
-    message: str = ""
-    """What it was submitted with."""
-    date: datetime | None = None
-    """When it was submitted; None where Kaggle does not say."""
-
-
 class Kaggle:
-    """Asks Kaggle. Every method raises `DogsganError` where Kaggle refuses or gives no answer."""
+    """Asks Kaggle through the client's `api`; see `ask`."""
 
     def __init__(self) -> None:
-        self._api = require_client().KaggleApi()
+        self.api = require_client().KaggleApi()
         # Verbose, it prints every header, the credentials among them.
-        self._api.config_values = {}
-        self._api.args = [argument for argument in self._api.args if argument not in ("-v", "--verbose")]
-        self._secrets = _known_secrets(self._api)
-        self.username = ""
+        self.api.config_values = {}
+        self.api.args = [argument for argument in self.api.args if argument not in ("-v", "--verbose")]
+        self._secrets = _known_secrets(self.api)
 
     @classmethod
     def connect(cls) -> "Kaggle":
@@ -91,15 +49,23 @@ class Kaggle:
             DogsganError: no client is installed, there are no credentials, or none is accepted.
         """
         kaggle = cls()
-        try:
-            kaggle.ask(kaggle._api.authenticate, Errand("log in", HOW_TO_SET), exits=True)
-        except SystemExit as error:
-            found = "Kaggle accepts none of the credentials that were found"
-            missing = "no Kaggle credentials were found"
-            raise DogsganError(f"{found if kaggle._secrets else missing}: {HOW_TO_SET}") from error
-        kaggle._secrets = _known_secrets(kaggle._api)
-        kaggle.username = str(kaggle._api.config_values.get("username") or "")
+
+        def log_in() -> None:
+            try:
+                kaggle.api.authenticate()
+            except SystemExit as error:
+                found = "Kaggle accepts none of the credentials that were found"
+                missing = "no Kaggle credentials were found"
+                raise DogsganError(f"{found if kaggle._secrets else missing}: {HOW_TO_SET}") from error
+
+        kaggle.ask(log_in, Errand("log in", HOW_TO_SET))
+        kaggle._secrets = _known_secrets(kaggle.api)
         return kaggle
+
+    @property
+    def username(self) -> str:
+        """Whose credentials these are; empty where the client does not know."""
+        return str(self.api.config_values.get("username") or "")
 
     def redact(self, text: str) -> str:
         """Return `text` without the secrets that are known here."""
@@ -108,24 +74,6 @@ class Kaggle:
     def line(self, text: str | None) -> str:
         """Return Kaggle's words as one line that is safe to show."""
         return printable(self.redact(" ".join((text or "").split())))
-
-    def quota(self) -> Quota | None:
-        """Return the GPU time that is left; None where Kaggle does not tell."""
-        answer = self.ask(self._api.quota_view, Errand("tell the GPU quota", "look at your settings page"))
-        gpu, renewed = answer.gpu_quota, answer.quota_refresh_time
-        if gpu is None:
-            return None
-        when = renewed.strftime("%A %d %B, %H:%M UTC") if renewed else ""
-        return Quota(_hours(gpu.time_used), _hours(gpu.total_time_allowed), when)
-
-    def save_kernel(self, folder: Path, ref: KernelRef) -> Any:
-        """Save the kernel of `folder` as a new version, which Kaggle then runs; return its answer."""
-        hint = (
-            "check that `id` in kernel-metadata.json begins with your own user name, and that no other "
-            "kernel of yours has its title"
-        )
-        errand = Errand(f"push {ref}", hint, changes=f"look at {ref.url}")
-        return self.ask(lambda: self._api.kernels_push(str(folder)), errand)
 
     def newest_version(self, ref: KernelRef) -> int | None:
         """Return the number of the newest version; None where Kaggle does not tell."""
@@ -138,102 +86,65 @@ class Kaggle:
         """Return how the newest run stands (a value of `STATUSES`), and Kaggle's reason if it failed."""
 
         def status() -> tuple[str, str]:
-            answer = self._api.kernels_status(str(ref))
+            answer = self.api.kernels_status(str(ref))
             return STATUSES[answer.status.name], self.line(answer.failure_message)
 
-        found: tuple[str, str] = self.ask(status, _about("tell the status of", ref))
-        return found
+        return cast("tuple[str, str]", self.ask(status, _about("tell the status of", ref)))
 
     def log(self, ref: KernelRef) -> str:
         """Return the stored log of the newest run, as Kaggle keeps it; empty while there is none."""
-        text = self.ask(lambda: self._api.kernels_logs(str(ref)), _about("show the log of", ref))
-        return self.redact(text)
+        return self.redact(self.ask(lambda: self.api.kernels_logs(str(ref)), _about("show the log of", ref)))
 
     def log_stream(self, ref: KernelRef) -> Iterator[str]:
         """Yield what the newest run printed from its beginning on, in pieces, for as long as it runs."""
-        events = self._api.kernels_logs_stream(str(ref))
+        events = self.api.kernels_logs_stream(str(ref))
         while (event := self.ask(lambda: next(events, None), _about("stream the log of", ref))) is not None:
             yield self.redact(str(event.get("data") or ""))
 
-    def output_files(self, ref: KernelRef) -> list[OutputFile]:
-        """Return the files that the newest run left."""
-        files: list[OutputFile] = []
+    def output_files(self, ref: KernelRef) -> dict[str, str]:
+        """Return the files that the newest run left: their names and addresses, valid for a while."""
+        files: dict[str, str] = {}
         request = _sdk().ApiListKernelSessionOutputRequest()
         request.user_name, request.kernel_slug, request.page_size = ref.owner, ref.slug, 100
         while True:
             answer = self._call(
                 lambda kernels: kernels.list_kernel_session_output(request), _about("list the output of", ref)
             )
-            files += [OutputFile(file.file_name, file.url) for file in answer.files or []]
+            files |= {file.file_name: file.url for file in answer.files or []}
             if answer.next_page_token in ("", None, request.page_token):
                 return files
             request.page_token = answer.next_page_token
 
-    def download(self, file: OutputFile, path: Path) -> None:
+    def download(self, name: str, url: str, path: Path) -> None:
         """Fetch a file of the output to `path`. No text quotes its address, which holds a signature."""
         import requests
 
         def fetch() -> None:
             whole = {"Accept-Encoding": "identity"}  # else the client compares packed with unpacked lengths
-            with requests.get(file.url, stream=True, headers=whole, timeout=60) as response:
+            with requests.get(url, stream=True, headers=whole, timeout=60) as response:
                 response.raise_for_status()
-                self._api.download_file(response, str(path), None, quiet=True, max_retries=3)
+                self.api.download_file(response, str(path), None, quiet=True, max_retries=3)
 
-        errand = Errand(f"hand out {file.name}", "run the command again for a fresh address")
+        errand = Errand(f"hand out {name}", "run the command again for a fresh address")
         self.ask(fetch, errand, quoting=False)
-
-    def submit(self, ref: KernelRef, version: int, *, file: str, competition: str, message: str) -> int:
-        """Submit a file of a kernel's output; return the submission's number, 0 where Kaggle gives none."""
-        errand = Errand(
-            f"submit {file} of {ref} version {version} to {competition}",
-            "check the competition's name, and that this version ran to its end and shows the file among its "
-            f"output at {ref.url}",
-            competition=competition,
-            changes=f"look at https://www.kaggle.com/competitions/{competition}/submissions",
-        )
-        submitted = self.ask(
-            lambda: self._api.competition_submit_code(
-                file, message, competition, str(ref), version, quiet=True
-            ),
-            errand,
-        )
-        return int(submitted.ref or 0)
-
-    def submissions(self, competition: str) -> list[Submission]:
-        """Return the account's newest submissions to a competition, newest first."""
-        errand = Errand(
-            f"list your submissions to {competition}", "check the competition's name", competition=competition
-        )
-        answer = self.ask(lambda: self._api.competition_submissions(competition), errand)
-        return [
-            Submission(
-                ref=item.ref,
-                status=item.status.name.lower(),
-                public_score=item.public_score or "",
-                private_score=item.private_score or "",
-                error=self.line(item.error_description),
-                message=item.description or "",
-                date=item.date,
-            )
-            for item in answer or []
-        ]
 
     def _call(self, call: Callable[[Any], Any], errand: Errand) -> Any:
         """Make a call that the client's own methods lack, through the client's connection."""
 
         def connected() -> Any:
-            with self._api.build_kaggle_client() as kaggle:
+            with self.api.build_kaggle_client() as kaggle:
                 return call(kaggle.kernels.kernels_api_client)
 
         return self.ask(connected, errand)
 
-    def ask(
-        self, call: Callable[[], Any], errand: Errand, *, quoting: bool = True, exits: bool = False
-    ) -> Any:
-        """Run a call of the client with its stdout held back and everything that it raises explained.
+    def ask(self, call: Callable[[], Any], errand: Errand, *, quoting: bool = True) -> Any:
+        """Run a call of the client with its stdout held back; return its answer.
 
-        Where an error's own text might hold a secret (`quoting` False, or one found in it), it is not even
-        kept as the cause, which `--debug` would print. `exits`: whether `SystemExit` is raised as it is.
+        `quoting` says whether an error's own text may be shown. Where it holds a secret the error is not even
+        kept as the cause, which `--debug` would print.
+
+        Raises:
+            DogsganError: Kaggle refuses, or gives no answer.
         """
         said = io.StringIO()
         try:
@@ -242,11 +153,9 @@ class Kaggle:
         except DogsganError:
             raise
         except (Exception, SystemExit) as error:
-            if exits and isinstance(error, SystemExit):
-                raise
-            line = explained(error, errand, self.redact, quoting=quoting)
-            shown = _whole_text(error)
-            raise line from (error if quoting and self.redact(shown) == shown else None)
+            shown = "".join(traceback.format_exception(error))
+            is_safe = quoting and self.redact(shown) == shown
+            raise explained(error, errand, self.redact, quoting=quoting) from (error if is_safe else None)
         for note in filter(str.strip, said.getvalue().splitlines()):
             say(f"the kaggle client: {self.line(note)}")
         return answer
@@ -281,32 +190,20 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
 
 def _known_secrets(api: Any) -> set[str]:
     """Return the secrets of the environment, of the credential files and of the client's own settings."""
-    home = os.path.expanduser("~/.kaggle")  # noqa: PTH111 (users without a home)
-    files = [Path(home, name) for name in _TOKEN_FILES] + [Path(api.config_dir) / "kaggle.json"]
-    if named := os.environ.get("KAGGLE_API_TOKEN"):  # which may be a file's name
-        files.append(Path(named))
-    texts = [_text_of(path) for path in files]
-    settings = {**os.environ, **{str(name): value for name, value in api.config_values.items()}}
+    settings = {**os.environ, **api.config_values}
     found = {str(settings[name]) for name in _SECRETS if settings.get(name)}
-    for text in texts:
-        with contextlib.suppress(ValueError, AttributeError):
-            found |= {value for value in json.loads(text).values() if isinstance(value, str)}
-            continue
-        found.add(text)
     user = str(settings.get("username") or settings.get("KAGGLE_USERNAME") or "")
-    pairs = {base64.b64encode(f"{user}:{secret}".encode()).decode() for secret in found if secret}
-    return {value for value in found | pairs if len(value) >= _SHORTEST and value != user}
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def _hours(time: timedelta | None) -> float:
-    return 0.0 if time is None else time.total_seconds() / 3600
+    home = os.path.expanduser("~/.kaggle")  # noqa: PTH111 (users without a home)
+    files = [*(Path(home, name) for name in _TOKEN_FILES), Path(api.config_dir, "kaggle.json")]
+    for path in [*files, Path(settings.get("KAGGLE_API_TOKEN") or home)]:  # which may be a file's name
+        with contextlib.suppress(OSError, ValueError):
+            text = path.read_text().strip()
+            try:
+                found |= {value for value in json.loads(text).values() if isinstance(value, str)}
+            except (ValueError, AttributeError):  # a bare token
+                found.add(text)
+    found |= {base64.b64encode(f"{user}:{secret}".encode()).decode() for secret in found if secret}
+    return {value for value in found if len(value) >= _SHORTEST and value != user}
 
 
 def _sdk() -> Any:
@@ -319,12 +216,3 @@ def _about(doing: str, ref: KernelRef) -> Errand:
         f"check that {ref} is the name in the address of the kernel's page (or a folder that is there), that "
         "it has been pushed, and that the credentials are those of its owner",
     )
-
-
-def _whole_text(error: BaseException | None) -> str:
-    """Return the texts of an error and of everything behind it, as a traceback would show them."""
-    texts: list[str] = []
-    while error is not None and len(texts) < 20:
-        texts.append(f"{error!r} {error}")
-        error = error.__cause__ or error.__context__
-    return " ".join(texts)

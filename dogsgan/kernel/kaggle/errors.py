@@ -1,5 +1,6 @@
 """The failures of a conversation with Kaggle, each as one line that says what to do."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,14 +24,10 @@ class PassingTroubleError(DogsganError):
 class Errand:
     """What is asked of Kaggle, for the text of a refusal."""
 
-    doing: str
-    """Fits behind "Kaggle will not": `push ann/dogs`."""
-    hint: str
-    """What to look at where Kaggle knows no such thing or forbids it."""
-    competition: str = ""
-    """Whose rules may be in the way."""
-    changes: str = ""
-    """For what must not happen twice: how to find out whether it did."""
+    doing: str  # fits behind "Kaggle will not": `push ann/dogs`
+    hint: str  # what to look at where Kaggle knows no such thing or forbids it
+    competition: str = ""  # whose rules may be in the way
+    changes: str = ""  # for what must not happen twice: how to find out whether it did
 
     @property
     def again(self) -> str:
@@ -49,7 +46,8 @@ def explained(
     doing = errand.doing
     refusal = _http_error_behind(error)
     if refusal is not None and refusal.response is not None:
-        return _of_status(_status_of(refusal.response), redact(_message_of(refusal.response)), errand)
+        status, message = _answer_of(refusal.response)
+        return _of_status(status, redact(message), errand)
     if isinstance(error, requests.exceptions.InvalidJSONError | json.JSONDecodeError):
         return PassingTroubleError(
             f"what Kaggle answered when asked to {doing} is no JSON, so something else may have answered (a "
@@ -65,9 +63,8 @@ def explained(
             f"the kaggle client was asked to {doing} and cannot read or write a file here "
             f"({error.strerror}): free some space, or check the permissions, then run the command again"
         )
-    text = (
-        redact((str(error).strip().splitlines() or [type(error).__name__])[0]) if quoting else "see its log"
-    )
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    text = redact(first) if quoting else "see its log"
     if isinstance(error, ValueError | SystemExit):  # the client's own refusals
         return DogsganError(f"the kaggle client will not {doing}: {text}")
     return DogsganError(
@@ -104,26 +101,16 @@ def _http_error_behind(error: BaseException) -> Any:
     """Return the refusal itself where the client raised it, or a `ValueError` of its own in its place."""
     import requests
 
-    if isinstance(error, requests.HTTPError):
-        return error
-    cause = error.__cause__ or error.__context__
-    return cause if isinstance(error, ValueError) and isinstance(cause, requests.HTTPError) else None
+    found = (error.__cause__ or error.__context__) if type(error) is ValueError else error
+    return found if isinstance(found, requests.HTTPError) else None
 
 
-def _status_of(response: Any) -> int:
-    """Return the status; the one in the answer's JSON where it came as 200."""
-    if response.status_code >= HTTPStatus.BAD_REQUEST:
-        return int(response.status_code)
-    try:
-        return int(response.json()["code"])
-    except (ValueError, TypeError, KeyError):
-        return int(response.status_code)
-
-
-def _message_of(response: Any) -> str:
-    """Return the server's own words, if it sent any as JSON."""
-    try:
-        message = response.json()["message"]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return ""
-    return message if isinstance(message, str) else ""
+def _answer_of(response: Any) -> tuple[int, str]:
+    """Return the status, which may stand in the JSON of a 200, and the server's words if it sent any."""
+    status, message = int(response.status_code), ""
+    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        answer = response.json()
+        message = answer["message"] if isinstance(answer.get("message"), str) else ""
+        if status < HTTPStatus.BAD_REQUEST:
+            status = int(answer["code"])
+    return status, message

@@ -1,10 +1,9 @@
-"""The output of a run on Kaggle in a folder here: its zip checked and, with the real pictures, scored and
-audited."""
+"""The output of a run on Kaggle, fetched: its zip checked and, with real pictures, scored and audited."""
 
 import contextlib
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,9 @@ from dogsgan.competition import COUNT
 from dogsgan.config import DataRecipe, Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, working_folder, write_text
-from dogsgan.kernel.kaggle.client import Kaggle, OutputFile
-from dogsgan.kernel.kaggle.following import log_lines, state_calls, state_of
+from dogsgan.kernel.kaggle.client import Kaggle
+from dogsgan.kernel.kaggle.following import log_lines, state_of
 from dogsgan.kernel.kaggle.metadata import KernelRef, resolve
-from dogsgan.kernel.kaggle.planning import Plan
 from dogsgan.progress import progress_bar, say
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 ZIP = "images.zip"
 RECIPE = "recipe.json"
-AUDIT = "audit"
+AUDIT_PAGE = "audit/report.html"
 
 _ARRIVING = ".fetching-"  # begins the name of a folder for a file that is not complete
 
@@ -41,27 +39,17 @@ class Fetched:
     log: tuple[str, ...]
     """The log's last lines, where a kernel says what happened: it leaves a zip whatever that was."""
     check: "CheckReport"
-    score: "Score | None"
-    """None where no real pictures were given."""
-    audit: "Audit | None" = None
-    """None where no real pictures were given, or only their statistics."""
-
-    @property
-    def page(self) -> Path:
-        """The audit's report."""
-        return self.out / AUDIT / "report.html"
+    score: "Score | None"  # None where no real pictures were given
+    audit: "Audit | None" = None  # None where no real pictures were given, or only their statistics
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return {
-            "kernel": self.kernel,
-            "version": self.version,
+            **vars(self),
             "out": str(self.out),
-            "files": list(self.files),
-            "log": list(self.log),
             "check": self.check.to_json(),
             "score": None if self.score is None else self.score.to_json(),
-            "audit": None if self.audit is None else self.audit.to_json(report=self.page),
+            "audit": None if self.audit is None else self.audit.to_json(report=self.out / AUDIT_PAGE),
         }
 
     def summary(self) -> str:
@@ -73,7 +61,7 @@ class Fetched:
             self.score.summary() if self.score else "not scored: give the real pictures with --real",
         ]
         if self.audit:
-            lines += [self.audit.summary(), f"look at {self.page}"]
+            lines += [self.audit.summary(), f"look at {self.out / AUDIT_PAGE}"]
         return "\n".join(lines)
 
 
@@ -100,58 +88,52 @@ def fetch_output(
     state = state_of(kaggle, ref)
     state.require_complete()
     files = kaggle.output_files(ref)
-    names = [file.name for file in files]
-    require_file(names, ZIP, ref)
+    require_file(files, ZIP, ref)
     _fetch(kaggle, files, out)
     log_name = f"{ref.slug}.log"
     write_text(out / log_name, "\n".join(log_lines(kaggle.log(ref))) + "\n")
-    check = _checked(out, count=count, has_recipe=RECIPE in names)
-    fetched = Fetched(str(ref), state.version, out, (*names, log_name), state.log, check, None)
-    if real is None:
-        return fetched
+    check = _checked(out, count=count, has_recipe=RECIPE in files)
+    options: dict[str, Any] = {"network": network, "weights": weights, "device": device}
+    scored, audited = (None, None) if real is None else _judged(out, real, options)
+    return Fetched(str(ref), state.version, out, (*files, log_name), state.log, check, scored, audited)
+
+
+def _judged(out: Path, real: Path, options: dict[str, Any]) -> "tuple[Score, Audit | None]":
+    """Audit the zip, which scores it, or only score it where there are but statistics or the audit fails."""
+    from dogsgan.audit import audit
     from dogsgan.scoring import score
 
-    options: dict[str, Any] = {"network": network, "weights": weights, "device": device}
-    fetched = replace(fetched, score=score(out / ZIP, real, **options))
-    return fetched if real.suffix == ".npz" else replace(fetched, audit=_audited(out, real, options))
+    scores: list[Score] = []
+    if real.suffix != ".npz":
+        try:
+            found = audit(out / ZIP, real, out=(out / AUDIT_PAGE).parent, on_score=scores.append, **options)
+            return found.scores[0], found
+        except DogsganError as error:
+            say(f"not audited: {error}")
+    return (scores[0] if scores else score(out / ZIP, real, **options)), None
 
 
-def _audited(out: Path, real: Path, options: dict[str, Any]) -> "Audit | None":
-    """Audit the zip; what fails there costs neither check nor score."""
-    from dogsgan.audit import audit
-
-    try:
-        return audit(out / ZIP, real, out=out / AUDIT, **options)
-    except DogsganError as error:
-        say(f"not audited: {error}")
-        return None
-
-
-def plan_output(kernel: str | Path) -> Plan:
-    """Return what `fetch_output` would send."""
-    ref, _ = resolve(kernel)
-    calls = [*state_calls(ref), ("list_kernel_session_output", {"kernel": str(ref)})]
-    return Plan((*calls, ("download_file", {"kernel": str(ref)})), "the zip is checked")
-
-
-def require_file(names: list[str], name: str, ref: KernelRef) -> None:
+def require_file(files: dict[str, str], name: str, ref: KernelRef) -> None:
     """Refuse an output without the file.
 
     Raises:
         DogsganError: it is not there; says what is.
     """
-    if name not in names:
-        there = ", ".join(names[:10]) or "nothing"
+    if name not in files:
+        there = ", ".join(list(files)[:10]) or "nothing"
         raise DogsganError(
             f"the output of {ref} holds no {name} (it holds {there}): read its log with `dogsgan kernel "
             f"status {ref}`, mend the kernel and push it again"
         )
 
 
-def _fetch(kaggle: Kaggle, files: list[OutputFile], out: Path) -> None:
+def _fetch(kaggle: Kaggle, files: dict[str, str], out: Path) -> None:
     """Fetch every file into a folder beside the others, then put each in its place."""
-    for file in files:
-        _refuse_unsafe(file.name)
+    for name in files:
+        path = PurePosixPath(name)
+        if not name or path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
+            by_hand = "fetch the others by hand from its page"
+            raise DogsganError(f"the output holds a file with the unsafe name {name!r}: {by_hand}")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -160,9 +142,9 @@ def _fetch(kaggle: Kaggle, files: list[OutputFile], out: Path) -> None:
         for left in out.glob(f"{_ARRIVING}*"):  # by a call that was killed
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=_ARRIVING) as folder:
-            for file in progress_bar(files, description="fetching", unit="files"):
-                kaggle.download(file, arrived := Path(folder) / "file")
-                with atomic_path(out / file.name) as partial:
+            for name in progress_bar(files, description="fetching", unit="files"):
+                kaggle.download(name, files[name], arrived := Path(folder) / "file")
+                with atomic_path(out / name) as partial:
                     arrived.replace(partial)
 
 
@@ -175,11 +157,3 @@ def _checked(out: Path, *, count: int, has_recipe: bool) -> "CheckReport":
         with contextlib.suppress(DogsganError):
             data = Recipe.from_json(read_json(out / RECIPE)).data
     return check_submission(out / ZIP, count=count, size_px=data.size_px, channels=data.channels)
-
-
-def _refuse_unsafe(name: str) -> None:
-    path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
-        raise DogsganError(
-            f"the output holds a file with the unsafe name {name!r}: fetch the others by hand from its page"
-        )

@@ -1,9 +1,10 @@
 """The state of a run on Kaggle, and its log until it ends."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,11 @@ from dogsgan.errors import DogsganError, printable
 from dogsgan.kernel.kaggle.client import Kaggle
 from dogsgan.kernel.kaggle.errors import PassingTroubleError
 from dogsgan.kernel.kaggle.metadata import KernelRef, resolve
-from dogsgan.kernel.kaggle.planning import Plan
 from dogsgan.progress import say
 
 FINISHED = ("complete", "failed", "cancelled")
 POLL_S = 20.0
-PATIENCE_S = 3600.0
-"""How long Kaggle may be out of reach while a run is followed: the run goes on meanwhile."""
+PATIENCE_S = 3600.0  # how long Kaggle may be out of reach while a run is followed: the run goes on meanwhile
 LAST_LINES = 5
 
 
@@ -26,19 +25,10 @@ class KernelState:
     """How the newest run of a kernel stands."""
 
     kernel: str
-    version: int | None
-    """The newest version's number; None where Kaggle does not tell."""
-    status: str
-    """queued, running, cancelling, complete, failed or cancelled."""
-    message: str
-    """Kaggle's reason for a failure, if it gives one."""
-    log: tuple[str, ...]
-    """The log's last lines."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run has ended, well or not."""
-        return self.status in FINISHED
+    version: int | None  # the newest version's number; None where Kaggle does not tell
+    status: str  # queued, running, cancelling, complete, failed or cancelled
+    message: str  # Kaggle's reason for a failure, if it gives one
+    log: tuple[str, ...]  # the log's last lines
 
     @property
     def ok(self) -> bool:
@@ -47,18 +37,12 @@ class KernelState:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {
-            "kernel": self.kernel,
-            "version": self.version,
-            "status": self.status,
-            "message": self.message,
-            "log": list(self.log),
-        }
+        return asdict(self)
 
     def summary(self) -> str:
         """Return a line for people, and the log's last lines."""
-        lines = [f"{self.headline()}{': ' + self.message if self.message else ''}"]
-        return "\n".join([*lines, *(f"  | {line}" for line in self.log)])
+        head = f"{self.headline()}: {self.message}" if self.message else self.headline()
+        return "\n".join([head, *(f"  | {line}" for line in self.log)])
 
     def headline(self) -> str:
         """Return which run it is and how it stands."""
@@ -71,16 +55,12 @@ class KernelState:
         Raises:
             DogsganError: it still runs, or failed, or was cancelled; with the last lines of its log.
         """
-        if self.status == "complete":
-            return
-        after = (
-            "mend that, then push it again"
-            if self.finished
-            else f"wait (`dogsgan kernel status {self.kernel} --follow`)"
-        )
-        reason = f" ({self.message})" if self.message else ""
-        last = f"; its last lines: {' ⏎ '.join(self.log)}" if self.log else ""
-        raise DogsganError(f"{self.headline()}{reason}: {after}{last}")
+        if self.status != "complete":
+            wait = f"wait (`dogsgan kernel status {self.kernel} --follow`)"
+            after = "mend that, then push it again" if self.status in FINISHED else wait
+            reason = f" ({self.message})" if self.message else ""
+            last = f"; its last lines: {' ⏎ '.join(self.log)}" if self.log else ""
+            raise DogsganError(f"{self.headline()}{reason}: {after}{last}")
 
 
 def status(kernel: str | Path, *, follow: bool = False) -> KernelState:
@@ -94,38 +74,18 @@ def status(kernel: str | Path, *, follow: bool = False) -> KernelState:
     return follow_run(kaggle, ref) if follow else state_of(kaggle, ref)
 
 
-def plan_status(kernel: str | Path) -> Plan:
-    """Return what `status` would send."""
-    ref, _ = resolve(kernel)
-    return Plan(state_calls(ref), "with --follow, asked again until the run has ended")
-
-
-def state_calls(ref: KernelRef) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """Return the calls that `state_of` makes."""
-    return tuple((name, {"kernel": str(ref)}) for name in ("get_kernel", "kernels_status", "kernels_logs"))
-
-
 def state_of(kaggle: Kaggle, ref: KernelRef) -> KernelState:
-    """Ask how the newest run stands."""
+    """Ask how the newest run stands. Its log may be missing: the state is known all the same."""
     version = kaggle.newest_version(ref)
     state, message = kaggle.status(ref)
-    return KernelState(str(ref), version, state, message, _last_lines(kaggle, ref))
-
-
-def _last_lines(kaggle: Kaggle, ref: KernelRef) -> tuple[str, ...]:
-    """Return the end of the log; nothing where there is none yet, for the state is known all the same."""
-    try:
-        return tuple(log_lines(kaggle.log(ref))[-LAST_LINES:])
-    except DogsganError:
-        return ()
+    found = KernelState(str(ref), version, state, message, ())
+    with contextlib.suppress(DogsganError):
+        found = replace(found, log=tuple(log_lines(kaggle.log(ref))[-LAST_LINES:]))
+    return found
 
 
 def follow_run(
-    kaggle: Kaggle,
-    ref: KernelRef,
-    *,
-    fresh: bool = False,
-    show: Callable[[str], None] = say,
+    kaggle: Kaggle, ref: KernelRef, *, fresh: bool = False, show: Callable[[str], None] = say
 ) -> KernelState:
     """Show the log of the newest run until it has ended; return how it ended.
 
@@ -135,21 +95,19 @@ def follow_run(
     Raises:
         DogsganError: Kaggle refuses, or stays out of reach.
     """
-    log = _FollowedLog(kaggle, ref, show)
-    answered = time.monotonic()
-    seen = ""
+    shown, seen, answered = 0, "", time.monotonic()
     while True:
         try:
             state, _ = kaggle.status(ref)
             answered = time.monotonic()
             if state != seen:
                 show(f"{ref} is {state}")
-            if state in FINISHED and (state == seen or not fresh):
-                log.show_new()
+            is_over = state in FINISHED and (state == seen or not fresh)
+            if is_over or state == "running":
+                shown = _show_log(kaggle, ref, show, after=shown)
+            if is_over:
                 return state_of(kaggle, ref)
             seen = state
-            if state == "running":
-                log.show_new()
         except PassingTroubleError as error:
             if time.monotonic() - answered > PATIENCE_S:
                 raise DogsganError(f"{error}; the run on Kaggle goes on meanwhile") from error
@@ -157,26 +115,18 @@ def follow_run(
         time.sleep(POLL_S)
 
 
-class _FollowedLog:
-    """Shows a log that is sent from its beginning each time, every piece once."""
+def _show_log(kaggle: Kaggle, ref: KernelRef, show: Callable[[str], None], *, after: int) -> int:
+    """Show the pieces of the log after the first ones, until the run or the connection ends; count all.
 
-    def __init__(self, kaggle: Kaggle, ref: KernelRef, show: Callable[[str], None]) -> None:
-        self._kaggle = kaggle
-        self._ref = ref
-        self._show = show
-        self._shown = 0
-
-    def show_new(self) -> None:
-        """Show what is new until the run or the connection ends. A log that cannot be had is no failure."""
-        try:
-            for index, piece in enumerate(self._kaggle.log_stream(self._ref)):
-                if index < self._shown:
-                    continue
-                self._shown = index + 1
+    It is sent from its beginning each time. A log that cannot be had is no failure.
+    """
+    with contextlib.suppress(DogsganError):
+        for index, piece in enumerate(kaggle.log_stream(ref)):
+            if index >= after:
+                after = index + 1
                 for line in _shown_lines(piece):
-                    self._show(f"  | {line}")
-        except DogsganError:
-            return
+                    show(f"  | {line}")
+    return after
 
 
 def log_lines(stored: str) -> list[str]:

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dogsgan.competition import SLUG
 from dogsgan.errors import DogsganError
@@ -88,11 +87,7 @@ def read_metadata(folder: Path) -> Metadata:
         path,
         ref,
         title=str(fields.get("title") or ""),
-        code_file=Path(folder) / str(fields.get("code_file") or ""),
-        gpu=_is_true(fields.get("enable_gpu")),
+        code_file=Path(folder) / Path(str(fields.get("code_file") or "")).name,
+        gpu=str(fields.get("enable_gpu")).lower() == "true",
         competitions=tuple(map(str, fields.get("competition_sources") or ())),
     )
-
-
-def _is_true(value: Any) -> bool:
-    return str(value).lower() == "true"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from dogsgan.models.rejection import Rejection
     from dogsgan.models.sampling import Batch, Sampler
+    from dogsgan.training.judging import JudgeEvery
 
 
 def generate(
@@ -164,6 +165,8 @@ def train_within(
     resume: str = "auto",
     device: str = "auto",
     count: int = COUNT,
+    judged: "JudgeEvery | None" = None,
+    outlets: Sequence[str] = (),
 ) -> TrainReport:
     """Train so that `count` pictures can still be sampled and zipped before the deadline.
 
@@ -184,6 +187,8 @@ def train_within(
         finishing_s=lambda generator: finishing_seconds(
             generator, recipe, class_count=class_count, count=count
         ),
+        judged=judged,
+        outlets=outlets,
     )
 
 

@@ -14,7 +14,7 @@ ORDER = (
     *("progress", "device", "locks", "cache", "config", "blockwise", "files", "spreadsheet", "grids"),
     *("data", "models", "presets", "submission", "training"),
     *("decoding", "pictures", "metrics", "features", "class_labels", "recognition", "score", "per_class"),
-    *("floor", "scoring", "showing", "audit"),
+    *("floor", "scoring", "showing", "evaluation", "audit"),
     *("stages", "choosing", "supervise", "pipeline", "demo", "kernel"),
     *("commands.options", "studies", "commands", "cli", "__main__"),
 )
@@ -29,6 +29,7 @@ SEEING = {
     "per_class",
     "floor",
     "showing",
+    "evaluation",
     "audit",
 }
 

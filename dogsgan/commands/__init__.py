@@ -5,6 +5,7 @@ from dogsgan.commands import (
     cache,
     check,
     demo,
+    evaluate,
     floor,
     generate,
     kernel,
@@ -21,6 +22,7 @@ from dogsgan.commands import (
 COMMANDS = (
     prepare,
     train,
+    evaluate,
     generate,
     show,
     check,

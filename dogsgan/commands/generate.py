@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dogsgan.commands.options import Outcome, add_device, add_sampling, command, not_negative
+from dogsgan.errors import DogsganError
 
 MOST_SEEDS = 1_000_000
 
@@ -22,6 +23,11 @@ def add_command(commands: Any) -> None:
         required=True,
         metavar="ZIP",
         help="the zip to write, or folder/ for PNG files in a new folder",
+    )
+    parser.add_argument(
+        "--best",
+        action="store_true",
+        help="by the best generator of a run that was trained with --evaluate-every",
     )
     parser.add_argument("--breed", metavar="NAME", help="all pictures of one class, as 'Border collie'")
     parser.add_argument(
@@ -74,12 +80,16 @@ def _seeds(text: str) -> list[int]:
 
 
 def _run(args: argparse.Namespace) -> Outcome:
+    from dogsgan.models.generator_file import BEST_GENERATOR_FILE
     from dogsgan.stages import generate
     from dogsgan.training.interrupts import outlast_notices
 
+    if args.best and not args.run_folder.is_dir():
+        raise DogsganError("--best chooses among the generators of a run: name its folder")
+    run = args.run_folder / BEST_GENERATOR_FILE if args.best else args.run_folder
     with outlast_notices():
         report = generate(
-            args.run_folder,
+            run,
             args.out.path,
             as_folder=args.out.is_folder,
             count=args.count,

@@ -84,6 +84,24 @@ def add_length(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_watching(parser: argparse.ArgumentParser) -> None:
+    """Add `--evaluate-every` and `--log`, which watch a training."""
+    parser.add_argument(
+        "--evaluate-every",
+        type=positive,
+        metavar="IMAGES",
+        help="Fréchet distance and share of dogs by the embedded network, into the log and the bar; the best "
+        "generator is kept, for generate --best (never)",
+    )
+    parser.add_argument(
+        "--log",
+        action="append",
+        choices=("tensorboard", "wandb"),
+        default=[],
+        help="where the log goes, too; may be repeated (nowhere)",
+    )
+
+
 def deadline(args: argparse.Namespace, *, default_s: float | None = None) -> Deadline:
     """Return the deadline of `--budget`, counted from the command's start; of `default_s` without one."""
     return Deadline(default_s if args.budget is None else parse_duration(args.budget), started=STARTED)

@@ -10,6 +10,7 @@ from dogsgan.commands.options import (
     add_device,
     add_length,
     add_preset,
+    add_watching,
     command,
     deadline,
     named_recipe,
@@ -32,6 +33,7 @@ def add_command(commands: Any) -> None:
     )
     add_preset(parser)
     add_length(parser)
+    add_watching(parser)
     parser.add_argument(
         "--resume",
         choices=("auto", "never"),
@@ -47,7 +49,10 @@ def _run(args: argparse.Namespace) -> Outcome:
     from dogsgan.data.sources import crop_set_source
     from dogsgan.stages import refuse_other_crops, train_within
     from dogsgan.training.distributed import processes
+    from dogsgan.training.judging import JudgeEvery
+    from dogsgan.training.outlets import refuse_missing_outlets
 
+    refuse_missing_outlets(args.log)
     recipe, until, crop_set = named_recipe(args), deadline(args), CropSet.open(args.data)
     source = crop_set_source(crop_set)
     if recipe is None:
@@ -57,6 +62,11 @@ def _run(args: argparse.Namespace) -> Outcome:
     recipe = unconditional_without_labels(recipe, source)
     refuse_other_crops(args.set, recipe, crop_set)
     refuse_too_slow(recipe, source, args.run, left_s=until.left_s(), count=COUNT, device=args.device)
+    judged = None
+    if args.evaluate_every is not None:
+        from dogsgan.evaluation import Evaluator  # here, because training needs nothing that sees
+
+        judged = JudgeEvery(Evaluator(crop_set, device=args.device), args.evaluate_every)
     report = train_within(
         recipe,
         crop_set,
@@ -65,6 +75,8 @@ def _run(args: argparse.Namespace) -> Outcome:
         deadline=until,
         resume=args.resume,
         device=args.device,
+        judged=judged,
+        outlets=args.log,
     )
     if processes() > 1 and os.environ["RANK"] != "0":  # one of them prints
         return Outcome(None, "", report.trained_something)

@@ -15,6 +15,9 @@ from dogsgan.files import atomic_path, sha256_of
 from dogsgan.tensors import GENERATOR_FILE as GENERATOR_FILE
 from dogsgan.tensors import load_file, save_file
 
+BEST_GENERATOR_FILE = "best-generator.safetensors"
+"""In a run that was judged while it trained: the averaged generator with the lowest Fréchet distance."""
+
 
 def save_generator(
     path: Path,

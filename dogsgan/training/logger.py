@@ -1,6 +1,7 @@
 """What a run shows while it trains: losses on the bar and in the log, and a grid of samples per tick."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,9 @@ from dogsgan.models.noise import draw_noise
 from dogsgan.models.sampling import Sampler
 from dogsgan.progress import optional
 from dogsgan.training.deadline import Deadline
+from dogsgan.training.judging import Judging
 from dogsgan.training.log import BETWEEN, PROCESSOR_S, append_line, read_log
+from dogsgan.training.outlets import Outlet
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import METERS
 
@@ -47,8 +50,20 @@ class TrainingLogger:
     Of several processes all collect and read, the first alone shows and writes (`bar` is None in the others).
     """
 
-    def __init__(self, state: TrainingState, run: Path, deadline: Deadline, begun: Begun, bar: Any) -> None:
+    def __init__(
+        self,
+        state: TrainingState,
+        run: Path,
+        deadline: Deadline,
+        begun: Begun,
+        bar: Any,
+        *,
+        judging: Judging | None = None,
+        outlets: Sequence[Outlet] = (),
+    ) -> None:
         self.state, self.run, self.deadline, self.begun, self.bar = state, run, deadline, begun, bar
+        self._judging, self._outlets = judging, outlets
+        self._judged: dict[str, float] = {}
         lines = read_log(run, between=True) if state.group.is_main else []
         self._before_s = _greatest(lines, "elapsed_s")
         self._processor_before_s = _greatest(lines, PROCESSOR_S)
@@ -79,6 +94,7 @@ class TrainingLogger:
         if state.images_seen == 0 and self.deadline.training_left_s() > LEAST_FOR_START_S:
             with optional(INIT_FILE):
                 save_grid(_sample_grid(state), run / INIT_FILE, columns=GRID_COLUMNS)
+        self._show_grid(REALS_FILE)
 
     def add(self, values: torch.Tensor) -> None:
         self._sum += values
@@ -118,7 +134,7 @@ class TrainingLogger:
         with optional("a line of the log"):
             means = self._line_totals / max(self._line_count, 1)
             rate = (self.state.images_seen - self._line_images) / (now - self._line_began)
-            append_line(self.run, {**self._line(now, means.tolist(), rate), BETWEEN: True})
+            self._append({**self._line(now, means.tolist(), rate), BETWEEN: True})
         self._restart_line()
 
     def _elapsed_s(self, now: float) -> float:
@@ -136,6 +152,7 @@ class TrainingLogger:
         if values:
             shown = {"D": f"{values['discriminator_loss']:.3f}", "G": f"{values['generator_loss']:.3f}"}
             shown |= {f"γ{name}": f"{value:.3f}" for name, value in _gammas(self.state.generator).items()}
+        shown |= {name: f"{value:.4g}" for name, value in self._judged.items()}
         left = self.deadline.training_left_s()
         if left < float("inf"):
             shown["left"] = f"{max(left, 0) / 60:.1f} min"
@@ -153,9 +170,25 @@ class TrainingLogger:
         with optional(f"the line of the log at {state.images_seen:,} images"):
             means = (self._totals / max(self._count, 1)).tolist()
             rate = (state.images_seen - self._tick_images) / (now - self._tick_began)
-            append_line(self.run, self._line(now, means, rate))
+            line = self._line(now, means, rate)
+            figures = self._judging.figures_if_due() if self._judging else {}
+            self._judged = figures or self._judged
+            self._append(line | ({"judged": figures} if figures else {}))
         with optional(f"the grid of samples at {state.images_seen:,} images"):
-            _save_samples(state, self.run)
+            self._show_grid(_save_samples(state, self.run))
+
+    def _append(self, line: dict[str, Any]) -> None:
+        append_line(self.run, line)
+        for outlet in self._outlets:
+            with optional("a line of the log outside"):
+                outlet.write(line)
+
+    def _show_grid(self, file: str) -> None:
+        """Show a grid of the run outside."""
+        for outlet in self._outlets:
+            with optional("a grid of pictures outside"):
+                name = file.partition("/")[0].removesuffix(".png")
+                outlet.show(name, self.run / file, images_seen=self.state.images_seen)
 
     def _line(self, now: float, means: list[float], images_per_second: float) -> dict[str, Any]:
         state = self.state
@@ -201,10 +234,11 @@ def _held_out_figures(state: TrainingState) -> dict[str, float]:
     }
 
 
-def _save_samples(state: TrainingState, run: Path) -> None:
-    """Draw the same noise and classes at every tick, by the averaged generator."""
-    pictures = _sample_grid(state)
-    save_grid(pictures, run / "samples" / f"{state.images_seen:09d}.png", columns=GRID_COLUMNS)
+def _save_samples(state: TrainingState, run: Path) -> str:
+    """Draw the same noise and classes at every tick, by the averaged generator; return the file's name."""
+    file = f"samples/{state.images_seen:09d}.png"
+    save_grid(_sample_grid(state), run / file, columns=GRID_COLUMNS)
+    return file
 
 
 def _sample_grid(state: TrainingState) -> np.ndarray:

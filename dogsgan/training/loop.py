@@ -6,7 +6,7 @@ Under `torchrun` every process goes through it in step with the others (`distrib
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,9 +25,11 @@ from dogsgan.training.compiling import compile_networks
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.distributed import ProcessGroup, is_lost, open_process_group, processes
 from dogsgan.training.interrupts import STOP_SIGNALS, listen_for_stop
+from dogsgan.training.judging import JudgeEvery, Judging
 from dogsgan.training.log import PLOT_FILE, cut_log, plot_losses
 from dogsgan.training.logger import Begun, TrainingLogger
 from dogsgan.training.losses import build_loss
+from dogsgan.training.outlets import opened_outlets
 from dogsgan.training.planning import LengthPlan
 from dogsgan.training.report import TrainReport
 from dogsgan.training.state import TrainingState
@@ -51,10 +53,13 @@ def train(
     resume: str = "auto",  # `auto` goes on where a run stands, `never` wants a fresh folder
     device: str = "auto",
     finishing_s: Finishing | None = None,  # measures what follows training
+    judged: JudgeEvery | None = None,
+    outlets: Sequence[str] = (),  # of `outlets.OUTLETS`
 ) -> TrainReport:
     """Train until the images or the budget run out, somebody asks to stop, or it cannot go on.
 
-    Whatever ends it, the run folder holds the last good averaged generator as `generator.safetensors`.
+    Whatever ends it, the run folder holds the last good averaged generator as `generator.safetensors`, and
+    where it is `judged`, the best one as `best-generator.safetensors`. Judging is within the budget.
 
     Processes that `torchrun` started on one machine train one run together, each on its share of the batch
     and on a GPU of its own, and all return the same report.
@@ -97,8 +102,12 @@ def train(
 
         measure_finishing()
         plan = LengthPlan(state, deadline, images=images)
-        with _bar(group, total=images, initial=state.images_seen) as bar:
-            logger = TrainingLogger(state, run, deadline, begun, bar)
+        judging = Judging(judged, state, run, deadline)
+        with (
+            opened_outlets(outlets if group.is_main else (), run, state) as opened,
+            _bar(group, total=images, initial=state.images_seen) as bar,
+        ):
+            logger = TrainingLogger(state, run, deadline, begun, bar, judging=judging, outlets=opened)
             logger.show_start(crop_set)
             with fastest():
                 stopped_by = _train_until(reason_to_stop, state, manager, logger, measure_finishing, plan)

@@ -1,0 +1,174 @@
+"""The evaluation of a run's generators against crops it was trained on, while it trains and afterwards.
+
+The embedded network's Fréchet distance, and which share of the pictures it takes for a dog: never Kaggle's
+score. A fixed sample of crops, and the same noise every time, make the figures of a run comparable.
+"""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dogsgan.data.cropset import CropSet
+from dogsgan.errors import DogsganError
+from dogsgan.features.extraction import features_of
+from dogsgan.features.networks import LITE0, FeatureNetwork, open_network
+from dogsgan.files import atomic_path
+from dogsgan.metrics.frechet import frechet_distance_between
+from dogsgan.metrics.statistics import Statistics, statistics_of
+from dogsgan.models.generator_file import BEST_GENERATOR_FILE, GENERATOR_FILE
+from dogsgan.models.sampling import Sampler
+from dogsgan.progress import optional_file
+from dogsgan.recognition.imagenet import DOGS
+from dogsgan.recognition.shares import guesses_of, shares_of
+from dogsgan.training.checkpoint import checkpoints
+
+COUNT, REAL_COUNT = 1000, 2000
+"""Pictures of each side while a run trains: enough to compare places of one run, not two recipes."""
+
+
+class Evaluator:
+    """Figures of a generator's pictures: `fid` to a sample of crops, and `dogs` where that can be told.
+
+    Args:
+        network: what sees the pictures; see `open_network`.
+        count: generated pictures.
+        real_count: crops, chosen by chance, the same ones every time.
+
+    Raises:
+        DogsganError: the network cannot be opened, or takes other pictures.
+    """
+
+    def __init__(
+        self,
+        crop_set: CropSet,
+        *,
+        network: str = LITE0,
+        weights: Path | None = None,
+        device: str = "auto",
+        count: int = COUNT,
+        real_count: int = REAL_COUNT,
+    ) -> None:
+        self.network: FeatureNetwork = open_network(network, weights=weights, device=device)
+        self.crop_set, self.count, self.real_count = crop_set, count, min(real_count, len(crop_set))
+        if self.network.required_px not in (None, crop_set.size_px):
+            raise DogsganError(
+                f"--network {network} takes {self.network.required_px} px, not {crop_set.size_px} px"
+            )
+        self._chosen = np.sort(np.random.default_rng(0).permutation(len(crop_set))[:real_count])
+
+    @cached_property
+    def _real(self) -> Statistics:
+        pictures = np.stack([self.crop_set.pictures[index] for index in self._chosen])
+        return statistics_of(features_of(_rgb(pictures), self.network))
+
+    def __call__(self, sampler: Sampler) -> dict[str, float]:
+        """Return the figures of a sampler's first `count` pictures."""
+        features = features_of(_rgb(sampler.sample(self.count)), self.network)
+        figures = {"fid": frechet_distance_between(statistics_of(features), self._real)}
+        if self.network.classifier is not None and sampler.recipe.data.channels == 3:
+            guesses = guesses_of(features, self.network.classifier, classes=DOGS)
+            own = [None] * len(features)
+            figures["dogs"] = shares_of(guesses.best, classes=DOGS, own=own).in_classes
+        return figures
+
+
+class Evaluated(NamedTuple):
+    """The figures of one generator of a run."""
+
+    generator: str
+    """`checkpoint`, or the name of the generator's file."""
+    images_seen: int
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of a run's generators, in the order of training."""
+
+    run: Path
+    network: str
+    count: int
+    real_count: int
+    generators: tuple[Evaluated, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        rows = [{**row._asdict(), "figures": dict(row.figures)} for row in self.generators]
+        return {
+            "run": str(self.run),
+            "network": self.network,
+            "count": self.count,
+            "real_count": self.real_count,
+            "generators": rows,
+        }
+
+    def summary(self) -> str:
+        """Return a line a generator."""
+        lines = [
+            f"{row.images_seen:>12,} images  Fréchet distance {row.figures['fid']:8.2f}"
+            + (f"  dogs {row.figures['dogs']:6.1%}" if "dogs" in row.figures else "")
+            + f"  {row.generator}"
+            for row in self.generators
+        ]
+        said = (
+            f"{self.count:,} pictures against {self.real_count:,} crops by {self.network}: not Kaggle's score"
+        )
+        return "\n".join([*lines, said])
+
+
+def evaluate(run: Path, evaluator: Evaluator, *, device: str = "auto") -> Evaluation:
+    """Evaluate every checkpoint of a run, its generator and the best one; write `evaluation.csv` and `.png`.
+
+    Raises:
+        DogsganError: the run has no generator.
+    """
+    named = [(folder / GENERATOR_FILE, "checkpoint") for folder in checkpoints(run)]
+    own = (GENERATOR_FILE, BEST_GENERATOR_FILE)
+    named += [(run / name, name) for name in own if (run / name).is_file()]
+    if not named:
+        raise DogsganError(f"{run} has no generator: train a run first, or name its folder")
+    rows = []
+    for path, name in named:
+        sampler = Sampler.open(path, device=device)
+        rows.append(Evaluated(name, sampler.images_seen, evaluator(sampler)))
+    found = Evaluation(run, evaluator.network.name, evaluator.count, evaluator.real_count, tuple(rows))
+    with optional_file(run / "evaluation.csv"):
+        _write_table(found, run / "evaluation.csv")
+    with optional_file(run / "evaluation.png"):
+        _plot(found, run / "evaluation.png")
+    return found
+
+
+def _write_table(found: Evaluation, path: Path) -> None:
+    names = list(found.generators[0].figures)
+    rows = [
+        [row.generator, row.images_seen, *(row.figures[name] for name in names)] for row in found.generators
+    ]
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["generator", "images_seen", *names], *rows])
+
+
+def _plot(found: Evaluation, path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = sorted(found.generators, key=lambda row: row.images_seen)
+    names = list(rows[0].figures)
+    figure = Figure(figsize=(4.5 * len(names), 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    titles = {"fid": "Fréchet distance", "dogs": "share of dogs"}
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        axes.plot([row.images_seen for row in rows], [row.figures[name] for row in rows], marker=".")
+        axes.set(xlabel="images seen", title=f"{titles[name]}, {found.network}")
+        axes.grid(alpha=0.3)
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png", dpi=100)
+
+
+def _rgb(pictures: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(pictures, (*pictures.shape[:3], 3))

@@ -3,7 +3,6 @@
 import argparse
 from typing import Any
 
-from dogsgan.cache import PARTS, VARIABLE, cache_parts, clear_cache, user_cache_dir
 from dogsgan.commands.options import Outcome, command
 from dogsgan.errors import DogsganError
 
@@ -16,16 +15,19 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--clear",
         nargs="*",
-        choices=list(PARTS),
         metavar="PART",
-        help=f"remove these parts, or all without a name ({', '.join(PARTS)})",
+        help="remove these parts, or all without a name",
     )
 
 
 def _run(args: argparse.Namespace) -> Outcome:
+    from dogsgan.cache import PARTS, VARIABLE, cache_parts, clear_cache, user_cache_dir
+
     cache = user_cache_dir()
     if cache is None:
         raise DogsganError(f"no home folder, so nothing is kept: {VARIABLE} can name a folder for that")
+    if unknown := [name for name in args.clear or () if name not in PARTS]:
+        raise DogsganError(f"no part {unknown[0]!r} in the cache: there are {', '.join(PARTS)}")
     is_cleared = args.clear is not None
     parts = clear_cache(cache, args.clear or PARTS) if is_cleared else cache_parts(cache)
     width = max(map(len, PARTS))

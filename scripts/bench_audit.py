@@ -28,8 +28,7 @@ import numpy as np
 
 from dogsgan.audit.copies.evidence import Evidence, Originals, Pictures, gather, real_sample, refined
 from dogsgan.audit.copies.views import TrainingViews, training_views
-from dogsgan.audit.duplicates import find_duplicates
-from dogsgan.audit.equals import Collection
+from dogsgan.audit.duplicates import Collection, find_duplicates
 from dogsgan.audit.findings import Case
 from dogsgan.audit.judgement import judge
 from dogsgan.audit.workspace import Workspace
@@ -42,6 +41,8 @@ from dogsgan.metrics.memorization import nearest_real
 USED_FORMS = ("whole", "square")
 RATE = 0.01
 LEAST_NAMED = 0.9
+SCENE_BITS = 56
+"""Perceptual hashes that differ in so many of 256 bits are of one burst of photographs."""
 
 
 def main() -> int:
@@ -117,10 +118,9 @@ def duplicates(training: TrainingViews, unseen: TrainingViews) -> tuple[np.ndarr
         np.concatenate([training.picture_index, unseen.picture_index + len(training.names)]),
     )
     nothing = Collection(["none"], [None], np.zeros((1, 64, 64, 3), np.uint8), np.zeros(1, np.int64))
-    found = find_duplicates(nothing, both, show_progress=True)
     count = len(training.names)
-    scenes = found.training_scenes
-    return found.training_groups[:count], np.isin(scenes[count:], scenes[:count])
+    groups, scenes = (find_duplicates(nothing, both, bits=bits).training_groups for bits in (32, SCENE_BITS))
+    return groups[:count], np.isin(scenes[count:], scenes[:count])
 
 
 def chosen(

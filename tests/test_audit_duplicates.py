@@ -8,8 +8,7 @@ import pytest
 from drawn_pictures import drawn_pictures, halved_and_back, saved_as_jpeg
 from PIL import Image
 
-from dogsgan.audit.duplicates import Duplicates, find_duplicates
-from dogsgan.audit.equals import Collection, file_digests
+from dogsgan.audit.duplicates import Collection, Duplicates, file_digests, find_duplicates
 from dogsgan.audit.result import DuplicateGroup
 from dogsgan.data.cropset_writer import write_crop_set
 from dogsgan.data.pictures import decode_picture
@@ -36,7 +35,7 @@ def group(how: str, generated: str, training: str = "", *, flipped: bool = False
 def test_honest_pictures_are_in_no_group() -> None:
     found = find_duplicates(side(drawn_pictures(40, seed=1), "g"), side(drawn_pictures(60, seed=2), "t"))
     assert found.groups == ()
-    assert found.training_groups.tolist() == found.training_scenes.tolist() == list(range(60))
+    assert found.training_groups.tolist() == list(range(60))
 
 
 def test_the_same_bytes_are_found_in_the_submission_and_against_the_training_set() -> None:
@@ -123,7 +122,6 @@ def test_duplicates_inside_the_training_set_share_a_number() -> None:
     found = find_duplicates(side(drawn_pictures(3, seed=12), "g"), side(views, "t", files=files))
     assert found.groups == ()
     assert found.training_groups.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 2, 5, 10, 7]
-    assert found.training_scenes.tolist() == found.training_groups.tolist()
 
 
 def test_a_copy_of_a_picture_that_is_twice_in_the_training_set_is_grouped_with_both() -> None:

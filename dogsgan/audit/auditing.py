@@ -18,8 +18,7 @@ from dogsgan.audit.copies.evidence import (
     with_mirrored,
 )
 from dogsgan.audit.copies.views import TrainingViews
-from dogsgan.audit.duplicates import Duplicates, find_duplicates
-from dogsgan.audit.equals import Collection, file_digests
+from dogsgan.audit.duplicates import Collection, Duplicates, file_digests, find_duplicates
 from dogsgan.audit.findings import Case
 from dogsgan.audit.inputs import Inputs, open_inputs, work_folder, workspace_of
 from dogsgan.audit.judgement import judge
@@ -213,7 +212,6 @@ def _duplicates(
     return find_duplicates(
         Collection(names, file_digests(inputs.generated, names), pixels, np.arange(len(names))),
         Collection(views.names, file_digests(inputs.real, views.names), views.pictures, views.picture_index),
-        show_progress=True,
     )
 
 

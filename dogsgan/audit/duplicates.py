@@ -5,204 +5,222 @@ those of the mirror image), the same perceptual hash (or that of the mirror imag
 Against the training set every form counts in which it could have been copied.
 """
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
-from dogsgan.audit.copies.perceptual_hash import (
-    SAME_PICTURE_BITS,
-    SAME_SCENE_BITS,
-    HashedPictures,
-    Matches,
-    matches_between,
-)
-from dogsgan.audit.equals import (
-    Collection,
-    Found,
-    Keyed,
-    SamePicture,
-    by_file,
-    by_pixels,
-    same_pictures,
-    sets_of_equals,
-    with_same_key,
-)
-from dogsgan.audit.groups import Edges, Group, group_numbers, star_groups
+from dogsgan.audit.copies.perceptual_hash import SAME_PICTURE_BITS, HashedPictures, matches_between
+from dogsgan.audit.groups import Edges, Group, group_numbers, joined, star_groups
 from dogsgan.audit.result import DuplicateGroup
+from dogsgan.audit.workspace import blocks
+from dogsgan.data.sources import Source
+from dogsgan.errors import DogsganError
+from dogsgan.progress import progress_bar
 
 SENSES = ("bytes", "pixels", "perceptual hash")
+_PICTURES_AT_ONCE = 256
 
 
-@dataclass(frozen=True, eq=False)
-class Duplicates:
+class Collection(NamedTuple):
+    """One side: P pictures, seen as V views of S×S px. A generated picture has one view, itself."""
+
+    names: Sequence[str]
+    """P."""
+    files: Sequence[str | None]
+    """P digests of the encoded files (see `file_digests`), None where there is no file."""
+    views: np.ndarray
+    """V×S×S×3 uint8."""
+    picture_of_view: np.ndarray
+    """V: which of the P pictures."""
+
+
+class SamePicture(NamedTuple):
+    """The training picture that a generated picture is; if there are several, one that is no mirror image."""
+
+    picture: int
+    view: int | None
+    """The view whose pixels are equal; None where only the files are."""
+    mirrored: bool
+    """Whether the generated picture is the view's mirror image."""
+
+
+class Duplicates(NamedTuple):
     """What is the same picture as what."""
 
     groups: tuple[DuplicateGroup, ...]
-    """Those with a generated picture, strictest sense first, then largest first, then by name.
+    """Those with a generated picture, strictest sense first, then largest first, then by place.
 
-    A looser group is listed only where it adds a picture to the stricter ones, and repeats theirs then. So a
-    picture can be in several, and those of its bytes are always told.
+    A looser group is listed only where it adds a picture to the stricter ones, and repeats theirs then.
     """
-    same_pixels: dict[int, "SamePicture"]
+    same_pixels: dict[int, SamePicture]
     """The generated pictures, by index, that are a training picture by their bytes or their pixels."""
     training_groups: np.ndarray
     """P int64: equal numbers for training pictures that are the same picture in any of the three senses."""
-    training_scenes: np.ndarray
-    """P int64: the same, wider: also for photographs of one burst.
 
-    Too wide for simple drawings: of MNIST's digits a third would be in a group (see `perceptual_hash`).
-    """
+
+class _Seen(NamedTuple):
+    """Where a file or some pixels were seen: a picture of one side, which way round, in which view."""
+
+    picture: int
+    mirrored: bool = False
+    view: int | None = None
+
+
+_Keyed = dict[str | bytes, tuple[list[_Seen], list[_Seen]]]
+"""Generated and training pictures by a digest that equal ones share."""
 
 
 def find_duplicates(
-    generated: Collection, training: Collection, *, show_progress: bool = False
+    generated: Collection, training: Collection, *, bits: int = SAME_PICTURE_BITS
 ) -> Duplicates:
     """Find the same pictures, mirror images included, and group them.
 
-    Views are read in blocks and may be mapped from disk; all must have the generated pictures' size. Memory
-    beyond them: about 400 MB for 85,000 views and 10,000 generated pictures.
+    Perceptual hashes are the same up to `bits` of 256. Views are read in blocks and may be mapped from disk.
+    Memory beyond them: about 400 MB for 85,000 views and 10,000 generated pictures.
     """
-    _check(generated, training)
-
-    def label(text: str) -> str | None:
-        return f"duplicates: {text}" if show_progress else None
-
-    files = by_file(generated), by_file(training)
-    pixels = (
-        by_pixels(generated, label("pixels of generated pictures")),
-        by_pixels(training, label("pixels of training views")),
-    )
-    equals = sets_of_equals(pixels[0])
-    firsts = np.array([members[0] for members in equals], dtype=np.int64)
-    own = HashedPictures(
-        generated.views, rows=firsts, owner=firsts, description=label("hashes of generated pictures")
-    )
-    theirs = HashedPictures(
-        training.views,
-        rows=np.arange(len(training.views)),
-        owner=training.picture_of_view,
-        description=label("hashes of training views"),
-    )
-    inside = matches_between(
-        theirs, theirs, bits=SAME_SCENE_BITS, description=label("training with training")
-    )
-    scenes = _training_edges(inside, theirs, files[1], pixels[1])
-    groups = _up_to(scenes, SAME_PICTURE_BITS)
-    among = matches_between(own, own, bits=SAME_PICTURE_BITS, description=label("generated with generated"))
-    across = matches_between(
-        own, theirs, bits=SAME_PICTURE_BITS, description=label("generated with training")
-    )
-    count = len(training.names)
-    alike = _looking_alike(equals, among, _by_picture(across, theirs), groups, count)
-    found = (with_same_key(*files), with_same_key(*pixels), alike)
-    return Duplicates(
-        groups=tuple(_listed(found, generated.names, training.names)),
-        same_pixels=same_pictures(files, pixels),
-        training_groups=group_numbers(groups, count),
-        training_scenes=group_numbers(scenes, count),
-    )
-
-
-def _check(generated: Collection, training: Collection) -> None:
-    for side in (generated, training):
-        if len(side.names) != len(side.files) or len(side.views) != len(side.picture_of_view):
-            raise ValueError(
-                f"{len(side.names)} names, {len(side.files)} files, {len(side.views)} views of "
-                f"{len(side.picture_of_view)} pictures"
-            )
     if generated.views.shape[1:] != training.views.shape[1:]:
         raise ValueError(
             f"generated {generated.views.shape} and training {training.views.shape} differ in size"
         )
-    if not np.array_equal(generated.picture_of_view, np.arange(len(generated.names))):
-        raise ValueError("a generated picture has one view, itself")
-
-
-def _by_picture(matches: Matches, training: HashedPictures) -> Matches:
-    """Replace views by their pictures."""
-    return matches._replace(right=training.owner[matches.right].astype(np.int64))
-
-
-def _training_edges(inside: Matches, training: HashedPictures, *keyed: Keyed) -> Edges:
-    """Return which training pictures are the same, those with the same bytes or pixels at distance 0."""
-    pairs = [
-        (members[0], member)
-        for by_key in keyed
-        for members in by_key.values()
-        if len(members) > 1
-        for member in members[1:]
-        if member.picture != members[0].picture
-    ]
-    ends = np.array([[one.picture, other.picture] for one, other in pairs], dtype=np.int64).reshape(-1, 2).T
-    flipped = np.array([one.mirrored != other.mirrored for one, other in pairs], dtype=bool)
-    hashed = _by_picture(inside._replace(left=training.owner[inside.left].astype(np.int64)), training)
-    return Edges(
-        np.concatenate([ends[0], hashed.left]),
-        np.concatenate([ends[1], hashed.right]),
-        np.concatenate([flipped, hashed.flipped]),
-        np.concatenate([np.zeros(len(pairs), dtype=np.int64), hashed.bits]),
+    count = len(generated.names)  # nodes of the graphs are generated pictures, then training pictures
+    files = _by_file(generated, training)
+    pixels = _by_pixels(generated, training)
+    equals = {own[0].picture: [seen.picture for seen in own] for own, _ in pixels.values() if own}
+    firsts = np.array(list(equals), dtype=np.int64)
+    hashes_of_own, hashes_of_theirs = (
+        HashedPictures(side.views, rows=rows, owner=owner, description=f"duplicates: hashes of {what}")
+        for side, rows, owner, what in (
+            (generated, firsts, firsts, "generated pictures"),
+            (training, np.arange(len(training.views)), count + training.picture_of_view, "training views"),
+        )
     )
-
-
-def _up_to(edges: Edges, bits: int) -> Edges:
-    return Edges(*(values[edges.distance <= bits] for values in edges))
-
-
-def _looking_alike(
-    equals: list[list[int]], among: Matches, across: Matches, inside: Edges, training_count: int
-) -> list[Found]:
-    """Group generated pictures and the training pictures they match; `inside` joins the latter.
-
-    The graph's nodes are sets of generated pictures with equal pixels, then training pictures.
-    """
-    offset = len(equals)
-    matched = np.zeros(training_count, dtype=bool)
+    inside, among, across = (
+        matches_between(one, other, bits=bits, description=f"duplicates: {what}")
+        for one, other, what in (
+            (hashes_of_theirs, hashes_of_theirs, "training with training"),
+            (hashes_of_own, hashes_of_own, "generated with generated"),
+            (hashes_of_own, hashes_of_theirs, "generated with training"),
+        )
+    )
+    nodes = count + len(training.names)
+    inside = joined(inside, _training_edges(files, count), _training_edges(pixels, count))
+    matched = np.zeros(nodes, dtype=bool)
     matched[across.right] = True
-    between = matched[inside.left] & matched[inside.right]
-    edges = Edges(
-        np.concatenate([among.left, across.left, offset + inside.left[between]]),
-        np.concatenate([among.right, offset + across.right, offset + inside.right[between]]),
-        np.concatenate([among.flipped, across.flipped, inside.flipped[between]]),
-        np.concatenate([among.bits, across.bits, inside.distance[between]]),
+    between = Edges(*(values[matched[inside.left] & matched[inside.right]] for values in inside))
+    alike = [
+        Group(tuple(sorted(each for node in members for each in equals.get(node, [node]))), flipped)
+        for members, flipped in star_groups(joined(among, across, between), nodes)
+    ]
+    return Duplicates(
+        groups=tuple(_listed([_equal(files, count), _equal(pixels, count), alike], generated, training)),
+        same_pixels=_same_pictures(files, pixels),
+        training_groups=group_numbers(inside, nodes)[count:] - count,
     )
-    return [_unfolded(group, equals) for group in star_groups(edges, offset + training_count)]
 
 
-def _unfolded(group: Group, equals: list[list[int]]) -> Found:
-    offset = len(equals)
-    own = sorted(picture for node in group.members if node < offset for picture in equals[node])
-    theirs = tuple(node - offset for node in group.members if node >= offset)
-    return Found(tuple(own), theirs, group.flipped)
+def file_digests(source: Source, names: Sequence[str]) -> list[str | None]:
+    """Return the sha256 of the file of each named picture, which is read only if nobody has read it yet.
+
+    None throughout for a prepared set, which has no files of its own.
+    """
+    if source.crop_set is not None:
+        return [None] * len(names)
+    images = {image.name: image for image in source.images}
+    if missing := next((name for name in names if name not in images), None):
+        raise DogsganError(f"{source.path} has no picture {missing}: leave it alone while it is audited")
+    return [source.digest(images[name]) for name in names]
+
+
+def _by_file(*sides: Collection) -> _Keyed:
+    keyed: _Keyed = defaultdict(lambda: ([], []))
+    for place, side in enumerate(sides):
+        for picture, digest in enumerate(side.files):
+            if digest is not None:
+                keyed[digest][place].append(_Seen(picture))
+    return keyed
+
+
+def _by_pixels(*sides: Collection) -> _Keyed:
+    """Return pictures by a digest of their views' pixels that is the same for a mirror image."""
+    keyed: _Keyed = defaultdict(lambda: ([], []))
+    for place, (side, what) in enumerate(zip(sides, ("generated pictures", "training views"), strict=True)):
+        parts = list(blocks(len(side.views), _PICTURES_AT_ONCE))
+        for part in progress_bar(parts, description=f"duplicates: pixels of {what}", unit="blocks"):
+            plain = np.array(side.views[part])
+            mirrored = torch.from_numpy(plain).flip(2).numpy()
+            for view, pair in enumerate(zip(plain, mirrored, strict=True), start=part.start):
+                digest, other = (hashlib.sha256(pixels).digest() for pixels in pair)
+                seen = _Seen(int(side.picture_of_view[view]), digest > other, view)
+                keyed[min(digest, other)][place].append(seen)
+    return keyed
+
+
+def _equal(keyed: _Keyed, count: int) -> Iterator[Group]:
+    for own, theirs in keyed.values():
+        members = {seen.picture for seen in own} | {count + seen.picture for seen in theirs}
+        flipped = len({seen.mirrored for seen in (*own, *theirs)}) > 1
+        if len(members) > 1:
+            yield Group(tuple(sorted(members)), flipped)
+
+
+def _training_edges(keyed: _Keyed, count: int) -> Edges:
+    """Return which training pictures are equal: edges of distance 0 to the first of them."""
+    edges = [
+        (theirs[0].picture, seen.picture, seen.mirrored != theirs[0].mirrored)
+        for _, theirs in keyed.values()
+        for seen in theirs[1:]
+        if seen.picture != theirs[0].picture
+    ]
+    left, right, flipped = np.array(edges, dtype=np.int64).reshape(-1, 3).T
+    return Edges(count + left, count + right, flipped == 1, np.zeros_like(left))
+
+
+def _same_pictures(files: _Keyed, pixels: _Keyed) -> dict[int, SamePicture]:
+    """Return which generated pictures are a training picture, by their files and by their pixels.
+
+    Each is looked at by itself: that its group holds a mirror image does not make it one.
+    """
+    same = {
+        seen.picture: SamePicture(theirs[0].picture, None, mirrored=False)
+        for own, theirs in files.values()
+        for seen in own
+        if theirs
+    }
+    for own, theirs in pixels.values():
+        for seen in own if theirs else ():
+            by_file = same.get(seen.picture)
+            mirrored, _, view, picture = min(
+                (
+                    other.mirrored != seen.mirrored,
+                    by_file is not None and other.picture != by_file.picture,
+                    other.view or 0,
+                    other.picture,
+                )
+                for other in theirs
+            )
+            same[seen.picture] = SamePicture(picture, view, mirrored)
+    return same
 
 
 def _listed(
-    found: Iterable[list[Found]], generated: Sequence[str], training: Sequence[str]
-) -> list[DuplicateGroup]:
+    found: Sequence[Iterable[Group]], generated: Collection, training: Collection
+) -> Iterator[DuplicateGroup]:
     """Name the groups, strictest sense first, without those that add nothing to a stricter one."""
-    listed = []
-    stricter: dict[int, list[tuple[set[int], set[int]]]] = defaultdict(list)
+    names, count = (*generated.names, *training.names), len(generated.names)
+    stricter: dict[int, list[frozenset[int]]] = defaultdict(list)
     for how, groups in zip(SENSES, found, strict=True):
-        new = [
-            group
-            for group in groups
-            if group.generated
-            and not any(
-                own.issuperset(group.generated) and theirs.issuperset(group.training)
-                for own, theirs in stricter[group.generated[0]]
+        new = []
+        for members, flipped in groups:
+            own = tuple(node for node in members if node < count)
+            if own and not any(known.issuperset(members) for known in stricter[own[0]]):
+                new.append((-len(members), own, members[len(own) :], flipped))
+        for _, own, theirs, flipped in sorted(new):
+            for node in own:
+                stricter[node].append(frozenset((*own, *theirs)))
+            yield DuplicateGroup(
+                how, tuple(names[node] for node in own), tuple(names[node] for node in theirs), flipped
             )
-        ]
-        for group in sorted(new, key=lambda group: (-len(group.generated) - len(group.training), group)):
-            sets = set(group.generated), set(group.training)
-            for picture in group.generated:
-                stricter[picture].append(sets)
-            listed.append(
-                DuplicateGroup(
-                    how=how,
-                    generated=tuple(generated[picture] for picture in group.generated),
-                    training=tuple(training[picture] for picture in group.training),
-                    flipped=group.flipped,
-                )
-            )
-    return listed

@@ -9,7 +9,7 @@ import numpy as np
 from dogsgan.audit.copies.evidence import Evidence, Pictures
 from dogsgan.audit.copies.overlay import Overlay, lay_blend_on, lay_on
 from dogsgan.audit.copies.views import TrainingViews
-from dogsgan.audit.equals import SamePicture
+from dogsgan.audit.duplicates import SamePicture
 from dogsgan.audit.judgement import Judgement
 from dogsgan.audit.kinds import LOOK_ALIKE, kind_of
 from dogsgan.audit.result import Finding, Pair

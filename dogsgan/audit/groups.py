@@ -24,6 +24,11 @@ class Group(NamedTuple):
     """Whether some are mirror images of it."""
 
 
+def joined(*edges: Edges) -> Edges:
+    """Return all of them."""
+    return Edges(*(np.concatenate(part) for part in zip(*edges, strict=True)))
+
+
 def star_groups(edges: Edges, count: int) -> list[Group]:
     """Return groups that cover everything that has an edge.
 
@@ -70,9 +75,7 @@ def _both_ways(edges: Edges) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
 
     Sorted by `one`, then by `other`.
     """
-    one = np.concatenate([edges.left, edges.right])
-    other = np.concatenate([edges.right, edges.left])
-    flipped, distance = np.tile(edges.flipped, 2), np.tile(edges.distance, 2)
+    one, other, flipped, distance = joined(edges, edges._replace(left=edges.right, right=edges.left))
     order = np.lexsort((flipped, distance, other, one))
     one, other, flipped, distance = one[order], other[order], flipped[order], distance[order]
     first = np.ones(len(one), dtype=bool)

@@ -1,39 +1,31 @@
 """Perceptual hashes, by the ImageHash library: pictures that look the same although their pixels differ.
 
-A hash of 64 bits finds the candidates among all pairs, one of 256 bits confirms them. Measured on the 84,296
-views at 64 px (whole, square, context, center) of 20,305 pictures of Stanford Dogs, mirror images included:
-
-- Of 7.1 billion pairs of views of different pictures 6,162 differ in at most 10 of 64 bits, 0.9 of a
-  million, and most of those show two different dogs. So they need the confirmation.
-- In 256 bits, 104 pairs of pictures then differ in at most 32, and each was looked at: one photograph (saved
-  again, recoloured, mirrored, reframed by a hair), or two of a burst that hardly differ. From there to 56 lie
-  85 more: one photograph or one burst, with one pair in doubt. The first dogs of different places are 64
-  bits apart. That is no false match in 7.1 billion pairs, for either limit below.
-- Recall at 32 bits, of 1,500 views: 100.0% for JPEG quality 20, 40 and 90, scaled to half and back, scaled
-  up by half and back, blur σ=1 px, noise σ=8, brightness +25% and contrast −25%; a crop of 62 of the 64 px
-  90%, a shift by 1 px 52%. What is moved further is not the same picture in this sense.
+A hash of 64 bits finds the candidates among all pairs, one of 256 bits confirms them. Measured on 84,296
+views of Stanford Dogs at 64 px, mirror images included: of 7.1 billion pairs of different pictures 6,162
+differ in at most 10 of 64 bits, and most of those show two dogs. In 256 bits 104 then differ in at most 32
+(one photograph, saved again, recoloured, mirrored or reframed by a hair, or two of a burst that hardly
+differ) and 85 in 33 to 56 (one photograph or burst); the first dogs of different places are 64 bits apart. At
+32 bits all of 1,500 views are found again after JPEG, scaling, blur of 1 px, noise of 8 grey levels and
+changed light, a crop of 62 of 64 px in 90%, a shift by 1 px in 52%.
 
 Simple drawings are more alike: of 2,000 unseen digits of MNIST 52 match one of 10,000 or each other at 32
 bits; and at 56 bits 39% of the 10,000 match another.
 
-A picture of one colour, of a plain gradient or of two flat halves has too few frequencies for a hash: its
-bits tell nothing, and unrelated ones are alike. Of any other picture half the bits are set, for they compare
-with the median. Where they are not, the picture takes no part here.
+A picture of one colour, of a plain gradient or of two flat halves has too few frequencies for a hash:
+unrelated ones are alike. Of any other picture half the bits are set, for they compare with the median. Where
+they are not, the picture takes no part here.
 """
-
-from collections.abc import Iterable
-from typing import NamedTuple
 
 import imagehash
 import numpy as np
 import torch
 from PIL import Image
 
+from dogsgan.audit.groups import Edges
+from dogsgan.audit.workspace import blocks
 from dogsgan.progress import progress_bar
 
 SAME_PICTURE_BITS = 32  # of 256
-SAME_SCENE_BITS = 56  # photographs of one burst too; not for simple drawings
-
 _COARSE_SIDE, _FINE_SIDE = 8, 16
 _CANDIDATE_BITS = 10  # of 64
 _UNBALANCED_BITS = 4  # more than that from half of 64 set: too few frequencies
@@ -46,17 +38,6 @@ _MOST_HELD = 1 << 20  # matches waiting to be thinned out to that
 _BITS_OF_BYTE = np.array([value.bit_count() for value in range(256)], dtype=np.uint8)
 
 
-class Matches(NamedTuple):
-    """Pairs of pictures that look the same, M each; `left` and `right` are indices into the two sides."""
-
-    left: np.ndarray
-    right: np.ndarray
-    flipped: np.ndarray
-    """Whether it is the mirror image of the left picture that looks like the right one."""
-    bits: np.ndarray
-    """In how many of 256 bits they differ."""
-
-
 class HashedPictures:
     """The hashes of M of the pictures V×S×S×3 uint8; those of 256 bits are made when a pair asks for them.
 
@@ -65,15 +46,14 @@ class HashedPictures:
     """
 
     def __init__(
-        self, pictures: np.ndarray, *, rows: np.ndarray, owner: np.ndarray, description: str | None = None
+        self, pictures: np.ndarray, *, rows: np.ndarray, owner: np.ndarray, description: str = "hashes"
     ) -> None:
-        self.owner = np.asarray(owner)
+        self.owner = np.asarray(owner, dtype=np.int64)
         self._pictures, self._rows = pictures, np.asarray(rows)
         self.coarse = np.empty((2, len(rows), _COARSE_SIDE**2), dtype=np.int8)  # as they are, mirrored
         self._fine = np.empty((2, len(rows), _FINE_SIDE**2 // 8), dtype=np.uint8)
         self._has_fine = np.zeros((2, len(rows)), dtype=bool)
-        indices: Iterable[int] = range(len(rows))
-        for index in progress_bar(indices, description=description) if description else indices:
+        for index in progress_bar(range(len(rows)), description=description):
             for side in (0, 1):
                 self.coarse[side, index] = self._bits(index, side, _COARSE_SIDE)
         set_bits = (self.coarse[0] > 0).sum(axis=1)
@@ -99,9 +79,9 @@ class HashedPictures:
 
 
 def matches_between(
-    left: HashedPictures, right: HashedPictures, *, bits: int, description: str | None = None
-) -> Matches:
-    """Return every pair that differs in at most `bits` of 256, mirror images of the left ones included.
+    left: HashedPictures, right: HashedPictures, *, bits: int, description: str = "matches"
+) -> Edges:
+    """Return an edge for each two owners that differ in at most `bits` of 256, the left ones also mirrored.
 
     Where both sides are the same object each pair is found once, without those of one owner. Of more than 64
     matches of one left picture the closest 64 are kept. Every candidate of 64 bits is looked at, in tiles;
@@ -109,39 +89,22 @@ def matches_between(
     """
     found, held = [np.empty((4, 0), dtype=np.int64)], 0
     tiles = [
-        tile for tile in _tiles(len(left), len(right)) if left is not right or tile.reaches_above_diagonal
+        (side, rows, columns)
+        for side in (0, 1)
+        for rows in blocks(len(left), _ROWS_AT_ONCE)
+        for columns in blocks(len(right), _COLUMNS_AT_ONCE)
+        if left is not right or columns.stop - 1 > rows.start  # some of it is above the diagonal
     ]
-    sides = [(side, tile) for side in (0, 1) for tile in tiles]
     buffer = torch.empty(_ROWS_AT_ONCE * _COLUMNS_AT_ONCE)
-    for side, tile in progress_bar(sides, description=description, unit="blocks") if description else sides:
-        pairs = _candidates(left.coarse[side, tile.rows], right.coarse[0, tile.columns], buffer)
-        pairs += [[tile.rows.start], [tile.columns.start]]
+    for side, rows, columns in progress_bar(tiles, description=description, unit="blocks"):
+        pairs = _candidates(left.coarse[side, rows], right.coarse[0, columns], buffer)
+        pairs += [[rows.start], [columns.start]]
         found.append(_confirmed(left, right, pairs, side=side, bits=bits))
         held += found[-1].shape[1]
         if held > _MOST_HELD:
             found, held = [_closest_of_each_row(np.concatenate(found, axis=1))], 0
-    every = _closest_of_each_row(np.concatenate(found, axis=1))
-    return Matches(every[0], every[1], every[2] == 1, every[3])
-
-
-class _Tile(NamedTuple):
-    rows: slice
-    columns: slice
-
-    @property
-    def reaches_above_diagonal(self) -> bool:
-        """Whether a column's index is above a row's somewhere in it."""
-        return bool(self.columns.stop - 1 > self.rows.start)
-
-
-def _tiles(rows: int, columns: int) -> list[_Tile]:
-    return [
-        _Tile(
-            slice(row, min(row + _ROWS_AT_ONCE, rows)), slice(column, min(column + _COLUMNS_AT_ONCE, columns))
-        )
-        for row in range(0, rows, _ROWS_AT_ONCE)
-        for column in range(0, columns, _COLUMNS_AT_ONCE)
-    ]
+    one, other, sides, distance = _closest_of_each_row(np.concatenate(found, axis=1))
+    return Edges(left.owner[one], right.owner[other], sides == 1, distance)
 
 
 def _candidates(rows: np.ndarray, columns: np.ndarray, buffer: torch.Tensor) -> np.ndarray:

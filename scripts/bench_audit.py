@@ -251,14 +251,7 @@ def report(sets: dict[str, np.ndarray], found: Evidence, null: Evidence, distanc
 
 def part_of(evidence: Evidence, rows: np.ndarray) -> Evidence:
     """Return the evidence on some of the pictures."""
-    return Evidence(
-        *(
-            dataclasses.replace(
-                part, **{field.name: getattr(part, field.name)[rows] for field in dataclasses.fields(part)}
-            )
-            for part in (evidence.neighbours, evidence.verified)
-        )
-    )
+    return Evidence(*(type(part)(*(values[rows] for values in part)) for part in evidence))
 
 
 def arguments() -> argparse.Namespace:

@@ -131,7 +131,9 @@ def test_two_views_of_one_picture_are_no_blend() -> None:
 def test_a_faint_partner_is_found_in_what_the_first_leaves() -> None:
     blends = (TRAINING[:8] * 0.75 + TRAINING[8:16] * 0.25).astype(np.uint8)
     first = verified(blends)
-    blank = Verified(**{**vars(first), "blend_similarity": np.zeros(8, np.float32)})  # as if none was found
+    blank = Verified(
+        **{**first._asdict(), "blend_similarity": np.zeros(8, np.float32)}
+    )  # as if none was found
     found = with_partners(blends, VIEWS, blank, rows=np.arange(8), device=torch.device("cpu"))
     assert [set(pair) for pair in found.blend_view] == [{row, row + 8} for row in range(8)]
     assert (found.blend_view[:, 0] == np.arange(8)).all(), "the stronger comes first"

@@ -27,7 +27,7 @@ def by_key(statistics: tuple[Statistic, ...]) -> dict[str, Statistic]:
 
 def test_golden_numbers_in_order_with_intervals() -> None:
     real, test, fake = golden()
-    found = whole_set_statistics(fake, real, held_out=test, show_progress=False)
+    found = whole_set_statistics(fake, real, held_out=test)
     assert [statistic.key for statistic in found.statistics] == KEYS
     values = [statistic.value for statistic in found.statistics[1:]]
     assert values == pytest.approx([73.5, 0.7875, 0.844, 0.869, 0.93], rel=1e-12)
@@ -40,7 +40,7 @@ def test_golden_numbers_in_order_with_intervals() -> None:
 
 def test_a_share_has_the_interval_of_a_share() -> None:
     real, _, fake = golden()
-    precision = by_key(whole_set_statistics(fake, real, show_progress=False).statistics)["precision"]
+    precision = by_key(whole_set_statistics(fake, real).statistics)["precision"]
     half = 1.96 * math.sqrt(0.7875 * 0.2125 / 400)
     assert (precision.low, precision.high) == pytest.approx((0.7875 - half, 0.7875 + half), abs=0.006)
 
@@ -48,14 +48,14 @@ def test_a_share_has_the_interval_of_a_share() -> None:
 def test_copies_are_told_from_honest_pictures() -> None:
     real, _, _ = golden()
     random = np.random.RandomState(1)
-    copies = whole_set_statistics(real[:300] + 0.05 * random.randn(300, 32), real, show_progress=False)
+    copies = whole_set_statistics(real[:300] + 0.05 * random.randn(300, 32), real)
     said = by_key(copies.statistics)
     assert copies.p_value < 1e-12
     assert said["c_t"].value < -10
     assert "points to copying" in said["c_t"].meaning
     assert said["authpct"].value == 0
     assert "were close to one training picture" in said["authpct"].meaning
-    honest = whole_set_statistics(random.randn(300, 32), real, show_progress=False)
+    honest = whole_set_statistics(random.randn(300, 32), real)
     assert honest.p_value > 0.01
     assert "shows no copying" in by_key(honest.statistics)["c_t"].meaning
 
@@ -64,17 +64,17 @@ def test_real_pictures_that_stand_twice_count_once() -> None:
     real, _, fake = golden()
     twice = np.concatenate([real, real[:250], real[:10]])
     excluded = np.arange(len(twice)) >= 500
-    expected = whole_set_statistics(fake, real, show_progress=False)
-    assert whole_set_statistics(fake, twice, excluded_real=excluded, show_progress=False) == expected
-    with_twins = whole_set_statistics(fake, twice, show_progress=False)
+    expected = whole_set_statistics(fake, real)
+    assert whole_set_statistics(fake, twice, excluded_real=excluded) == expected
+    with_twins = whole_set_statistics(fake, twice)
     assert with_twins.p_value > expected.p_value  # the twins' distance of 0 hides copying
 
 
 def test_the_seed_decides_intervals_and_cells_alone() -> None:
     real, _, fake = golden()
-    first = whole_set_statistics(fake, real, seed=1, show_progress=False)
-    assert whole_set_statistics(fake, real, seed=1, show_progress=False) == first
-    other = whole_set_statistics(fake, real, seed=2, show_progress=False)
+    first = whole_set_statistics(fake, real, seed=1)
+    assert whole_set_statistics(fake, real, seed=1) == first
+    other = whole_set_statistics(fake, real, seed=2)
     assert [s.value for s in other.statistics[1:]] == [s.value for s in first.statistics[1:]]
     assert [s.low for s in other.statistics] != [s.low for s in first.statistics]
 
@@ -97,7 +97,7 @@ def test_too_few_pictures_leave_a_number_out_and_say_why(
     generated: int, real: int, missing: list[str], said: str
 ) -> None:
     random = np.random.RandomState(2)
-    found = whole_set_statistics(random.randn(generated, 4), random.randn(real, 4), show_progress=False)
+    found = whole_set_statistics(random.randn(generated, 4), random.randn(real, 4))
     without = [statistic for statistic in found.statistics if statistic.value is None]
     assert [statistic.key for statistic in without] == missing
     assert (found.p_value is None) == ("c_t" in missing)
@@ -121,11 +121,11 @@ def test_bad_features_are_refused_by_name(
     generated: np.ndarray, real: np.ndarray, held_out: np.ndarray | None, message: str
 ) -> None:
     with pytest.raises(DogsganError, match=message):
-        whole_set_statistics(generated, real, held_out=held_out, show_progress=False)
+        whole_set_statistics(generated, real, held_out=held_out)
 
 
 def test_pictures_that_are_all_the_same_break_nothing() -> None:
-    found = whole_set_statistics(np.ones((40, 3)), np.ones((50, 3)), show_progress=False)
+    found = whole_set_statistics(np.ones((40, 3)), np.ones((50, 3)))
     assert [statistic.value for statistic in found.statistics] == [0, 0, 0, 0, 0, 0]
 
 
@@ -142,13 +142,11 @@ def test_real_dogs_unseen_and_copied(shared_data: Path) -> None:
     pictures = np.stack([small(file) for file in files])
     network = open_network("stand-in")
     training, unseen = features_of(pictures[::2], network), features_of(pictures[1::2], network)
-    honest = whole_set_statistics(unseen, training, show_progress=False)
+    honest = whole_set_statistics(unseen, training)
     assert honest.p_value > 0.01
     assert "does not differ from pictures that copy nothing" in by_key(honest.statistics)["authpct"].meaning
     noisy = np.clip(pictures[::2] + np.random.default_rng(0).normal(0, 4, pictures[::2].shape), 0, 255)
-    copies = whole_set_statistics(
-        features_of(noisy.astype(np.uint8), network), training, held_out=unseen, show_progress=False
-    )
+    copies = whole_set_statistics(features_of(noisy.astype(np.uint8), network), training, held_out=unseen)
     assert copies.p_value < 1e-6
     assert by_key(copies.statistics)["authpct"].value < 10
 
@@ -164,7 +162,7 @@ def test_noise_in_one_place_is_not_called_real() -> None:
     real, _, _ = golden()
     outlier = real[np.linalg.norm(real, axis=1).argmax()]
     noise = outlier + 0.01 * np.random.RandomState(2).randn(400, 32)
-    said = by_key(whole_set_statistics(noise, real, show_progress=False).statistics)
+    said = by_key(whole_set_statistics(noise, real).statistics)
     assert said["precision"].value == 1
     for key in ("precision", "density"):
         assert said[key].meaning.startswith("Not judged: the generated pictures are near only ")
@@ -173,8 +171,8 @@ def test_noise_in_one_place_is_not_called_real() -> None:
 
 def test_a_reason_not_to_judge_replaces_every_sentence_on_a_value() -> None:
     real, _, fake = golden()
-    usual = whole_set_statistics(fake, real[:5], show_progress=False)
-    found = whole_set_statistics(fake, real[:5], not_judged="No.", show_progress=False)
+    usual = whole_set_statistics(fake, real[:5])
+    found = whole_set_statistics(fake, real[:5], not_judged="No.")
     assert [(item.value, item.low) for item in found.statistics] == [
         (item.value, item.low) for item in usual.statistics
     ]

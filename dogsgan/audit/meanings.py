@@ -144,8 +144,8 @@ def crowded(coverage: float) -> str:
     )
 
 
-def too_few(*, generated: int, real: int, generated_needed: int, real_needed: int) -> str:
-    """Say how many pictures it would take."""
+def too_few(generated: int, real: int, generated_needed: int, real_needed: int) -> str:
+    """Say how many pictures there are and how many it takes."""
     return (
         f"Too few pictures ({generated} generated, {real} real): "
         f"it takes at least {generated_needed} generated and {real_needed} real ones."

@@ -6,7 +6,7 @@ both −1..1 from edge to edge.
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
@@ -24,8 +24,7 @@ OVERLAP = 0.4  # of the picture that the view has to cover
 _SMALLEST, _LARGEST, _UNEVEN = 0.4, 1.7, 1.6  # scales of a transform, and the ratio of its two
 
 
-@dataclass(frozen=True, eq=False)
-class Aligned:
+class Aligned(NamedTuple):
     """M views laid on M pictures."""
 
     transform: torch.Tensor

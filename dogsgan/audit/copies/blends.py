@@ -4,8 +4,6 @@ A faint second picture is not among the candidates of the whole. So the first is
 searched for like a picture, and both are fitted together.
 """
 
-import dataclasses
-
 import numpy as np
 import torch
 
@@ -37,18 +35,15 @@ def with_partners(
     found = find_candidates(
         remainders, views, coarse=_PARTNERS, fine=_PARTNERS, device=device, description=description
     )
-    first = Candidates(
-        view=verified.view[rows, None],
-        mirrored=verified.mirrored[rows, None],
-        transform=verified.transform[rows, None],
-    )
-    again = verify(some, views, first.merged(found), device=device, description=None)
+    first = verified.view, verified.mirrored, verified.transform
+    both = (np.concatenate([one[rows, None], other], axis=1) for one, other in zip(first, found, strict=True))
+    again = verify(some, views, Candidates(*both), device=device)
     better = again.blend_similarity > verified.blend_similarity[rows]
     changed = {}
     for name in ("blend_similarity", "blend_view", "blend_mirrored", "blend_transform"):
         changed[name] = getattr(verified, name).copy()
         changed[name][rows[better]] = getattr(again, name)[better]
-    return dataclasses.replace(verified, **changed)
+    return verified._replace(**changed)
 
 
 def _remainder(picture: np.ndarray, views: TrainingViews, verified: Verified, row: int) -> np.ndarray:

@@ -1,9 +1,8 @@
 """Evidence on pictures: how near each comes to the training set in features and in pixels."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,8 +24,7 @@ _MOST_SEARCHED_TWICE = 3000
 PICTURES_AT_ONCE = 2048  # searched and verified together; what is done is kept after each such part
 
 
-@dataclass(frozen=True, eq=False)
-class Pictures:
+class Pictures(NamedTuple):
     """N pictures with their features."""
 
     pixels: np.ndarray
@@ -38,12 +36,8 @@ class Pictures:
     own_group: np.ndarray | None = None
     """N: the group of training pictures that each belongs to and is not compared with; None: none."""
 
-    def __len__(self) -> int:
-        return len(self.pixels)
 
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
+class Evidence(NamedTuple):
     """The evidence on N pictures."""
 
     neighbours: Neighbours
@@ -52,8 +46,7 @@ class Evidence:
     """The training view that the pixels fit best."""
 
 
-@dataclass(frozen=True, eq=False)
-class Originals:
+class Originals(NamedTuple):
     """The features of the training pictures as the score sees them: whole, or a prepared set's crops.
 
     Only these are compared by features. Other forms of a picture are found by its pixels, which takes no
@@ -130,27 +123,37 @@ def gather(
 
     `name` heads bars and kept files.
     """
+    own_group = pictures.own_group
+
+    def searched(rows: slice) -> dict[str, np.ndarray]:
+        pixels = np.asarray(pictures.pixels[rows])
+        candidates = find_candidates(
+            pixels,
+            views,
+            own_group=None if own_group is None else own_group[rows],
+            group_of_picture=group_of_picture,
+            device=device,
+            description=f"{name}: search in pixels",
+        )
+        found = verify(pixels, views, candidates, device=device, description=f"{name}: alignment")
+        return found._asdict()
+
     found = workspace.stage(
         f"{name}-neighbours",
-        lambda: _arrays(
-            nearest_pictures(
-                pictures.features,
-                pictures.mirrored_features,
-                originals.features,
-                views=originals.view,
-                k=neighbours,
-                groups=group_of_picture[views.picture_index[originals.view]],
-                own_group=pictures.own_group,
-                description=f"{name}: nearest by features",
-            )
-        ),
+        lambda: nearest_pictures(
+            pictures.features,
+            pictures.mirrored_features,
+            originals.features,
+            views=originals.view,
+            k=neighbours,
+            groups=group_of_picture[views.picture_index[originals.view]],
+            own_group=own_group,
+            description=f"{name}: nearest by features",
+        )._asdict(),
     )
     parts = [
-        workspace.stage(
-            f"{name}-pixels-{rows.start:06d}",
-            partial(_verified, pictures, rows, views, group_of_picture, name, device),
-        )
-        for rows in blocks(len(pictures), PICTURES_AT_ONCE)
+        workspace.stage(f"{name}-pixels-{rows.start:06d}", partial(searched, rows))
+        for rows in blocks(len(pictures.pixels), PICTURES_AT_ONCE)
     ]
     verified = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Evidence(Neighbours(**found), Verified(**verified))
@@ -177,28 +180,4 @@ def refined(
         description="flagged: search for a second picture",
     )
     verified = simplified(pictures, views, verified, rows=np.flatnonzero(found))
-    return dataclasses.replace(evidence, verified=verified)
-
-
-def _verified(
-    pictures: Pictures,
-    rows: slice,
-    views: TrainingViews,
-    group_of_picture: np.ndarray,
-    name: str,
-    device: torch.device,
-) -> dict[str, np.ndarray]:
-    pixels = np.asarray(pictures.pixels[rows])
-    candidates = find_candidates(
-        pixels,
-        views,
-        own_group=None if pictures.own_group is None else pictures.own_group[rows],
-        group_of_picture=group_of_picture,
-        device=device,
-        description=f"{name}: search in pixels",
-    )
-    return _arrays(verify(pixels, views, candidates, device=device, description=f"{name}: alignment"))
-
-
-def _arrays(value: Neighbours | Verified) -> dict[str, np.ndarray]:
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    return evidence._replace(verified=verified)

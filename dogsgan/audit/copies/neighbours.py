@@ -1,6 +1,6 @@
 """The training pictures nearest to each generated one by the network's features, mirrored or not."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,12 +11,12 @@ from dogsgan.errors import DogsganError
 from dogsgan.metrics.distances import checked_pair
 
 NOBODY = -1
+_FAR = 2.0  # farther than any distance
 ROWS_AT_ONCE = 512
-_TIE_DIGITS = 12  # distances that agree to so many digits are equal
+_STEP = 1e-12  # distances that differ by less are equal
 
 
-@dataclass(frozen=True, eq=False)
-class Neighbours:
+class Neighbours(NamedTuple):
     """The k nearest training pictures of each row, every array N×k, nearest first.
 
     A row has fewer than k where it may match fewer pictures, and none where its features sum to 0; what is
@@ -72,41 +72,28 @@ def nearest_pictures(
         plain, mirrored = (
             (1 - (side.rows[rows] @ others.rows.T).abs())
             .clamp_(min=0)
-            .masked_fill_(barred | ~side.usable[rows, None], torch.inf)
+            .masked_fill_(barred | ~side.usable[rows, None], _FAR)
             for side in sides
         )
-        distance, index = _smallest(torch.minimum(plain, mirrored), k)
-        is_mirror = mirrored.gather(1, index) < plain.gather(1, index) - 10.0**-_TIE_DIGITS
-        found = torch.isfinite(distance)
+        distance = torch.minimum(plain, mirrored)
+        order = (distance / _STEP).round_().long() * len(training) + torch.arange(len(training))
+        index = order.topk(min(k, len(training)), dim=1, largest=False).indices
+        distance, plain, mirrored = (values.gather(1, index) for values in (distance, plain, mirrored))
+        found = distance < _FAR
         view = np.where(found, views[index], NOBODY)
-        return view, (is_mirror & found).numpy(), distance.numpy()
+        flipped = (mirrored < plain - _STEP) & found
+        return view, flipped.numpy(), distance.masked_fill(~found, torch.inf).numpy()
 
     every = blockwise(nearest, list(blocks(len(generated), ROWS_AT_ONCE)), description=description)
-    arrays = [np.concatenate(part) for part in zip(*(part for _, part in every), strict=True)]
-    missing = max(0, k - arrays[0].shape[1])
+    found = [np.concatenate(part) for part in zip(*(part for _, part in every), strict=True)]
+    missing = ((0, 0), (0, max(0, k - found[0].shape[1])))
     fills = (NOBODY, False, np.inf)
     return Neighbours(
-        *(
-            np.pad(array, ((0, 0), (0, missing)), constant_values=fill)
-            for array, fill in zip(arrays, fills, strict=True)
-        )
+        *(np.pad(values, missing, constant_values=fill) for values, fill in zip(found, fills, strict=True))
     )
 
 
-def _smallest(distance: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the k smallest of each row of n×M and their places, of equal ones the first."""
-    rounded = distance.round(decimals=_TIE_DIGITS)
-    value, place = rounded.topk(min(k, rounded.shape[1]), dim=1, largest=False)
-    tied = (rounded <= value[:, -1:]).sum(1) > value.shape[1]
-    for row in tied.nonzero().squeeze(1).tolist():
-        place[row] = rounded[row].argsort(stable=True)[: value.shape[1]]
-    order = torch.from_numpy(np.lexsort((place.numpy(), rounded.gather(1, place).numpy())))
-    place = place.gather(1, order)
-    return distance.gather(1, place), place
-
-
-@dataclass(frozen=True, eq=False)
-class _Unit:
+class _Unit(NamedTuple):
     """Features as rows of length 1 in float64."""
 
     rows: torch.Tensor

@@ -6,7 +6,7 @@ and verified.
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,8 +45,7 @@ _TILE = 512  # views of a product with 256 pictures: half a megabyte
 _NOBODY = -2.0  # less than any correlation
 
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
+class Candidates(NamedTuple):
     """For each of N pictures K views that it may come from, in no order that means anything."""
 
     view: np.ndarray
@@ -55,14 +54,6 @@ class Candidates:
     """N×K bool: whether it is the view's mirror image."""
     transform: np.ndarray
     """N×K×3×3 float32: from the picture's coordinates (−1..1) to those of the (mirrored) view."""
-
-    def merged(self, other: "Candidates") -> "Candidates":
-        """Return these and the other's candidates of the same pictures."""
-        return Candidates(
-            view=np.concatenate([self.view, other.view], axis=1),
-            mirrored=np.concatenate([self.mirrored, other.mirrored], axis=1),
-            transform=np.concatenate([self.transform, other.transform], axis=1),
-        )
 
 
 def find_candidates(
@@ -83,91 +74,75 @@ def find_candidates(
     is held against the rest of its set. Memory beyond the result: about 200 MB, however many views there are.
     """
     device = device or torch.device("cpu")
-    light = luminance(pictures)
-    queries = [_Queries.of(x.to(device)) for x in (light, light.flip(3))]
+    light = luminance(pictures).to(device)
+    queries = [_Bands.of(x, PICTURE_WINDOWS) for x in (light, light.flip(3))]
     own = groups = None
     if own_group is not None and group_of_picture is not None:
         own = torch.as_tensor(own_group, device=device)[:, None]
         groups = torch.as_tensor(group_of_picture[views.picture_index], device=device)
 
-    def best_of(columns: slice) -> tuple["_Best", "_Best"]:
+    def best_of(columns: slice) -> list[_Best]:
         """Return the best views of a block, by windows and by the whole."""
-        by_windows = _Best.none(len(pictures), coarse, device)
-        by_whole = _Best.none(len(pictures), fine, device)
+        best = [_Best.none(len(pictures), k, device) for k in (coarse, fine)]
         with torch.inference_mode():
-            bands = _ViewBands.of(views.pictures[columns], device)
+            bands = _Bands.of(luminance(views.pictures[columns]).to(device), VIEW_WINDOWS)
             for rows in blocks(len(pictures), _QUERIES_AT_ONCE):
-                barred = None
-                if own is not None and groups is not None:
-                    barred = own[rows] == groups[None, columns]
-                by_windows.take(rows, columns, _windows_similarity(queries, rows, bands), barred)
-                by_whole.take(rows, columns, _whole_similarity(queries, rows, bands), barred)
-        return by_windows, by_whole
+                similarities = (
+                    _windows_similarity(queries, rows, bands),
+                    _whole_similarity(queries, rows, bands),
+                )
+                for each, similarity in zip(best, similarities, strict=True):
+                    if own is not None and groups is not None:
+                        similarity.masked_fill_(own[rows] == groups[None, columns], _NOBODY)
+                    each.put(rows, columns, similarity)
+        return best
 
-    by_windows = _Best.none(len(pictures), coarse, device)
-    by_whole = _Best.none(len(pictures), fine, device)
+    best = [_Best.none(len(pictures), k, device) for k in (coarse, fine)]
     every = list(blocks(len(views), VIEWS_AT_ONCE))
-    for _, (some_by_windows, some_by_whole) in blockwise(best_of, every, description=description):
-        by_windows.merge(some_by_windows)
-        by_whole.merge(some_by_whole)
-    found = torch.cat([by_windows.view, by_whole.view], dim=1)
-    mirrored, transform = _best_pairs(queries, found, views, device)
-    return Candidates(view=found.cpu().numpy(), mirrored=mirrored, transform=transform)
+    for _, found in blockwise(best_of, every, description=description):
+        best = [one.merged(other) for one, other in zip(best, found, strict=True)]
+    view = torch.cat([one.view for one in best], dim=1)
+    mirrored, transform = _best_pairs(queries, view, views, device)
+    return Candidates(view=view.cpu().numpy(), mirrored=mirrored, transform=transform)
 
 
-@dataclass(frozen=True, eq=False)
-class _Queries:
-    """The bands of the generated pictures, or of their mirror images."""
+class _Bands(NamedTuple):
+    """The bands of pictures: of some windows, and of the whole in more detail."""
 
-    windows: torch.Tensor  # 7×N×144
+    windows: torch.Tensor  # windows×N×144
     whole: torch.Tensor  # N×256
 
     @classmethod
-    def of(cls, light: torch.Tensor) -> "_Queries":
+    def of(cls, light: torch.Tensor, windows: tuple[Window, ...]) -> "_Bands":
         return cls(
-            window_bands(light, PICTURE_WINDOWS, size_px=_COARSE_PX, sigma=_SIGMA),
+            window_bands(light, windows, size_px=_COARSE_PX, sigma=_SIGMA),
             window_bands(light, (Window(),), size_px=_FINE_PX, sigma=_SIGMA)[0],
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _ViewBands:
-    """The bands of a block of training views."""
-
-    windows: torch.Tensor  # 19×C×144
-    whole: torch.Tensor  # C×256
-
-    @classmethod
-    def of(cls, pictures: np.ndarray, device: torch.device) -> "_ViewBands":
-        light = luminance(pictures).to(device)
-        return cls(
-            window_bands(light, VIEW_WINDOWS, size_px=_COARSE_PX, sigma=_SIGMA),
-            window_bands(light, (Window(),), size_px=_FINE_PX, sigma=_SIGMA)[0],
-        )
-
-
-def _windows_similarity(queries: list[_Queries], rows: slice, views: _ViewBands) -> torch.Tensor:
+def _windows_similarity(queries: list[_Bands], rows: slice, views: _Bands) -> torch.Tensor:
     """Return the highest correlation of any pair of windows, rows×C; in tiles that stay in a core's cache."""
     best = []
     for columns in blocks(len(views.whole), _TILE):
-        highest: torch.Tensor | None = None
-        for query in queries:
-            for picture_window, view_window in _PAIRS:
-                product = query.windows[picture_window, rows] @ views.windows[view_window, columns].T
-                highest = product if highest is None else torch.maximum(highest, product, out=highest)
-        assert highest is not None
+        products = (
+            query.windows[picture_window, rows] @ views.windows[view_window, columns].T
+            for query in queries
+            for picture_window, view_window in _PAIRS
+        )
+        highest = next(products)
+        for product in products:
+            torch.maximum(highest, product, out=highest)
         best.append(highest)
     return torch.cat(best, dim=1)
 
 
-def _whole_similarity(queries: list[_Queries], rows: slice, views: _ViewBands) -> torch.Tensor:
+def _whole_similarity(queries: list[_Bands], rows: slice, views: _Bands) -> torch.Tensor:
     as_it_is, mirrored = (query.whole[rows] @ views.whole.T for query in queries)
     return torch.maximum(as_it_is, mirrored, out=as_it_is)
 
 
-@dataclass(frozen=True, eq=False)
-class _Best:
-    """The K most similar views so far of each of N pictures, most similar first."""
+class _Best(NamedTuple):
+    """The K most similar views of each of N pictures, most similar first."""
 
     similarity: torch.Tensor  # N×K; NOBODY where there is none
     view: torch.Tensor  # N×K; −1 where there is none
@@ -179,28 +154,21 @@ class _Best:
             torch.full((count, k), -1, dtype=torch.long, device=device),
         )
 
-    def take(
-        self, rows: slice, columns: slice, similarity: torch.Tensor, barred: torch.Tensor | None
-    ) -> None:
-        """Take a block's similarities, rows×columns, into account, but for those that are barred."""
-        if barred is not None:
-            similarity = similarity.masked_fill(barred, _NOBODY)
+    def put(self, rows: slice, columns: slice, similarity: torch.Tensor) -> None:
+        """Put in the best of some views, columns, for some pictures, by their similarity, rows×columns."""
         value, place = similarity.topk(min(self.view.shape[1], similarity.shape[1]), dim=1)
-        self._add(rows, value, torch.where(value > _NOBODY, place + columns.start, -1))
+        self.similarity[rows, : value.shape[1]] = value
+        self.view[rows, : value.shape[1]] = torch.where(value > _NOBODY, place + columns.start, -1)
 
-    def merge(self, other: "_Best") -> None:
-        """Take another's best into account."""
-        self._add(slice(None), other.similarity, other.view)
-
-    def _add(self, rows: slice, similarity: torch.Tensor, view: torch.Tensor) -> None:
-        similarity = torch.cat([self.similarity[rows], similarity], dim=1)
-        view = torch.cat([self.view[rows], view], dim=1)
-        self.similarity[rows], order = similarity.topk(self.view.shape[1], dim=1)
-        self.view[rows] = view.gather(1, order)
+    def merged(self, other: "_Best") -> "_Best":
+        """Return the best of these and the other's."""
+        both = torch.cat([self.similarity, other.similarity], dim=1)
+        similarity, place = both.topk(self.view.shape[1], dim=1)
+        return _Best(similarity, torch.cat([self.view, other.view], dim=1).gather(1, place))
 
 
 def _best_pairs(
-    queries: list[_Queries], found: torch.Tensor, views: TrainingViews, device: torch.device
+    queries: list[_Bands], found: torch.Tensor, views: TrainingViews, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return by which pair of windows each found view fits best: mirrored N×K, transform N×K×3×3.
 

@@ -5,7 +5,6 @@ right training picture. So simpler transforms and that picture's other forms are
 hardly more unexplained is taken.
 """
 
-import dataclasses
 import math
 from collections.abc import Iterator
 
@@ -34,7 +33,7 @@ def simplified(
             mirrored=bool(verified.mirrored[row]),
             transform=transform[row],
         )
-    return dataclasses.replace(verified, view=view, transform=transform)
+    return verified._replace(view=view, transform=transform)
 
 
 def simplest(

@@ -1,7 +1,7 @@
 """Verification: candidates are aligned with the picture, and pairs of them are fitted as a blend."""
 
 import math
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,8 +34,7 @@ _SHIFTS = ((0.1, 0.1), (-0.1, 0.1), (0.1, -0.1), (-0.1, -0.1))  # and shifted, b
 _LEAST_SHARE = 0.15  # of a blend, in standard deviations: less of the second picture is no blend
 
 
-@dataclass(frozen=True, eq=False)
-class Verified:
+class Verified(NamedTuple):
     """The evidence of the pixels on N pictures."""
 
     similarity: np.ndarray
@@ -68,18 +67,13 @@ def verify(
     device = device or torch.device("cpu")
 
     def verified(rows: slice) -> Verified:
-        some = Candidates(candidates.view[rows], candidates.mirrored[rows], candidates.transform[rows])
+        some = Candidates(*(values[rows] for values in candidates))
         with torch.inference_mode():
             return _verify_block(pictures[rows], views, some, device)
 
     every = list(blocks(len(pictures), PICTURES_AT_ONCE))
     parts = [part for _, part in blockwise(verified, every, description=description)]
-    return Verified(
-        **{
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])
-            for field in fields(Verified)
-        }
-    )
+    return Verified(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
 def _verify_block(
@@ -94,8 +88,7 @@ def _verify_block(
     return _summary(light, finalists, aligned, candidates, shortlist.cpu().numpy(), views)
 
 
-@dataclass(frozen=True, eq=False)
-class _Pool:
+class _Pool(NamedTuple):
     """Pairs of a picture and a view, M = N·K of them in the pictures' order."""
 
     k: int
@@ -171,12 +164,7 @@ def _aligned_finely(pool: _Pool) -> Aligned:
     fine = refine(pool.picture, pool.view, coarse, size_px=FINE_PX)
     tried = [compare(pool.picture, pool.light, transform) for transform in (pool.transform, coarse, fine)]
     best = torch.stack([one.similarity for one in tried]).argmax(0)
-    return Aligned(
-        transform=torch.stack([one.transform for one in tried])[best, every],
-        similarity=torch.stack([one.similarity for one in tried])[best, every],
-        band=torch.stack([one.band for one in tried])[best, every],
-        covered=torch.stack([one.covered for one in tried])[best, every],
-    )
+    return Aligned(*(torch.stack(values)[best, every] for values in zip(*tried, strict=True)))
 
 
 def _summary(

@@ -9,7 +9,6 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NoReturn
 
 import numpy as np
@@ -99,7 +98,6 @@ def test_the_whole_set_and_the_score_are_there(found: tuple[Audit, Path]) -> Non
         "coverage",
     ]
     assert result.scores[0].network == "stand-in"
-    assert result.distance == result.scores[0].distance
     assert result.real == 80
     assert len(result.findings) == 20
     assert any("p-values are rough" in warning for warning in result.warnings)
@@ -323,12 +321,8 @@ def test_a_mirrored_twin_does_not_make_an_exact_copy_a_flip(real: Path, tmp_path
 
 def test_twins_are_left_out_of_the_whole_set_where_views_and_features_are_of_different_pictures() -> None:
     views = dataclasses.replace(views_of(TRAINING[:4]), names=("a.png", "c.png", "d.png", "f.png"))
-    images = [SimpleNamespace(name=f"{name}.png") for name in "abcdef"]
-    side = SimpleNamespace(rows=np.array([0, 1, 3, 4, 5]))  # a, b, d, e, f
-    real = reading.RealSide(views, [], [side], [], [])  # type: ignore[list-item]
-    inputs = SimpleNamespace(real=SimpleNamespace(images=images))
-    groups = np.array([0, 1, 0, 1])  # of a, c, d, f
-    found = real.stand_twice(inputs, groups)  # type: ignore[arg-type]
+    real = reading.RealSide(views, [], [], ["a.png", "b.png", "d.png", "e.png", "f.png"], [], [])
+    found = real.stand_twice(np.array([0, 1, 0, 1]))  # groups of a, c, d, f
     assert found.tolist() == [False, False, True, False, False]
 
 
@@ -448,8 +442,8 @@ def test_what_fails_beside_the_search_for_copies_costs_no_verdict(
         return fail
 
     held_out = write_zip(tmp_path / "unseen.zip", {f"{i}.png": picture for i, picture in enumerate(UNSEEN)})
-    monkeypatch.setattr(auditing, "held_out_features", failing(MemoryError("no room")))
-    monkeypatch.setattr(auditing, "_whole_set", failing(ValueError("no figure")))
+    monkeypatch.setattr(auditing, "real_side_of", failing(MemoryError("no room")))
+    monkeypatch.setattr(auditing, "whole_set_statistics", failing(ValueError("no figure")))
     monkeypatch.setattr(auditing, "refined", failing(RuntimeError("no memory")))
     result = audit(generated, real, held_out=held_out, out=tmp_path / "out", network="stand-in")
     assert {finding.name for finding in result.flagged} == set(COPIES)

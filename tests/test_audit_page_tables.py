@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_audit import HONEST, audit_of, copy, finding
+from tiny_audit import HONEST, PUBLIC_SCORE, SCORE, audit_of, copy, finding
 
 from dogsgan.audit.page.tables import apply_allowed, read_allowed, write_neighbours
 from dogsgan.audit.result import DuplicateGroup, Finding
@@ -100,7 +100,8 @@ def test_json_has_the_keys_that_every_audit_promises() -> None:
 
 def test_json_has_no_nan() -> None:
     broken = copy(0, similarity=float("nan"), distance=float("inf"))
-    audit = dataclasses.replace(audit_of([broken]), distance=float("nan"), p_value=None)
+    score = dataclasses.replace(SCORE, distance=float("nan"))
+    audit = audit_of([broken], scores=(score,), p_value=None)
     values = audit.to_json()
     json.dumps(values, allow_nan=False)
     assert values["distance"] is None
@@ -142,7 +143,7 @@ def test_kinds_are_counted_without_the_names_in_them() -> None:
 def test_the_summary_never_passes_another_network_off_as_the_competitions() -> None:
     audit = audit_of([finding(0)])
     assert "NOT by the competition's network" in audit.summary()
-    own = dataclasses.replace(audit, competition=True, network="public")
+    own = dataclasses.replace(audit, scores=(PUBLIC_SCORE,))
     assert "by the competition's own public network" in own.summary()
 
 

@@ -82,9 +82,6 @@ def audit_of(findings: Sequence[Finding], **changes: Any) -> Audit:
         "real_description": "the competition's data as a zip: 20,305 pictures, 21,843 boxes, 120 breeds",
         "real": 20_305,
         "forms": ("whole", "square", "context", "center"),
-        "network": SCORE.network,
-        "network_description": SCORE.description,
-        "competition": False,
         "false_discovery_rate": 0.01,
         "findings": tuple(findings),
         "duplicates": (
@@ -98,7 +95,6 @@ def audit_of(findings: Sequence[Finding], **changes: Any) -> Audit:
             Statistic("authpct", "AuthPct", None, None, None, "Too few pictures: it takes 6."),
         ),
         "scores": (SCORE,),
-        "distance": 0.206,
         "p_value": 0.0009,
         "null_distances": random.normal(0.25, 0.03, 2000).clip(0.05, 1),
         "null_similarities": random.normal(0.4, 0.12, 2000).clip(-1, 1),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,34 +10,25 @@ import numpy as np
 from dogsgan.audit import meanings
 from dogsgan.audit.copies.evidence import (
     NULL_SAMPLE,
-    Evidence,
     Originals,
-    Pictures,
     gather,
     real_sample,
     refined,
     with_mirrored,
 )
-from dogsgan.audit.copies.views import TrainingViews
-from dogsgan.audit.duplicates import Collection, Duplicates, file_digests, find_duplicates
+from dogsgan.audit.duplicates import Collection, file_digests, find_duplicates
 from dogsgan.audit.findings import Case
-from dogsgan.audit.inputs import Inputs, open_inputs, work_folder, workspace_of
+from dogsgan.audit.inputs import open_inputs, work_folder, workspace_of
 from dogsgan.audit.judgement import judge
 from dogsgan.audit.page.report import write_report
 from dogsgan.audit.page.tables import apply_allowed, read_allowed
 from dogsgan.audit.planning import planned_audit
-from dogsgan.audit.reading import (
-    GeneratedSide,
-    RealSide,
-    held_out_features,
-    other_scores,
-    read_generated,
-    read_real,
-)
+from dogsgan.audit.reading import other_scores, read_generated, read_real
 from dogsgan.audit.result import Audit
 from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import features_of
+from dogsgan.features.sides import real_side_of
 from dogsgan.files import holds
 from dogsgan.progress import optional, overall_bar
 from dogsgan.score import Score
@@ -116,7 +108,10 @@ def audit(
         unseen = None
         if inputs.held_out is not None:
             with optional(f"--held-out {inputs.held_out.path}", failed):
-                unseen = held_out_features(inputs)
+                side, _ = real_side_of(
+                    inputs.held_out, inputs.network, size_px=inputs.size_px, cache_dir=inputs.cache_dir
+                )
+                unseen = side.features
         rows, null_count, planned = planned_audit(
             inputs,
             views,
@@ -130,32 +125,43 @@ def audit(
         assert inputs.table.pixels is not None
         pixels, names = inputs.table.pixels[rows], tuple(inputs.table.names[row] for row in rows)
         with overall_bar("audit", planned.seconds, planned.rates):
-            duplicates = _duplicates(inputs, pixels, names, views)
+            duplicates = find_duplicates(
+                Collection(names, file_digests(inputs.generated, names), pixels, np.arange(len(names))),
+                Collection(
+                    views.names, file_digests(inputs.real, views.names), views.pictures, views.picture_index
+                ),
+            )
             whole = WholeSet(statistics=(), p_value=None)
             with optional("the statistics of the whole set", left_out):
-                whole = _whole_set(
-                    inputs, generated_side, real_side, unseen, duplicates, untrained=untrained, seed=seed
+                excluded = real_side.stand_twice(duplicates.training_groups)
+                whole = whole_set_statistics(
+                    generated_side.features,
+                    real_side.features,
+                    held_out=unseen,
+                    excluded_real=excluded,
+                    not_judged=meanings.why_not_judged(
+                        network=inputs.network.name,
+                        generated=len(generated_side.features),
+                        real=int((~excluded).sum()),
+                        untrained=untrained,
+                    ),
+                    seed=seed,
                 )
             pictures = with_mirrored(pixels, generated_side.features[rows], inputs.network, workspace)
             null = real_sample(
                 views, duplicates.training_groups, inputs.network, workspace, seed, count=null_count
             )
-            originals = Originals.of(real_side.features, real_side.names(inputs), views)
-
-            def evidence_on(some: Pictures, name: str) -> Evidence:
-                return gather(
-                    some,
-                    views,
-                    originals,
-                    group_of_picture=duplicates.training_groups,
-                    neighbours=neighbours,
-                    workspace=workspace,
-                    name=name,
-                    device=inputs.network.device,
-                )
-
-            evidence = evidence_on(pictures, "generated")
-            judgement = judge(evidence, evidence_on(null, "real"), rate=false_discovery_rate)
+            compared = partial(
+                gather,
+                views=views,
+                originals=Originals.of(real_side.features, real_side.names, views),
+                group_of_picture=duplicates.training_groups,
+                neighbours=neighbours,
+                workspace=workspace,
+                device=inputs.network.device,
+            )
+            evidence = compared(pictures, name="generated")
+            judgement = judge(evidence, compared(null, name="real"), rate=false_discovery_rate)
             with optional("a closer look at the flagged pictures", left_out):
                 evidence = refined(
                     pixels, views, evidence, flagged=judgement.flagged, device=inputs.network.device
@@ -174,22 +180,17 @@ def audit(
             )
         others = other_scores(inputs, real_side, left_out)
         remarks = [UNTRAINED] if untrained else []
-        assert generated_side.score.distance is not None, "both sides have features"
         result = Audit(
             generated_path=inputs.generated_path,
             real_path=inputs.real_path,
             real_description=inputs.real.description,
             real=len(views.names),
             forms=views.forms,
-            network=inputs.network.name,
-            network_description=inputs.network.description,
-            competition=inputs.network.competition,
             false_discovery_rate=false_discovery_rate,
             findings=findings,
             duplicates=duplicates.groups,
             statistics=whole.statistics,
             scores=(generated_side.score, *others),
-            distance=generated_side.score.distance,
             p_value=whole.p_value,
             null_distances=judgement.null_distances,
             null_similarities=judgement.null_similarities,
@@ -209,40 +210,3 @@ def audit(
             write_report(result, Path(out), pair_of=case.pair_of, warnings=noted, failed=failed)
             result = dataclasses.replace(result, warnings=(*result.warnings, *noted))
     return dataclasses.replace(result, failed=tuple(failed))
-
-
-def _duplicates(
-    inputs: Inputs, pixels: np.ndarray, names: tuple[str, ...], views: TrainingViews
-) -> Duplicates:
-    """Return the groups of equal pictures, in the submission and in the training set."""
-    return find_duplicates(
-        Collection(names, file_digests(inputs.generated, names), pixels, np.arange(len(names))),
-        Collection(views.names, file_digests(inputs.real, views.names), views.pictures, views.picture_index),
-    )
-
-
-def _whole_set(
-    inputs: Inputs,
-    generated: GeneratedSide,
-    real: RealSide,
-    unseen: np.ndarray | None,
-    duplicates: Duplicates,
-    *,
-    untrained: bool,
-    seed: int,
-) -> WholeSet:
-    """Return the statistics of the whole set, by the features that the score is made of."""
-    twice = real.stand_twice(inputs, duplicates.training_groups)
-    return whole_set_statistics(
-        generated.features,
-        real.features,
-        held_out=unseen,
-        excluded_real=twice,
-        not_judged=meanings.why_not_judged(
-            network=inputs.network.name,
-            generated=len(generated.features),
-            real=int((~twice).sum()),
-            untrained=untrained,
-        ),
-        seed=seed,
-    )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,10 +18,9 @@ from dogsgan.competition import SIZE_PX
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side
 from dogsgan.features.networks import FeatureNetwork, open_network
-from dogsgan.features.sides import generated_side_of, real_side_of, real_sides_of
+from dogsgan.features.sides import generated_side_of, real_sides_of
 from dogsgan.features.weights import RELEASED, find_weights
 from dogsgan.metrics.statistics import statistics_of
-from dogsgan.pictures import Consumer
 from dogsgan.progress import optional
 from dogsgan.recognition.real_crops import RealCrops, crops_to_cut
 from dogsgan.recognition.recognise import recognise
@@ -36,6 +36,8 @@ class RealSide:
     """The chosen one, then the competition's others whose weights are at hand."""
     sides: Sequence[Side]
     """Of each network."""
+    names: Sequence[str]
+    """Those of the pictures that have features, M."""
     warnings: Sequence[str]
     crops: Sequence[RealCrops]
     """What recognition looks at, cut in the same pass; empty where its guesses are kept."""
@@ -46,19 +48,14 @@ class RealSide:
         assert self.sides[0].features is not None
         return self.sides[0].features
 
-    def names(self, inputs: Inputs) -> list[str]:
-        """Return the names of the pictures that have features, M."""
-        assert self.sides[0].rows is not None
-        return [inputs.real.images[row].name for row in self.sides[0].rows]
-
-    def stand_twice(self, inputs: Inputs, groups: np.ndarray) -> np.ndarray:
+    def stand_twice(self, groups: np.ndarray) -> np.ndarray:
         """Return which of the pictures with features duplicate an earlier one, M bool.
 
         `groups`, P, are those of the pictures that have views. Others may be missing there than among the
         features, and a picture without views duplicates none.
         """
         group_of = dict(zip(self.views.names, groups.tolist(), strict=True))
-        of_rows = [group_of.get(name, -1 - row) for row, name in enumerate(self.names(inputs))]
+        of_rows = [group_of.get(name, -1 - row) for row, name in enumerate(self.names)]
         excluded = np.ones(len(of_rows), dtype=bool)
         excluded[np.unique(of_rows, return_index=True)[1]] = False
         return excluded
@@ -87,18 +84,14 @@ def _read_real(inputs: Inputs, networks: Sequence[FeatureNetwork], folder: Path)
     crops = crops_to_cut(
         source, inputs.network, count=len(inputs.classes), size_px=size_px, cache_dir=cache_dir, asked=False
     )
-    consumers: list[Consumer] = list(crops)
-    with contextlib.ExitStack() as stack:
-        views = kept_views(source, size_px=size_px, folder=folder)
-        if views is None:
-            consumers.append(stack.enter_context(cutting_views(source, size_px=size_px, folder=folder)))
-        found, warnings = real_sides_of(
-            source, networks, size_px=size_px, cache_dir=cache_dir, consumers=consumers
+    with cutting_views(source, size_px=size_px, folder=folder) as cutters:
+        sides, warnings = real_sides_of(
+            source, networks, size_px=size_px, cache_dir=cache_dir, consumers=[*crops, *cutters]
         )
-    if views is None:
-        views = kept_views(source, size_px=size_px, folder=folder)
-        assert views is not None, "just written"
-    return RealSide(views, networks, found, warnings, crops)
+    views, rows = kept_views(source, size_px=size_px, folder=folder), sides[0].rows
+    assert views is not None, "just written"
+    assert rows is not None
+    return RealSide(views, networks, sides, [source.images[row].name for row in rows], warnings, crops)
 
 
 def _others(inputs: Inputs, device: str, left_out: list[str]) -> list[FeatureNetwork]:
@@ -114,8 +107,7 @@ def _others(inputs: Inputs, device: str, left_out: list[str]) -> list[FeatureNet
     return opened
 
 
-@dataclass(frozen=True, eq=False)
-class GeneratedSide:
+class GeneratedSide(NamedTuple):
     """The generated pictures' features by the chosen network, with the score."""
 
     features: np.ndarray
@@ -139,13 +131,8 @@ def read_generated(inputs: Inputs, real: RealSide, workspace: Workspace) -> Gene
         }
 
     kept = workspace.stage("generated-features", extracted)
-    features = kept["features"]
-    side = Side(
-        statistics_of(features),
-        features,
-        inputs.generated.description,
-        jpegs_by_pillow=inputs.table.jpegs_by_pillow,
-    )
+    features, description = kept["features"], inputs.generated.description
+    side = Side(statistics_of(features), features, description, jpegs_by_pillow=inputs.table.jpegs_by_pillow)
     warnings = [*inputs.notes, *kept["warnings"].tolist(), *real.warnings]
     recognition = None
     with optional("recognition", warnings):
@@ -161,11 +148,8 @@ def read_generated(inputs: Inputs, real: RealSide, workspace: Workspace) -> Gene
             crops=real.crops,
         )
     score = score_sides(side, real.sides[0], inputs.network, warnings=warnings)
-    return GeneratedSide(
-        features,
-        float(kept["seconds"]) / len(features),
-        dataclasses.replace(score, recognition=recognition),
-    )
+    score = dataclasses.replace(score, recognition=recognition)
+    return GeneratedSide(features, float(kept["seconds"]) / len(features), score)
 
 
 def other_scores(inputs: Inputs, real: RealSide, left_out: list[str]) -> list[Score]:
@@ -176,13 +160,3 @@ def other_scores(inputs: Inputs, real: RealSide, left_out: list[str]) -> list[Sc
             generated, noted = generated_side_of(inputs.table, network)
             scores.append(score_sides(generated, side, network, warnings=[*noted, *real.warnings]))
     return scores
-
-
-def held_out_features(inputs: Inputs) -> np.ndarray | None:
-    """Return the features of the pictures that were not trained on, H×D; None where there are none."""
-    if inputs.held_out is None:
-        return None
-    side, _ = real_side_of(
-        inputs.held_out, inputs.network, size_px=inputs.size_px, cache_dir=inputs.cache_dir
-    )
-    return side.features

@@ -13,6 +13,9 @@ from dogsgan.errors import printable
 from dogsgan.number_text import distance, significant
 from dogsgan.score import Score
 
+_IN_JSON = ("name", "nearest", "second", "form", "flipped", "distance", "p_value", "similarity", "kind")
+"""What audit.json says of a finding."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -103,10 +106,6 @@ class Audit:
     real: int
     """How many training pictures."""
     forms: tuple[str, ...]
-    network: str
-    network_description: str
-    competition: bool
-    """Whether network and weights are the competition's own."""
     false_discovery_rate: float
     findings: tuple[Finding, ...]
     """One for each generated picture, in the source's order."""
@@ -115,23 +114,26 @@ class Audit:
     """C_T, AuthPct, precision, recall, density, coverage, in this order."""
     scores: tuple[Score, ...]
     """The chosen network's score first, then the competition's other side where its weights are at hand."""
-    distance: float
-    """The memorization distance by the chosen network."""
     p_value: float | None
     """One-sided p-value of the data-copying test C_T: small where the set as a whole copies."""
     null_distances: np.ndarray = field(repr=False)
     """Feature distances of real pictures to the rest of the real set, their duplicates removed."""
     null_similarities: np.ndarray = field(repr=False)
     """Pixel similarities of the same pictures to the rest of the real set."""
+    distance_threshold: float
+    """Below this feature distance a picture is flagged for it alone."""
+    similarity_threshold: float
+    """Above this pixel similarity a picture is flagged for it alone."""
     warnings: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     """A line for each thing that was asked for beside the findings and could not be made."""
     submitted: int | None = None
     """How many generated pictures there are, where only a sample of them was looked at."""
-    distance_threshold: float | None = None
-    """Below this feature distance a picture is flagged for it alone; None where that is not known."""
-    similarity_threshold: float | None = None
-    """Above this pixel similarity a picture is flagged for it alone; None where that is not known."""
+
+    @property
+    def score(self) -> Score:
+        """The score by the chosen network."""
+        return self.scores[0]
 
     @property
     def flagged(self) -> tuple[Finding, ...]:
@@ -169,11 +171,12 @@ class Audit:
 
     def note(self) -> str:
         """Return in a sentence whose network measured the distances."""
-        if self.competition:
-            return f"the distances are by the competition's own {self.network} network"
+        network = self.score.network
+        if self.score.competition:
+            return f"the distances are by the competition's own {network} network"
         return (
-            f"the distances are NOT by the competition's network: {self.network} made them, and they "
-            "compare only with one another"
+            f"the distances are NOT by the competition's network: {network} made them, and they compare only "
+            "with one another"
         )
 
     def summary(self) -> str:
@@ -191,9 +194,9 @@ class Audit:
             )
         lines.append(
             f"  compared with {self.real:,} training pictures ({self.real_description}) as "
-            f"{', '.join(self.forms)}, by {self.network_description}"
+            f"{', '.join(self.forms)}, by {self.score.description}"
         )
-        lines.append(f"  memorization distance {distance(self.distance)}; {self.note()}")
+        lines.append(f"  memorization distance {distance(self.score.distance)}; {self.note()}")
         for statistic in self.statistics:
             lines.append(f"  {statistic.title}: {significant(statistic.value, 3)}. {statistic.meaning}")
         lines += [f"  warning: {warning}" for warning in self.warnings]
@@ -208,7 +211,7 @@ class Audit:
             "flagged": len(self.flagged),
             "accepted": len(self.accepted),
             "duplicates": self.duplicated,
-            "distance": self.distance,
+            "distance": self.score.distance,
             "p_value": self.p_value,
             "report": None if report is None else str(report),
             "verdict": self.headline(),
@@ -223,9 +226,9 @@ class Audit:
                 "count": self.real,
                 "forms": list(self.forms),
             },
-            "network": self.network,
-            "network_description": self.network_description,
-            "competition": self.competition,
+            "network": self.score.network,
+            "network_description": self.score.description,
+            "competition": self.score.competition,
             "note": self.note(),
             "false_discovery_rate": self.false_discovery_rate,
             "distance_threshold": self.distance_threshold,
@@ -233,8 +236,8 @@ class Audit:
             "kinds": self.kind_counts(),
             "statistics": {statistic.key: asdict(statistic) for statistic in self.statistics},
             "scores": [score.to_json() for score in self.scores],
-            "flagged_pictures": [_brief(finding) for finding in self.flagged],
-            "accepted_pictures": [_brief(finding) for finding in self.accepted],
+            "flagged_pictures": [_chosen(finding) for finding in self.flagged],
+            "accepted_pictures": [_chosen(finding) for finding in self.accepted],
             "duplicate_groups": [asdict(group) for group in self.duplicates],
             "warnings": [*self.warnings, *self.failed],
         }
@@ -242,21 +245,8 @@ class Audit:
         return plain
 
 
-def _brief(finding: Finding) -> dict[str, Any]:
-    return {
-        name: getattr(finding, name)
-        for name in (
-            "name",
-            "nearest",
-            "second",
-            "form",
-            "flipped",
-            "distance",
-            "p_value",
-            "similarity",
-            "kind",
-        )
-    }
+def _chosen(finding: Finding) -> dict[str, Any]:
+    return {name: getattr(finding, name) for name in _IN_JSON}
 
 
 def _plain(value: Any) -> Any:

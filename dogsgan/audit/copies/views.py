@@ -105,17 +105,20 @@ class ViewCutter:
 
 
 @contextlib.contextmanager
-def cutting_views(source: Source, *, size_px: int, folder: Path) -> Iterator[ViewCutter]:
-    """Yield a consumer for a pass over a source; the views are then kept in `folder`.
+def cutting_views(source: Source, *, size_px: int, folder: Path) -> Iterator[list[ViewCutter]]:
+    """Yield the consumer for a pass over a source that keeps its views in `folder`; none where they are kept.
 
     Raises:
         DogsganError: no picture can be read, or the folder cannot be written.
     """
+    if kept_views(source, size_px=size_px, folder=folder) is not None:
+        yield []
+        return
     with atomic_path(_folder_of(source, size_px, folder)) as partial:
         partial.mkdir()
         with (partial / _ARRAY).open("wb") as file:
             cutter = ViewCutter(source, size_px, file)
-            yield cutter
+            yield [cutter]
         write_json(partial / _TABLE, cutter.table())
 
 
@@ -125,13 +128,11 @@ def training_views(source: Source, *, size_px: int, folder: Path) -> TrainingVie
     Raises:
         DogsganError: as `cutting_views`.
     """
-    views = kept_views(source, size_px=size_px, folder=folder)
-    if views is None:
-        with cutting_views(source, size_px=size_px, folder=folder) as cutter:
-            reader = PictureReader(source)
-            for _ in reader.stream(lambda image, picture: None, [cutter]):
+    with cutting_views(source, size_px=size_px, folder=folder) as cutters:
+        if cutters:
+            for _ in PictureReader(source).stream(lambda image, picture: None, cutters):
                 pass
-        views = kept_views(source, size_px=size_px, folder=folder)
+    views = kept_views(source, size_px=size_px, folder=folder)
     assert views is not None, "just written"
     return views
 
@@ -144,7 +145,23 @@ def kept_views(source: Source, *, size_px: int, folder: Path) -> TrainingViews |
     made = _folder_of(source, size_px, folder)
     if not os.path.isfile(made / _TABLE):  # noqa: PTH113 (False, too, where the folder may not be looked into)
         return None
-    return _read(source, made, size_px)
+    try:
+        table = read_json(made / _TABLE)
+        if table["contents"] != source.fingerprint():
+            return None
+        shape = (len(table["form"]), size_px, size_px, 3)
+        forms = (CROP,) if source.crop_set is not None else FORMS
+        return TrainingViews(
+            pictures=np.memmap(made / _ARRAY, dtype=np.uint8, mode="r", shape=shape),
+            picture_index=np.array(table["picture_index"], dtype=np.int32),
+            form=np.array([forms.index(form) for form in table["form"]], dtype=np.int8),
+            forms=forms,
+            names=tuple(table["names"]),
+            class_names=tuple(table["class_names"]),
+            unreadable=tuple(table["unreadable"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DogsganError(f"{made} is damaged ({error}): remove it, and it will be made anew") from error
 
 
 def _folder_of(source: Source, size_px: int, folder: Path) -> Path:
@@ -153,26 +170,3 @@ def _folder_of(source: Source, size_px: int, folder: Path) -> Path:
     decisive = (VERSION, DECODERS, FORMS, size_px, source.kind, source.bordered, listing)
     key = hashlib.sha256("\n".join(map(repr, decisive)).encode(errors="surrogateescape")).hexdigest()
     return Path(folder) / f"views-{key[:16]}"
-
-
-def _read(source: Source, folder: Path, size_px: int) -> TrainingViews | None:
-    try:
-        table = read_json(folder / _TABLE)
-        if table["contents"] != source.fingerprint():
-            return None
-        picture_index = np.array(table["picture_index"], dtype=np.int32)
-        forms = (CROP,) if source.crop_set is not None else FORMS
-        pictures = np.memmap(
-            folder / _ARRAY, dtype=np.uint8, mode="r", shape=(len(picture_index), size_px, size_px, 3)
-        )
-        return TrainingViews(
-            pictures=pictures,
-            picture_index=picture_index,
-            form=np.array([forms.index(form) for form in table["form"]], dtype=np.int8),
-            forms=forms,
-            names=tuple(table["names"]),
-            class_names=tuple(table["class_names"]),
-            unreadable=tuple(table["unreadable"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DogsganError(f"{folder} is damaged ({error}): remove it, and it will be made anew") from error

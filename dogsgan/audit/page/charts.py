@@ -39,20 +39,24 @@ class Mark(NamedTuple):
 def charts_of(audit: Audit) -> list[Chart]:
     """Return the histograms of the feature distances and, where there are any, of the pixel similarities."""
     flagged = [finding for finding in audit.findings if finding.flagged]
+    limits = audit.distance_threshold, audit.similarity_threshold
+    marks = [Mark(limits[0], f"flagged below {limits[0]:#.3g}", _FLAG)]
+    if (epsilon := audit.score.epsilon) is not None:
+        marks.append(Mark(epsilon, f"ε {epsilon:g}, for the mean", _EPSILON))
     charts = (
         histogram(
             "Feature distance to the nearest training picture",
             np.array([finding.distance for finding in audit.findings]),
             null=audit.null_distances,
             flagged=np.array([finding.distance for finding in flagged]),
-            marks=_distance_marks(audit, flagged),
+            marks=marks,
         ),
         histogram(
             "Pixel similarity to the training picture, aligned",
             _similarities(audit.findings),
             null=audit.null_similarities,
             flagged=_similarities(flagged),
-            marks=_similarity_marks(audit, flagged),
+            marks=[Mark(limits[1], f"flagged above {limits[1]:#.3g}", _FLAG)],
         ),
     )
     return [chart for chart in charts if chart is not None]
@@ -126,28 +130,3 @@ def _png(draw: Any, colours: dict[str, str]) -> str:
 
 def _similarities(findings: Sequence[Finding]) -> np.ndarray:
     return np.array([f.similarity for f in findings if f.similarity is not None], dtype=np.float64)
-
-
-def _distance_marks(audit: Audit, flagged: list[Finding]) -> list[Mark]:
-    """Return the flag threshold, or where it is not known how far flagged pictures reach, and epsilon."""
-    marks = []
-    if audit.distance_threshold is not None:
-        threshold = audit.distance_threshold
-        marks.append(Mark(threshold, f"flagged below {threshold:#.3g}", _FLAG))
-    elif flagged:
-        farthest = max(finding.distance for finding in flagged)
-        marks.append(Mark(farthest, f"flagged up to {farthest:#.3g}", _FLAG))
-    epsilon = next((score.epsilon for score in audit.scores if score.network == audit.network), None)
-    if epsilon is not None:
-        marks.append(Mark(epsilon, f"ε {epsilon:g}, for the mean", _EPSILON))
-    return marks
-
-
-def _similarity_marks(audit: Audit, flagged: list[Finding]) -> list[Mark]:
-    values = _similarities(flagged)
-    if audit.similarity_threshold is not None:
-        threshold = audit.similarity_threshold
-        return [Mark(threshold, f"flagged above {threshold:#.3g}", _FLAG)]
-    if len(values):
-        return [Mark(float(values.min()), f"flagged from {values.min():#.3g}", _FLAG)]
-    return []

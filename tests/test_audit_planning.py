@@ -30,17 +30,17 @@ def test_the_plan_is_the_sum_of_its_bars() -> None:
 
 
 def test_the_sample_that_fits_a_limit_shrinks_the_null_sample_first() -> None:
-    def plan_of(pictures: int, null: int) -> Plan:
-        return Plan(float(pictures + null), {})
+    def plan_of(looked_at: int, null: int) -> Plan:
+        return Plan(float(looked_at + null), {})
 
-    assert sample_within(13_000, plan_of, pictures=10_000, null=2000) == (10_000, 2000)
-    pictures, null = sample_within(11_500, plan_of, pictures=10_000, null=2000)
+    assert sample_within(13_000, plan_of, looked_at=10_000, null=2000) == (10_000, 2000)
+    pictures, null = sample_within(11_500, plan_of, looked_at=10_000, null=2000)
     assert (pictures, null < 2000) == (10_000, True)
-    pictures, null = sample_within(3000, plan_of, pictures=10_000, null=2000)
+    pictures, null = sample_within(3000, plan_of, looked_at=10_000, null=2000)
     assert null == 400
     assert 2000 < pictures <= 2600
-    assert sample_within(0.0, plan_of, pictures=10_000, null=2000) == (200, 400)
-    assert sample_within(0.0, plan_of, pictures=50, null=30) == (50, 30)
+    assert sample_within(0.0, plan_of, looked_at=10_000, null=2000) == (200, 400)
+    assert sample_within(0.0, plan_of, looked_at=50, null=30) == (50, 30)
 
 
 def test_the_speed_is_that_of_this_machine() -> None:

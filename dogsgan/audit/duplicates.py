@@ -42,8 +42,8 @@ class SamePicture(NamedTuple):
     """The training picture that a generated picture is; if there are several, one that is no mirror image."""
 
     picture: int
-    view: int | None
-    """The view whose pixels are equal; None where only the files are."""
+    view: int
+    """The view whose pixels are equal, or where only the files are, the picture's first."""
     mirrored: bool
     """Whether the generated picture is the view's mirror image."""
 
@@ -67,7 +67,7 @@ class _Seen(NamedTuple):
 
     picture: int
     mirrored: bool = False
-    view: int | None = None
+    view: int = 0
 
 
 _Keyed = dict[str | bytes, tuple[list[_Seen], list[_Seen]]]
@@ -117,7 +117,7 @@ def find_duplicates(
     ]
     return Duplicates(
         groups=tuple(_listed([_equal(files, count), _equal(pixels, count), alike], generated, training)),
-        same_pixels=_same_pictures(files, pixels),
+        same_pixels=_same_pictures(files, pixels, training.picture_of_view),
         training_groups=group_numbers(inside, nodes)[count:] - count,
     )
 
@@ -179,17 +179,17 @@ def _training_edges(keyed: _Keyed, count: int) -> Edges:
     return Edges(count + left, count + right, flipped == 1, np.zeros_like(left))
 
 
-def _same_pictures(files: _Keyed, pixels: _Keyed) -> dict[int, SamePicture]:
+def _same_pictures(files: _Keyed, pixels: _Keyed, picture_of_view: np.ndarray) -> dict[int, SamePicture]:
     """Return which generated pictures are a training picture, by their files and by their pixels.
 
     Each is looked at by itself: that its group holds a mirror image does not make it one.
     """
-    same = {
-        seen.picture: SamePicture(theirs[0].picture, None, mirrored=False)
-        for own, theirs in files.values()
-        for seen in own
-        if theirs
-    }
+    same: dict[int, SamePicture] = {}
+    for own, theirs in files.values():
+        if own and theirs:
+            view = int(np.flatnonzero(picture_of_view == theirs[0].picture)[0])
+            copied = SamePicture(theirs[0].picture, view, mirrored=False)
+            same |= dict.fromkeys((seen.picture for seen in own), copied)
     for own, theirs in pixels.values():
         for seen in own if theirs else ():
             by_file = same.get(seen.picture)
@@ -197,7 +197,7 @@ def _same_pictures(files: _Keyed, pixels: _Keyed) -> dict[int, SamePicture]:
                 (
                     other.mirrored != seen.mirrored,
                     by_file is not None and other.picture != by_file.picture,
-                    other.view or 0,
+                    other.view,
                     other.picture,
                 )
                 for other in theirs

@@ -26,7 +26,7 @@ class _Match(NamedTuple):
     flipped: bool
     flagged: bool
     kind: str
-    second: str | None
+    second: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,20 +65,13 @@ class Case:
     def pair_of(self, finding: Finding) -> Pair:
         """Return the generated picture, the training picture, laid on it if it fits, and the difference."""
         index = finding.index
+        view, mirrored = (values[index, 0] for values in self.evidence.neighbours[:2])
         if index in self.same:
-            _, view, mirrored = self._same(self.same[index])
-            return self._as_they_are(index, view, mirrored)
-        if self._matched(index):
-            if finding.second is not None:
-                return self._blend(index)[0]
+            _, view, mirrored = self.same[index]
+        elif self._matched(index) and finding.second is not None:
+            return self._blend(index)[0]
+        elif self._matched(index) or view < 0:  # below 0 the network sees nothing in it
             return self._laid(index).pair()
-        view = int(self.evidence.neighbours.view[index, 0])
-        if view < 0:  # the network sees nothing in it
-            return self._laid(index).pair()
-        return self._as_they_are(index, view, bool(self.evidence.neighbours.flipped[index, 0]))
-
-    def _as_they_are(self, index: int, view: int, mirrored: bool) -> Pair:
-        """Return a picture and a view, mirrored or not, without laying one on the other."""
         training = np.asarray(self.views.pictures[view])
         if mirrored:
             training = training[:, ::-1]
@@ -88,20 +81,18 @@ class Case:
 
     def _match(self, index: int) -> _Match:
         """Return the view to compare a generated picture with: the one that was copied, else the nearest."""
-        same = self.same.get(index)
-        flagged = bool(self.judgement.flagged[index]) or same is not None
-        neighbours, verified = self.evidence.neighbours, self.evidence.verified
-        view, flipped = int(neighbours.view[index, 0]), bool(neighbours.flipped[index, 0])
-        kind, second = "", None
-        if flagged and same is None:
-            kind, second = self._kind(index)
+        if index in self.same:
+            _, view, mirrored = self.same[index]
+            return _Match(view, mirrored, flagged=True, kind="flip" if mirrored else "exact")
+        flagged = bool(self.judgement.flagged[index])
+        neighbours, verified = self.evidence
+        kind, second = self._kind(index) if flagged else ("", None)
+        view, flipped = neighbours.view[index, 0], neighbours.flipped[index, 0]
         if second is not None:
-            view, flipped = int(verified.blend_view[index, 0]), bool(verified.blend_mirrored[index, 0])
+            view, flipped = verified.blend_view[index, 0], verified.blend_mirrored[index, 0]
         elif view < 0 or (flagged and self._matched(index)):
-            view, flipped = int(verified.view[index]), bool(verified.mirrored[index])
-        if same is not None:
-            kind, view, flipped = self._same(same)
-        return _Match(view, flipped, flagged, kind, second)
+            view, flipped = verified.view[index], verified.mirrored[index]
+        return _Match(int(view), bool(flipped), flagged, kind, second)
 
     def _finding(self, index: int, match: _Match, distance: float) -> Finding:
         neighbours, verified = self.evidence.neighbours, self.evidence.verified
@@ -126,13 +117,6 @@ class Case:
             ),
         )
 
-    def _same(self, same: SamePicture) -> tuple[str, int, bool]:
-        """Return kind, view and mirroring of a picture that is a training picture by bytes or pixels."""
-        view = same.view
-        if view is None:
-            view = int(np.flatnonzero(self.views.picture_index == same.picture)[0])
-        return ("flip" if same.mirrored else "exact"), view, same.mirrored
-
     def _matched(self, index: int) -> bool:
         """Whether a training view, or two, lie on the picture better than by chance."""
         return self._matched_by_one(index) or self._is_blend(index)
@@ -144,18 +128,13 @@ class Case:
         """Return the kind of copy, and the second picture of a blend."""
         verified = self.evidence.verified
         if self._is_blend(index):
-            first, second = (self.views.picture_index[view] for view in verified.blend_view[index])
-            return f"blend of {self.views.names[first]} and {self.views.names[second]}", self.views.names[
-                second
-            ]
+            pictures = self.views.picture_index[verified.blend_view[index]]
+            first, second = (self.views.names[picture] for picture in pictures)
+            return f"blend of {first} and {second}", second
         if not self._matched_by_one(index):
             return LOOK_ALIKE, None
-        kind = kind_of(
-            self._laid(index),
-            mirrored=bool(verified.mirrored[index]),
-            transform=verified.transform[index],
-        )
-        return kind, None
+        mirrored, transform = bool(verified.mirrored[index]), verified.transform[index]
+        return kind_of(self._laid(index), mirrored=mirrored, transform=transform), None
 
     def _is_blend(self, index: int) -> bool:
         """Whether two pictures explain much more than one, and the second has a share worth naming."""

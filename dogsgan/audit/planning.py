@@ -4,7 +4,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -31,8 +31,7 @@ _HASHES_COMPARED_S = 1.6e-8  # two pictures' hashes
 _FEATURES_COMPARED_S = 1e-10  # one feature of two pictures
 
 
-@dataclass(frozen=True)
-class Speed:
+class Speed(NamedTuple):
     """Seconds that one unit of the work takes here."""
 
     network: float
@@ -69,25 +68,22 @@ def planned_audit(
     goes on takes the one that it began with.
     """
     generated = len(inputs.generated.images)
-    looked_at, null = min(sample or generated, generated), min(null, len(views.names))
+    most, null = min(sample or generated, generated), min(null, len(views.names))
     assert inputs.table.pixels is not None
     speed = measure_speed(inputs.table.pixels, views, network_s=network_s, device=inputs.network.device)
-
-    def plan_of(some: int, real: int) -> Plan:
-        dimension = inputs.network.dimension
-        return plan(speed, views, looked_at=some, null=real, generated=generated, dimension=dimension)
+    plan_of = partial(plan, speed, views, generated=generated, dimension=inputs.network.dimension)
 
     def fitting() -> dict[str, np.ndarray]:
         if limit_s is None or sample is not None:
-            return {"count": np.array([looked_at, null])}
-        return {"count": np.array(sample_within(limit_s, plan_of, pictures=looked_at, null=null))}
+            return {"count": np.array([most, null])}
+        return {"count": np.array(sample_within(limit_s, plan_of, looked_at=most, null=null))}
 
     fits, null = (int(count) for count in workspace.stage("sample", fitting)["count"])
-    planned = plan_of(fits, null)
-    whole = plan_of(looked_at, null)
-    if fits < looked_at:
+    planned = plan_of(looked_at=fits, null=null)
+    if fits < most:
+        seconds = plan_of(looked_at=most, null=null).seconds
         say(
-            f"an audit of all {generated:,} pictures would take {_in_words(whole.seconds)}: it looks at "
+            f"an audit of all {generated:,} pictures would take {_in_words(seconds)}: it looks at "
             f"{fits:,} of them, chosen by chance; `dogsgan audit` without --sample looks at all"
         )
     say(f"the audit of {fits:,} pictures takes {_in_words(planned.seconds)}")
@@ -107,15 +103,17 @@ def measure_speed(
         form=views.form[:_VIEWS],
     )
     candidates = find_candidates(few, part, device=device)  # prepares what later calls reuse
-    for_few = _seconds(lambda: find_candidates(few, part, device=device))
-    for_many = _seconds(lambda: find_candidates(many, part, device=device))
-    pair = max(0.0, for_many - for_few) / ((_MANY - _FEW) * len(part))
-    return Speed(
-        network=network_s,
-        bands=max(0.0, for_few - pair * _FEW * len(part)) / len(part),
-        search=pair,
-        alignment=_seconds(lambda: verify(few, part, candidates, device=device)) / _FEW,
+    for_few, for_many, for_alignment = (
+        _seconds(work)
+        for work in (
+            lambda: find_candidates(few, part, device=device),
+            lambda: find_candidates(many, part, device=device),
+            lambda: verify(few, part, candidates, device=device),
+        )
     )
+    pair = max(0.0, for_many - for_few) / ((_MANY - _FEW) * len(part))
+    bands = max(0.0, for_few - pair * _FEW * len(part)) / len(part)
+    return Speed(network=network_s, bands=bands, search=pair, alignment=for_alignment / _FEW)
 
 
 def plan(
@@ -126,32 +124,23 @@ def plan(
     The stages are those that open a progress bar.
     """
     count, real = len(views), len(views.names)
-    hashes, features = _HASHES_COMPARED_S, _FEATURES_COMPARED_S * dimension
+    network, hashes, features = speed.network, _HASHES_COMPARED_S, _FEATURES_COMPARED_S * dimension
+    across, tile = 2 * count * looked_at, 2048**2
+    pairs = {"real to real": real**2 / 2, "generated to generated": generated**2 / 2}
+    pairs |= dict.fromkeys(("generated to real", "overlap"), generated * real)
     work = {  # seconds, items of the bar
-        "features: pictures": (speed.network * (looked_at + 2 * null), looked_at + 2 * null),
+        "features: pictures": (network * (looked_at + 2 * null), looked_at + 2 * null),
         "duplicates: hashes of generated pictures": (_HASH_S * looked_at, looked_at),
         "duplicates: hashes of training views": (_HASH_S * count, count),
         "duplicates: training with training": (hashes * count**2, count**2 / HASHES_AT_ONCE),
-        "duplicates: generated with training": (
-            2 * hashes * count * looked_at,
-            2 * count * looked_at / HASHES_AT_ONCE,
-        ),
-        "whole set: generated to real": (features * generated * real, generated * real / 2048**2),
-        "whole set: real to real": (features * real**2 / 2, real**2 / 2048**2 / 2),
-        "whole set: generated to generated": (features * generated**2 / 2, generated**2 / 2048**2 / 2),
-        "whole set: overlap": (features * generated * real, generated * real / 2048**2),
-    }
+        "duplicates: generated with training": (hashes * across, across / HASHES_AT_ONCE),
+    } | {f"whole set: {name}": (features * some, some / tile) for name, some in pairs.items()}
     for name, pictures in (("generated", looked_at), ("real", null)):
         parts = math.ceil(pictures / PICTURES_AT_ONCE)
+        nearest_s, search_s = 2 * features * pictures * real, speed.bands * parts + speed.search * pictures
         work |= {
-            f"{name}: nearest by features": (
-                2 * features * pictures * real,
-                pictures / NEIGHBOURS_AT_ONCE,
-            ),
-            f"{name}: search in pixels": (
-                (speed.bands * parts + speed.search * pictures) * count,
-                parts * math.ceil(count / VIEWS_AT_ONCE),
-            ),
+            f"{name}: nearest by features": (nearest_s, pictures / NEIGHBOURS_AT_ONCE),
+            f"{name}: search in pixels": (search_s * count, parts * math.ceil(count / VIEWS_AT_ONCE)),
             f"{name}: alignment": (speed.alignment * pictures, pictures / ALIGNED_AT_ONCE),
         }
     return Plan(
@@ -161,17 +150,17 @@ def plan(
 
 
 def sample_within(
-    limit_s: float, plan_of: Callable[[int, int], Plan], *, pictures: int, null: int
+    limit_s: float, plan_of: Callable[..., Plan], *, looked_at: int, null: int
 ) -> tuple[int, int]:
     """Return how many of the pictures and how many of the null sample can be looked at within a limit.
 
     The null sample shrinks first, and none below `FEWEST_NULL` and `FEWEST_LOOKED_AT`.
     """
-    while null > FEWEST_NULL and plan_of(pictures, null).seconds > limit_s:
+    while null > FEWEST_NULL and plan_of(looked_at=looked_at, null=null).seconds > limit_s:
         null = max(FEWEST_NULL, null * 4 // 5)
-    while pictures > FEWEST_LOOKED_AT and plan_of(pictures, null).seconds > limit_s:
-        pictures = max(FEWEST_LOOKED_AT, pictures * 9 // 10)
-    return pictures, null
+    while looked_at > FEWEST_LOOKED_AT and plan_of(looked_at=looked_at, null=null).seconds > limit_s:
+        looked_at = max(FEWEST_LOOKED_AT, looked_at * 9 // 10)
+    return looked_at, null
 
 
 def _in_words(seconds: float) -> str:

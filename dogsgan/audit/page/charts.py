@@ -3,7 +3,6 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +18,7 @@ _INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "yti
 _DARK = {_INK: "#ecece6", _BAR: "#45617a", _FLAG: "#ff9483", _EPSILON: "#96bbdb"}
 
 
-@dataclass(frozen=True)
-class Chart:
+class Chart(NamedTuple):
     """A histogram twice, as PNG in data URIs, and what it shows in words."""
 
     light: str

@@ -51,27 +51,38 @@ def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
         "shown": printable,
         "name": _name,
         "sentence": lambda text: text[:1].upper() + text[1:],
+        "state": _state,
+        "form": _form,
+        "breed": _breed,
+        "group_title": _group_title,
     }
     style, script = _resource("report.css"), _resource("report.js")
     charts: list[Chart] = []
     with optional("the page's charts"):
         charts = charts_of(audit)
+    shown = [finding for finding in nearest_first(audit.findings) if finding.index in strips]
+    kinds = sorted({_name(finding.family) for finding in audit.findings if finding.family})
+    breeds = sorted({breed for breed in map(_breed, audit.findings) if breed})
     html = environment.from_string(_resource("report.html")).render(
         audit=audit,
         policy=_policy(style, script),
         style=Markup(style),
         script=Markup(script),
-        cards=[_card(finding, strips[finding.index]) for finding in _in_order(audit, strips)],
+        findings=shown,
+        strips=strips,
         flagged_shown=sum(finding.index in strips for finding in audit.flagged),
         groups=audit.duplicates[:_MAX_GROUPS],
         max_names=_MAX_NAMES,
-        group_title=_group_title,
-        pictured={finding.name: finding.index for finding in audit.findings if finding.index in strips},
+        pictured={finding.name: finding.index for finding in shown},
         charts=charts,
         kind_meanings=MEANINGS,
-        kinds=_kinds(audit),
-        breeds=_breeds(audit),
-        rows=_rows(audit, strips),
+        kinds=kinds,
+        breeds=breeds,
+        rows=[
+            _row(finding, kinds, breeds, shown=finding.index in strips)
+            for rank, finding in enumerate(nearest_first(audit.findings))
+            if rank < MAX_ROWS or finding.index in strips
+        ],
     )
     # A lone surrogate, which no file may hold, can only come from a name that `printable` has not seen.
     return html.encode(errors="backslashreplace").decode()
@@ -93,10 +104,6 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _in_order(audit: Audit, strips: Mapping[int, Strip]) -> list[Finding]:
-    return nearest_first(finding for finding in audit.findings if finding.index in strips)
-
-
 def _name(text: str) -> str:
     """Return an untrusted name as it is shown: on one line, nothing invisible in it, and not endless."""
     text = printable(text)
@@ -110,16 +117,6 @@ def _state(finding: Finding) -> str:
     return ACCEPTED if finding.allowed else FLAGGED
 
 
-def _card(finding: Finding, picture: Strip) -> dict[str, Any]:
-    return {
-        "finding": finding,
-        "strip": picture,
-        "state": _state(finding),
-        "form": _form(finding),
-        "breed": _breed(finding),
-    }
-
-
 def _form(finding: Finding) -> str:
     return f"{finding.form}, mirrored" if finding.flipped else finding.form
 
@@ -128,41 +125,27 @@ def _breed(finding: Finding) -> str:
     return _name(breed_name(finding.class_name)) if finding.class_name else ""
 
 
-def _kinds(audit: Audit) -> list[str]:
-    return sorted({_name(finding.family) for finding in audit.findings if finding.family})
-
-
-def _breeds(audit: Audit) -> list[str]:
-    return sorted({breed for breed in map(_breed, audit.findings) if breed})
-
-
 def _group_title(group: DuplicateGroup) -> str:
     how = {"bytes": "the same bytes", "pixels": "the same pixels"}.get(group.how, f"the same {group.how}")
     return f"{how}, some mirrored" if group.flipped else how
 
 
-def _rows(audit: Audit, strips: Mapping[int, Strip]) -> list[list[Any]]:
-    """Return every finding, nearest first, in the columns that the page's script expects."""
-    kinds, breeds = _kinds(audit), _breeds(audit)
-    kind_place = {kind: place for place, kind in enumerate(kinds)}
-    breed_place = {breed: place for place, breed in enumerate(breeds)}
+def _row(finding: Finding, kinds: list[str], breeds: list[str], *, shown: bool) -> list[Any]:
+    """Return a finding in the columns that the page's script expects."""
+    kind, breed = _name(finding.family), _breed(finding)
     return [
-        [
-            finding.index,
-            _name(finding.name),
-            _name(finding.nearest),
-            _name(_form(finding)),
-            _rounded(finding.distance),
-            _rounded(finding.p_value),
-            _rounded(finding.similarity),
-            _state(finding),
-            _name(finding.kind),
-            kind_place.get(_name(finding.family), -1),
-            breed_place.get(_breed(finding), -1),
-            finding.index in strips,
-        ]
-        for rank, finding in enumerate(nearest_first(audit.findings))
-        if rank < MAX_ROWS or finding.index in strips
+        finding.index,
+        _name(finding.name),
+        _name(finding.nearest),
+        _name(_form(finding)),
+        _rounded(finding.distance),
+        _rounded(finding.p_value),
+        _rounded(finding.similarity),
+        _state(finding),
+        _name(finding.kind),
+        kinds.index(kind) if kind else -1,
+        breeds.index(breed) if breed else -1,
+        shown,
     ]
 
 

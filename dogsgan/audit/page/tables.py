@@ -5,16 +5,19 @@ it: `cell.removeprefix("'")` gives back every name as it was.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from dogsgan.audit.result import Audit, Finding
 from dogsgan.errors import DogsganError
 from dogsgan.spreadsheet import Value, write_rows
 
-COLUMNS = ("name", "nearest", "form", "distance", "p_value", "flagged", "kind")
-"""The first columns of the table; their names and order do not change."""
-_MORE_COLUMNS = ("allowed", "flipped", "similarity", "second", "class")
+COLUMNS = (
+    *("name", "nearest", "form", "distance", "p_value", "flagged", "kind"),
+    *("allowed", "flipped", "similarity", "second", "class"),
+)
+"""The first columns of the table; their names and order do not change. `neighbour_1`, … come after them."""
+_ATTRIBUTES = {"class": "class_name"}
 _NAMES_SHOWN = 5
 
 
@@ -24,33 +27,15 @@ def write_neighbours(audit: Audit, path: Path) -> None:
     `flagged` is true also where the picture is allowed.
     """
     width = max((len(finding.neighbours) for finding in audit.findings), default=0)
-    header = (*COLUMNS, *_MORE_COLUMNS, *_neighbour_columns(width))
-    write_rows(path, [header, *(_values(finding, width) for finding in audit.findings)])
-
-
-def _neighbour_columns(width: int) -> Iterator[str]:
-    for rank in range(1, width + 1):
-        yield from (f"neighbour_{rank}", f"neighbour_{rank}_form", f"neighbour_{rank}_distance")
-
-
-def _values(finding: Finding, width: int) -> list[Value]:
-    values: list[Value] = [
-        finding.name,
-        finding.nearest,
-        finding.form,
-        finding.distance,
-        finding.p_value,
-        finding.flagged,
-        finding.kind,
-        finding.allowed,
-        finding.flipped,
-        finding.similarity,
-        finding.second,
-        finding.class_name,
+    ranks = [f"neighbour_{rank}" for rank in range(1, width + 1)]
+    rows: list[list[Value]] = [
+        [*COLUMNS, *(rank + part for rank in ranks for part in ("", "_form", "_distance"))]
     ]
-    for neighbour in finding.neighbours:
-        values += neighbour
-    return values + [None] * (3 * (width - len(finding.neighbours)))
+    for finding in audit.findings:
+        values = [getattr(finding, _ATTRIBUTES.get(column, column)) for column in COLUMNS]
+        values += [value for neighbour in finding.neighbours for value in neighbour]
+        rows.append([*values, *[None] * (3 * (width - len(finding.neighbours)))])
+    write_rows(path, rows)
 
 
 def read_allowed(path: Path) -> frozenset[str]:

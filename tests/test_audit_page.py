@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_audit import HONEST, PUBLIC_SCORE, audit_of, copy, drawn_pair, finding
+from tiny_audit import HONEST, PUBLIC_SCORE, audit_of, copy, drawn_pair, finding, written_page
 
 from dogsgan.audit.kinds import MEANINGS
 from dogsgan.audit.page import report, thumbnails
@@ -31,7 +31,7 @@ HOSTILE = (
 
 
 def page_of(audit: Audit, out: Path) -> str:
-    return write_report(audit, out, pair_of=drawn_pair).page.read_text(encoding="utf-8")
+    return written_page(audit, out).read_text(encoding="utf-8")
 
 
 def text_of(page: str) -> str:
@@ -51,11 +51,11 @@ def mixed() -> Audit:
 
 
 def test_four_files_are_written_and_nothing_beside(mixed: Audit, tmp_path: Path) -> None:
-    files = write_report(mixed, tmp_path / "out", pair_of=drawn_pair)
-    assert {path.name for path in files} == {p.name for p in (tmp_path / "out").iterdir()}
-    assert {path.name for path in files} == {"report.html", "neighbours.csv", "flagged.png", "audit.json"}
-    values = json.loads(files.json.read_text())
-    assert (values["flagged"], values["report"]) == (2, str(files.page))
+    page = written_page(mixed, tmp_path / "out")
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"report.html", "neighbours.csv", "flagged.png", "audit.json"}
+    values = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert (values["flagged"], values["report"]) == (2, str(page))
 
 
 def test_the_verdict_and_whose_network_it_is_stand_on_top(mixed: Audit, tmp_path: Path) -> None:
@@ -180,9 +180,8 @@ def test_the_page_forbids_itself_what_it_does_not_carry(mixed: Audit, tmp_path: 
 
 def test_a_long_name_loses_its_middle_on_the_page_and_nothing_in_the_table(tmp_path: Path) -> None:
     name = "x" * 200 + "halfway" + "y" * 300
-    files = write_report(audit_of([dataclasses.replace(HONEST, name=name)]), tmp_path, pair_of=drawn_pair)
-    assert "halfway" not in files.page.read_text(encoding="utf-8")
-    with files.neighbours.open(newline="", encoding="utf-8") as table:
+    assert "halfway" not in page_of(audit_of([dataclasses.replace(HONEST, name=name)]), tmp_path)
+    with (tmp_path / "neighbours.csv").open(newline="", encoding="utf-8") as table:
         assert next(csv.DictReader(table))["name"] == name
 
 
@@ -200,10 +199,10 @@ def test_honest_pictures_only_show_the_nearest(tmp_path: Path) -> None:
         asked.append(finding.name)
         return drawn_pair(finding)
 
-    files = write_report(audit, tmp_path, pair_of=pair_of)
+    write_report(audit, tmp_path, pair_of=pair_of)
     nearest = sorted(audit.findings, key=lambda f: (f.p_value, f.distance, f.name))[:200]
     assert asked == [f.name for f in nearest]
-    page = files.page.read_text(encoding="utf-8")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "None of 300 pictures is found to copy training data." in text_of(page)
     assert len(rows_of(page)) == 300
 
@@ -211,13 +210,13 @@ def test_honest_pictures_only_show_the_nearest(tmp_path: Path) -> None:
 def test_the_contact_sheet_is_of_flagged_pictures_only(mixed: Audit, tmp_path: Path) -> None:
     """Where nothing is flagged there is none, and an earlier audit's goes."""
     accepted = [dataclasses.replace(f, allowed=f.flagged) for f in mixed.findings]
-    assert write_report(mixed, tmp_path, pair_of=drawn_pair).sheet == tmp_path / "flagged.png"
+    written_page(mixed, tmp_path)
     with Image.open(tmp_path / "flagged.png") as sheet:
         assert sheet.width < 3 * 3 * 128, "two tiles: two are flagged, twelve were looked at"
         assert sheet.height < 2 * 128
     for findings in (accepted, [finding(index) for index in range(30)]):
         (tmp_path / "flagged.png").write_bytes(b"an earlier audit's")
-        assert write_report(audit_of(findings), tmp_path, pair_of=drawn_pair).sheet is None
+        written_page(audit_of(findings), tmp_path)
         assert not (tmp_path / "flagged.png").exists()
 
 
@@ -290,7 +289,8 @@ def test_strips_are_png_where_pillow_has_no_webp(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_contact_sheet_has_a_tile_for_each_flagged_picture(mixed: Audit, tmp_path: Path) -> None:
-    sheet = np.asarray(Image.open(write_report(mixed, tmp_path, pair_of=drawn_pair).sheet))
+    written_page(mixed, tmp_path)
+    sheet = np.asarray(Image.open(tmp_path / "flagged.png"))
     generated = drawn_pair(copy(0)).generated
     assert np.array_equal(sheet[2 : 2 + 128 : 2, 2 : 2 + 128 : 2], generated)
 
@@ -301,17 +301,15 @@ def test_pairs_that_cannot_be_drawn_cost_their_own_pictures_only(mixed: Audit, t
             raise OSError("no picture")
         return drawn_pair(finding)
 
-    warnings: list[str] = []
-    files = write_report(mixed, tmp_path, pair_of=broken, warnings=warnings)
-    assert warnings == [
+    warning = write_report(mixed, tmp_path, pair_of=broken).warnings[-1]
+    assert warning == (
         f"2 pair(s) of pictures are not shown, the first: {copy(0).name} is left out (OSError: no picture)"
-    ]
-    assert json.loads(files.json.read_text())["warnings"][-1] == warnings[0]
-    whole = write_report(mixed, tmp_path / "whole", pair_of=drawn_pair).page
-    shown = [page.read_text(encoding="utf-8").count("data:image/") for page in (files.page, whole)]
+    )
+    assert json.loads((tmp_path / "audit.json").read_text())["warnings"][-1] == warning
+    pages = tmp_path / "report.html", written_page(mixed, tmp_path / "whole")
+    shown = [page.read_text(encoding="utf-8").count("data:image/") for page in pages]
     assert shown[0] == shown[1] - 2
-    assert files.sheet is not None
-    with Image.open(files.sheet) as sheet:
+    with Image.open(tmp_path / "flagged.png") as sheet:
         assert sheet.width == 3 * 128 + 8 + 4, "one tile"
 
 
@@ -341,11 +339,9 @@ def test_a_part_of_the_report_that_fails_costs_itself_only(
     for name in ("report.html", "neighbours.csv", "flagged.png", "audit.json"):
         (tmp_path / name).write_bytes(b"an earlier audit's")
     monkeypatch.setattr(report, function, failing)
-    warnings: list[str] = []
-    failed: list[str] = []
-    write_report(mixed, tmp_path, pair_of=drawn_pair, warnings=warnings, failed=failed)
-    said = failed if is_asked_for else warnings
-    assert len(said) == len(warnings + failed) == 1
+    written = write_report(mixed, tmp_path, pair_of=drawn_pair)
+    said = list(written.failed if is_asked_for else written.warnings)
+    assert len(said) == len(written.warnings + written.failed) == 1
     assert "is left out (MemoryError)" in said[0]
     values = json.loads((tmp_path / "audit.json").read_text())
     assert (values["flagged"], values["warnings"]) == (2, said)
@@ -355,9 +351,11 @@ def test_a_part_of_the_report_that_fails_costs_itself_only(
 
 
 def test_the_same_audit_gives_the_same_bytes(mixed: Audit, tmp_path: Path) -> None:
-    first = write_report(mixed, tmp_path, pair_of=drawn_pair)
-    contents = [path.read_bytes() for path in first]
-    assert [path.read_bytes() for path in write_report(mixed, tmp_path, pair_of=drawn_pair)] == contents
+    contents = []
+    for _ in range(2):
+        written_page(mixed, tmp_path)
+        contents.append([path.read_bytes() for path in sorted(tmp_path.iterdir())])
+    assert contents[0] == contents[1]
 
 
 def test_bars_are_shares_of_all_values() -> None:

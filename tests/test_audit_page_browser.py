@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_audit import audit_of, copy, drawn_pair, finding
+from tiny_audit import audit_of, copy, finding, written_page
 
-from dogsgan.audit.page.report import ReportFiles, write_report
+from dogsgan.audit.page.report import write_report
 from dogsgan.audit.result import Pair
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'dogsgan[test]'")
@@ -71,11 +71,11 @@ def opened(browser: Any) -> Iterator[Opened]:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of 12 copies, one of them accepted, and 120 honest pictures."""
     findings = [copy(index, allowed=index == 5) for index in range(12)]
     findings += [finding(index) for index in range(12, 132)]
-    return write_report(audit_of(findings), tmp_path_factory.mktemp("report"), pair_of=drawn_pair)
+    return written_page(audit_of(findings), tmp_path_factory.mktemp("report"))
 
 
 def visible(page: Any) -> list[str]:
@@ -102,8 +102,8 @@ def numbers(page: Any, label: str) -> list[float]:
     return [float(cell) for cell in cells]
 
 
-def test_it_opens_on_the_flagged_pairs_nearest_first(opened: Opened, written: ReportFiles) -> None:
-    page = opened(written.page)
+def test_it_opens_on_the_flagged_pairs_nearest_first(opened: Opened, written: Path) -> None:
+    page = opened(written)
     assert page.locator("h1").inner_text() == "11 of 132 pictures copy training data."
     assert visible(page) == [f"{index:05d}.png" for index in range(12) if index != 5]
     assert "11 pictures fit, 11 of them shown as pairs" in page.locator("[role=status]").inner_text()
@@ -111,10 +111,8 @@ def test_it_opens_on_the_flagged_pairs_nearest_first(opened: Opened, written: Re
     assert loaded
 
 
-def test_filters_by_kind_and_breed_and_name_leave_the_right_pairs(
-    opened: Opened, written: ReportFiles
-) -> None:
-    page = opened(written.page)
+def test_filters_by_kind_and_breed_and_name_leave_the_right_pairs(opened: Opened, written: Path) -> None:
+    page = opened(written)
     choose(page, "Kind", "crop")
     assert visible(page) == ["00002.png", "00006.png", "00010.png"]
     choose(page, "Breed", "Chihuahua")
@@ -129,14 +127,14 @@ def test_filters_by_kind_and_breed_and_name_leave_the_right_pairs(
     assert page.get_by_text("No pair fits this choice.").is_visible()
 
 
-def test_a_blend_is_one_kind_whatever_it_blends(opened: Opened, written: ReportFiles) -> None:
-    page = opened(written.page)
+def test_a_blend_is_one_kind_whatever_it_blends(opened: Opened, written: Path) -> None:
+    page = opened(written)
     kinds = page.locator("#kind option").all_inner_texts()
     assert kinds == ["any", "blend", "crop", "exact", "flip"]
 
 
-def test_accepted_and_all_pictures_can_be_shown(opened: Opened, written: ReportFiles) -> None:
-    page = opened(written.page)
+def test_accepted_and_all_pictures_can_be_shown(opened: Opened, written: Path) -> None:
+    page = opened(written)
     choose(page, "Show", "accepted")
     assert visible(page) == ["00005.png"]
     choose(page, "Show", "all")
@@ -148,8 +146,8 @@ def test_accepted_and_all_pictures_can_be_shown(opened: Opened, written: ReportF
     ("key", "label", "falling"),
     [("distance", "distance", False), ("p-value", "p-value", False), ("similarity", "similarity", True)],
 )
-def test_sorting_sorts(opened: Opened, written: ReportFiles, key: str, label: str, falling: bool) -> None:
-    page = opened(written.page)
+def test_sorting_sorts(opened: Opened, written: Path, key: str, label: str, falling: bool) -> None:
+    page = opened(written)
     choose(page, "Show", "all")
     choose(page, "Order", key)
     values = numbers(page, label)
@@ -160,8 +158,8 @@ def test_sorting_sorts(opened: Opened, written: ReportFiles, key: str, label: st
     assert values == sorted(values, reverse=not falling)
 
 
-def test_sorting_by_name_and_by_the_tables_heading(opened: Opened, written: ReportFiles) -> None:
-    page = opened(written.page)
+def test_sorting_by_name_and_by_the_tables_heading(opened: Opened, written: Path) -> None:
+    page = opened(written)
     choose(page, "Show", "all")
     heading = page.get_by_role("columnheader", name="Picture", exact=True)
     heading.get_by_role("button").click()
@@ -173,8 +171,8 @@ def test_sorting_by_name_and_by_the_tables_heading(opened: Opened, written: Repo
     assert page.locator(".rows tbody tr a, .rows tbody tr span").first.inner_text() == "00131.png"
 
 
-def test_the_table_is_drawn_piece_by_piece_to_its_end(opened: Opened, written: ReportFiles) -> None:
-    page = opened(written.page)
+def test_the_table_is_drawn_piece_by_piece_to_its_end(opened: Opened, written: Path) -> None:
+    page = opened(written)
     choose(page, "Show", "all")
     rows = page.locator(".rows tbody tr")
     assert rows.count() < 132
@@ -185,8 +183,8 @@ def test_the_table_is_drawn_piece_by_piece_to_its_end(opened: Opened, written: R
     assert page.get_by_role("button", name="Show more").count() == 0
 
 
-def test_a_row_leads_to_its_pair(opened: Opened, written: ReportFiles) -> None:
-    page = opened(written.page)
+def test_a_row_leads_to_its_pair(opened: Opened, written: Path) -> None:
+    page = opened(written)
     page.locator(".rows").get_by_role("link", name="00010.png").click()
     assert page.locator("#pair-10").evaluate("pair => pair === document.activeElement")
 
@@ -196,8 +194,8 @@ def focused(page: Any) -> str:
     return name
 
 
-def test_keys_go_through_the_pairs(opened: Opened, written: ReportFiles) -> None:
-    page = opened(written.page)
+def test_keys_go_through_the_pairs(opened: Opened, written: Path) -> None:
+    page = opened(written)
     for key, pair in (("j", 0), ("j", 1), ("ArrowRight", 2), ("k", 1), ("ArrowLeft", 0), ("k", 0)):
         page.keyboard.press(key)
         assert focused(page) == f"pair-{pair}"
@@ -207,9 +205,9 @@ def test_keys_go_through_the_pairs(opened: Opened, written: ReportFiles) -> None
 
 
 def test_the_tab_key_reaches_every_control_then_one_pair_and_shows_where_it_is(
-    opened: Opened, written: ReportFiles
+    opened: Opened, written: Path
 ) -> None:
-    page = opened(written.page)
+    page = opened(written)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the pairs"
     page.locator("#show").focus()
@@ -221,8 +219,8 @@ def test_the_tab_key_reaches_every_control_then_one_pair_and_shows_where_it_is(
     assert "pair" not in focused(page)
 
 
-def test_every_control_and_picture_has_a_name(opened: Opened, written: ReportFiles) -> None:
-    page = opened(written.page)
+def test_every_control_and_picture_has_a_name(opened: Opened, written: Path) -> None:
+    page = opened(written)
     nameless = page.evaluate(
         """[...document.querySelectorAll('input, select, button')]
             .filter(e => !e.labels?.length && !e.textContent.trim()).map(e => e.outerHTML)"""
@@ -238,7 +236,7 @@ def test_hostile_names_stay_text(opened: Opened, tmp_path: Path) -> None:
         )
         for index, name in enumerate(HOSTILE)
     ]
-    page = opened(write_report(audit_of(findings), tmp_path, pair_of=drawn_pair).page)
+    page = opened(written_page(audit_of(findings), tmp_path))
     assert visible(page) == list(HOSTILE)
     assert page.locator(".rows tbody a.file").all_inner_texts() == list(HOSTILE)
     assert page.title() == "5 of 5 pictures copy training data"
@@ -249,9 +247,9 @@ def test_hostile_names_stay_text(opened: Opened, tmp_path: Path) -> None:
     assert visible(page) == [HOSTILE[0]]
 
 
-def test_the_policy_stops_script_that_does_get_in(browser: Any, tmp_path: Path, written: ReportFiles) -> None:
+def test_the_policy_stops_script_that_does_get_in(browser: Any, tmp_path: Path, written: Path) -> None:
     planted = tmp_path / "planted.html"
-    text = written.page.read_text(encoding="utf-8")
+    text = written.read_text(encoding="utf-8")
     planted.write_text(text.replace("<main>", "<main><script>document.title='broken'</script>"), "utf-8")
     page = browser.new_page()
     page.goto(planted.as_uri())
@@ -264,7 +262,7 @@ def test_no_screen_scrolls_sideways(opened: Opened, tmp_path: Path) -> None:
     findings = [dataclasses.replace(copy(0), name=long, nearest=long, kind=f"blend of {long} and {long}")]
     findings += [copy(index, class_name=f"{long}-{index}") for index in range(1, 6)]
     audit = dataclasses.replace(audit_of(findings), generated_path=Path(long), warnings=(long,))
-    page = opened(write_report(audit, tmp_path, pair_of=drawn_pair).page)
+    page = opened(written_page(audit, tmp_path))
     for width in (320, 390, 768, 1024, 1920):
         page.set_viewport_size({"width": width, "height": 640})
         assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -282,10 +280,8 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_readable_in_the_light_and_in_the_dark(
-    opened: Opened, written: ReportFiles, scheme: str
-) -> None:
-    page = opened(written.page, color_scheme=scheme)
+def test_text_is_readable_in_the_light_and_in_the_dark(opened: Opened, written: Path, scheme: str) -> None:
+    page = opened(written, color_scheme=scheme)
     paper = luminance(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert (paper < 0.05) == (scheme == "dark")
     for place in ("h1", ".aside", ".pair .verdict b", ".source", "thead th", ".hint"):
@@ -294,8 +290,8 @@ def test_text_is_readable_in_the_light_and_in_the_dark(
         assert contrast >= 4.5, place
 
 
-def test_paper_gets_all_flagged_pairs_and_no_controls(opened: Opened, written: ReportFiles) -> None:
-    page = opened(written.page, color_scheme="dark")
+def test_paper_gets_all_flagged_pairs_and_no_controls(opened: Opened, written: Path) -> None:
+    page = opened(written, color_scheme="dark")
     choose(page, "Kind", "crop")
     page.emulate_media(media="print")
     assert len(visible(page)) == 11
@@ -305,16 +301,16 @@ def test_paper_gets_all_flagged_pairs_and_no_controls(opened: Opened, written: R
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
-def test_without_javascript_the_pairs_are_there(opened: Opened, written: ReportFiles) -> None:
-    page = opened(written.page, java_script_enabled=False)
+def test_without_javascript_the_pairs_are_there(opened: Opened, written: Path) -> None:
+    page = opened(written, java_script_enabled=False)
     assert page.locator(".pair").count() == 132
     assert page.locator(".pair").first.is_visible()
     assert not page.locator(".controls").is_visible()
     assert page.locator("noscript p").is_visible()
 
 
-def test_pixels_are_enlarged_as_squares(opened: Opened, written: ReportFiles) -> None:
-    page = opened(written.page)
+def test_pixels_are_enlarged_as_squares(opened: Opened, written: Path) -> None:
+    page = opened(written)
     image = page.locator(".pair img").first
     image.scroll_into_view_if_needed()
     assert image.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
@@ -323,7 +319,7 @@ def test_pixels_are_enlarged_as_squares(opened: Opened, written: ReportFiles) ->
 
 def test_a_clean_audit_opens_on_the_nearest(opened: Opened, tmp_path: Path) -> None:
     audit = audit_of([finding(index) for index in range(20)])
-    page = opened(write_report(audit, tmp_path, pair_of=drawn_pair).page)
+    page = opened(written_page(audit, tmp_path))
     assert page.locator("h1").inner_text() == "None of 20 pictures is found to copy training data."
     assert chooser(page, "Show").input_value() == "all"
     assert len(visible(page)) == 20
@@ -340,16 +336,16 @@ def test_ten_thousand_flagged_pictures_open_fast_and_take_less_than_30_mb(
     opened: Opened, tmp_path: Path
 ) -> None:
     audit = audit_of([copy(index) for index in range(10_000)])
-    files = write_report(audit, tmp_path, pair_of=lambda finding: noisy_pair(finding.index))
+    write_report(audit, tmp_path, pair_of=lambda finding: noisy_pair(finding.index))
     began = time.monotonic()
-    page = opened(files.page)
+    page = opened(tmp_path / "report.html")
     opening_s = time.monotonic() - began
     began = time.monotonic()
     choose(page, "Order", "name")
     search(page).fill("99.png")
     assert page.locator(".rows tbody tr").count() == 100
     choosing_s = time.monotonic() - began
-    size = files.page.stat().st_size
+    size = (tmp_path / "report.html").stat().st_size
     print(f"{size / 1e6:.1f} MB, opened in {opening_s:.2f} s, chosen in {choosing_s:.2f} s")
     assert size < 30_000_000
     assert opening_s < 10  # one or two where nothing else runs

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dogsgan.audit.page.report import write_report
 from dogsgan.audit.result import Audit, DuplicateGroup, Finding, Pair, Statistic
 from dogsgan.score import Score
 
@@ -115,3 +116,9 @@ def drawn_pair(finding: Finding, *, side: int = 64) -> Pair:
     )
     difference = (128 + (generated.astype(np.int16) - training) // 2).clip(0, 255).astype(np.uint8)
     return Pair(generated, training, difference)
+
+
+def written_page(audit: Audit, out: Path) -> Path:
+    """Write an audit's report and return its page."""
+    write_report(audit, out, pair_of=drawn_pair)
+    return out / "report.html"

@@ -1,6 +1,5 @@
 """The audit, stage by stage: `dogsgan audit`."""
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -181,8 +180,8 @@ def audit(
         others = other_scores(inputs, real_side, left_out)
         remarks = [UNTRAINED] if untrained else []
         result = Audit(
-            generated_path=inputs.generated_path,
-            real_path=inputs.real_path,
+            generated_path=inputs.generated.path,
+            real_path=inputs.real.path,
             real_description=inputs.real.description,
             real=len(views.names),
             forms=views.forms,
@@ -201,12 +200,11 @@ def audit(
                 *unknown,
                 *left_out,
             ),
+            failed=tuple(failed),
             submitted=inputs.submitted if len(names) < inputs.submitted else None,
             distance_threshold=judgement.distance_threshold,
             similarity_threshold=judgement.similarity_threshold,
         )
         if out is not None:
-            noted: list[str] = []
-            write_report(result, Path(out), pair_of=case.pair_of, warnings=noted, failed=failed)
-            result = dataclasses.replace(result, warnings=(*result.warnings, *noted))
-    return dataclasses.replace(result, failed=tuple(failed))
+            result = write_report(result, Path(out), pair_of=case.pair_of)
+    return result

@@ -31,8 +31,6 @@ _WORK_NOTE = "What an audit has found so far. It goes on from here, and removes 
 class Inputs:
     """Both sides of an audit and the network that sees them."""
 
-    generated_path: Path
-    real_path: Path
     generated: Source
     """The generated pictures that are scored."""
     table: PictureTable
@@ -84,8 +82,6 @@ def open_inputs(
     refuse_few(len(sources[1].images))
     size_px = generated_size(reader, opened)
     return Inputs(
-        generated_path=generated,
-        real_path=real,
         generated=some,
         table=read_table(reader, size_px),
         submitted=len(sources[0].images),

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,51 +23,25 @@ MAX_STRIP_BYTES = 16_000_000
 _SHEET_TILES = 60
 
 
-class ReportFiles(NamedTuple):
-    """What was written."""
-
-    page: Path
-    """report.html"""
-    neighbours: Path
-    """neighbours.csv"""
-    sheet: Path | None
-    """flagged.png; None where nothing is flagged."""
-    json: Path
-    """audit.json"""
-
-
-def write_report(
-    audit: Audit,
-    out: Path,
-    *,
-    pair_of: Callable[[Finding], Pair],
-    warnings: list[str] | None = None,
-    failed: list[str] | None = None,
-) -> ReportFiles:
+def write_report(audit: Audit, out: Path, *, pair_of: Callable[[Finding], Pair]) -> Audit:
     """Write `audit.json`, `report.html`, `neighbours.csv` and, of flagged pictures, `flagged.png` to `out`.
 
     `pair_of` is called once for each picture that is shown, nearest first. The JSON is written first, so that
     no picture, page or table that fails costs the findings, and again in the end, with the page's path.
-    Nothing that fails raises: a line on each of JSON, page and table is added to `failed`, a line on pictures
-    to `warnings`. Files that are not written anew are removed.
-
-    Raises:
-        ValueError: the audit has no finding.
+    Nothing that fails raises: the audit is returned with a line on each of JSON, page and table in `failed`,
+    and on pictures in `warnings`. Files that are not written anew are removed.
     """
-    if not audit.findings:
-        raise ValueError("an audit without findings has nothing to report")
-    warnings, failed = [] if warnings is None else warnings, [] if failed is None else failed
-    out = Path(out)
+    warnings, failed = list(audit.warnings), list(audit.failed)
     page, neighbours, sheet, json = (
         out / name for name in ("report.html", "neighbours.csv", "flagged.png", "audit.json")
     )
     with optional_file(json, failed):
-        write_json(json, dataclasses.replace(audit, failed=tuple(failed)).to_json())
+        write_json(json, audit.to_json())
     strips, tiles = _drawn(audit, pair_of, warnings)
     with optional_file(sheet, warnings):
         if tiles:
             save_sheet(tiles, sheet)
-    audit = dataclasses.replace(audit, warnings=(*audit.warnings, *warnings))
+    audit = dataclasses.replace(audit, warnings=tuple(warnings))
     with optional_file(page, failed):
         write_text(page, render_page(audit, strips))
     with optional_file(neighbours, failed):
@@ -77,7 +50,7 @@ def write_report(
     if json.is_file():
         with optional(f"the path of the page in {json}"):
             write_json(json, audit.to_json(report=page if page.is_file() else None))
-    return ReportFiles(page, neighbours, sheet if tiles else None, json)
+    return audit
 
 
 def _drawn(

@@ -28,11 +28,12 @@ from dogsgan.metrics.statistics import statistics_of
 from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
 from dogsgan.score import score_sides
-from dogsgan.studies import grid, runs
+from dogsgan.studies import grid, judge, runs, table
 from dogsgan.studies.attention import study as attention
 from dogsgan.studies.attention.study import study_attention
 from dogsgan.studies.attention.variants import choose_variants, parse_norms, parse_sizes
 from dogsgan.studies.judge import Judge
+from dogsgan.studies.options import outcome
 from dogsgan.studies.runs import seconds_per_thousand_images
 from dogsgan.training import logger, loop
 from dogsgan.training.report import TrainReport
@@ -99,8 +100,8 @@ def test_the_network_is_named_and_is_not_kaggles(finished):
     content = json.loads((finished.out / "attention.json").read_text())
     assert content["network"] == "stand-in"
     assert "not Kaggle" in content["note"]
-    assert "by the network stand-in" in finished.summary()
-    assert "NOT Kaggle's FID" in finished.summary()
+    assert "by the network stand-in" in finished.text
+    assert "NOT Kaggle's FID" in finished.text
 
 
 def test_the_tables_figures_are_those_of_the_runs(finished):
@@ -204,8 +205,8 @@ def test_sizes_that_no_network_has_are_left_out_with_a_reason():
 
 def test_what_is_left_out_is_said_with_the_table(crops, tmp_path):
     report = study(crops, tmp_path, attention=(None, 64))
-    assert "64 px is left out" in report.summary()
-    assert report.to_json()["left_out"] == list(report.left_out)
+    assert "64 px is left out" in report.text
+    assert report.to_json()["left_out"] == report.text.splitlines()[-2:-1]
 
 
 @pytest.mark.parametrize("text", ["", "16,x", "0", "-8", "8;16", "²"])
@@ -401,7 +402,7 @@ def test_a_generator_of_nan_is_a_hole_in_its_row_alone(crops, tmp_path, monkeypa
     assert sixteen["frechet_distance"] is None
     assert sixteen["ended"] == "images, 1× no pictures"
     assert "NaN" in runs_of(tmp_path)[1]["problem"]
-    assert "–" in report.table
+    assert "–" in report.text
 
 
 def test_another_network_or_count_judges_anew_without_training(crops, tmp_path, monkeypatch):
@@ -499,3 +500,26 @@ def test_a_refused_study_leaves_nothing_that_binds_the_next(crops, tmp_path):
     with pytest.raises(DogsganError, match="has ReLU"):
         study(crops, tmp_path, recipe=RECIPE.with_overrides(["model.discriminator_dropout=0.5"]))
     assert list(tmp_path.iterdir()) == []
+
+
+def refused(*args, **named):
+    raise DogsganError("No space left on device")
+
+
+def test_what_decorates_a_run_or_shows_a_table_costs_no_figure(crops, tmp_path, monkeypatch, capsys):
+    really = table.write_text
+    monkeypatch.setattr(
+        table, "write_text", lambda path, text: (refused if path.suffix == ".csv" else really)(path, text)
+    )
+    for module, name in ((runs, "save_grid"), (attention, "save_lines"), (judge, "save_statistics")):
+        monkeypatch.setattr(module, name, refused)
+    (tmp_path / "attention.csv").write_text("of an earlier call")
+    report = study(crops, tmp_path, attention=(None,))
+    assert report.complete
+    assert rows_of(tmp_path)[0]["frechet_distance"]["count"] == 1
+    assert "Fréchet distance" in (tmp_path / "attention.txt").read_text()
+    assert outcome(report).failed == (f"{tmp_path / 'attention.csv'} is left out (No space left on device)",)
+    assert not (tmp_path / "attention.csv").exists()
+    said = capsys.readouterr().err
+    for name in ("samples/attention-none-seed-0.png", "attention.png", "real/"):
+        assert f"{tmp_path / name}" in said

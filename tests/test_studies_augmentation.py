@@ -17,14 +17,14 @@ from dogsgan.data.cropset import CropSet
 from dogsgan.data.cropset_writer import write_crop_set
 from dogsgan.errors import DogsganError
 from dogsgan.studies import runs
-from dogsgan.studies.augmentation import cells as augmentation_cells
-from dogsgan.studies.augmentation import regimes as augmentation_regimes
+from dogsgan.studies.augmentation import grid as augmentation_grid
+from dogsgan.studies.augmentation import parts as augmentation_parts
+from dogsgan.studies.augmentation import study as augmentation
 from dogsgan.studies.augmentation.classifier import Labelled
 from dogsgan.studies.augmentation.data import Splits, nested_order, open_splits, subset
-from dogsgan.studies.augmentation.gan import variety
-from dogsgan.studies.augmentation.regimes import REGIMES
+from dogsgan.studies.augmentation.grid import Accuracy
+from dogsgan.studies.augmentation.parts import REGIMES, variety
 from dogsgan.studies.augmentation.study import parse_sizes, study_augmentation
-from dogsgan.studies.augmentation.table import Accuracy
 from dogsgan.studies.table import spread_of
 
 RECIPE = dataclasses.replace(
@@ -43,7 +43,7 @@ def _quick(monkeypatch):
 @pytest.fixture(autouse=True)
 def _without_plots(monkeypatch, request):
     if "with_plots" not in request.fixturenames:
-        monkeypatch.setattr("dogsgan.studies.augmentation.table.save_lines", lambda *args, **named: None)
+        monkeypatch.setattr("dogsgan.studies.augmentation.grid.save_lines", lambda *args, **named: None)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_the_figures_of_a_row_are_the_mean_and_students_interval():
 
 def test_no_test_picture_is_ever_trained_on(splits, tmp_path, monkeypatch):
     trained = []
-    genuine_classifier = augmentation_regimes.train_classifier
+    genuine_classifier = augmentation_parts.train_classifier
     genuine_gan = runs.train_within
 
     def classifier(feeds, **named):
@@ -166,8 +166,8 @@ def test_no_test_picture_is_ever_trained_on(splits, tmp_path, monkeypatch):
         assert len(crop_set) in (6, COUNT)
         return genuine_gan(recipe, crop_set, *args, **named)
 
-    monkeypatch.setattr(augmentation_regimes, "train_classifier", classifier)
-    monkeypatch.setattr("dogsgan.studies.augmentation.reference.train_classifier", classifier)
+    monkeypatch.setattr(augmentation_parts, "train_classifier", classifier)
+    monkeypatch.setattr(augmentation, "train_classifier", classifier)
     monkeypatch.setattr(runs, "train_within", gan)
     study(splits, tmp_path / "study")
     assert {picture.tobytes() for picture in splits.train.pictures} <= set(trained)
@@ -192,7 +192,7 @@ def test_what_is_finished_is_reused_and_more_seeds_extend_it(splits, tmp_path, m
     out = tmp_path / "study"
     first = study(splits, out, sizes=[6])
     with monkeypatch.context() as patched:
-        patched.setattr(augmentation_regimes, "train_classifier", refuse_to_train)
+        patched.setattr(augmentation_parts, "train_classifier", refuse_to_train)
         patched.setattr(runs, "train_within", refuse_to_train)
         again = study(splits, out, sizes=[6])
     assert again.content == first.content
@@ -200,7 +200,7 @@ def test_what_is_finished_is_reused_and_more_seeds_extend_it(splits, tmp_path, m
         out / "n-6" / "seed-0" / "gan" / "result.json"
     ).unlink()  # as an earlier version, which kept it elsewhere
     with monkeypatch.context() as patched:
-        patched.setattr(augmentation_regimes, "train_classifier", refuse_to_train)
+        patched.setattr(augmentation_parts, "train_classifier", refuse_to_train)
         again = study(splits, out, sizes=[6])
     assert again.content == first.content
     record = out / "n-6" / "seed-0" / "classifiers" / "both.json"
@@ -215,7 +215,7 @@ def test_what_is_finished_is_reused_and_more_seeds_extend_it(splits, tmp_path, m
 
 def test_a_stopped_study_shows_what_there_is_and_goes_on(splits, tmp_path, monkeypatch):
     out = tmp_path / "study"
-    genuine, calls = augmentation_cells.try_regime, []
+    genuine, calls = augmentation_grid.try_regime, []
 
     def stopping(*args, **named):
         calls.append(args[1])
@@ -224,7 +224,7 @@ def test_a_stopped_study_shows_what_there_is_and_goes_on(splits, tmp_path, monke
         return genuine(*args, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(augmentation_cells, "try_regime", stopping)
+        patched.setattr(augmentation_grid, "try_regime", stopping)
         with pytest.raises(KeyboardInterrupt):
             study(splits, out, sizes=[6])
     half = json.loads((out / "augmentation.json").read_text())
@@ -269,15 +269,26 @@ def test_a_gan_that_makes_nan_is_named_in_its_row_and_costs_no_other(splits, tmp
             raise DogsganError("the generator makes NaN pictures")
         return genuine(folder, **named)
 
-    genuine = augmentation_cells.sample
-    monkeypatch.setattr(augmentation_cells, "sample", diverged)
+    genuine = augmentation_grid.sample
+    monkeypatch.setattr(augmentation_grid, "sample", diverged)
     report = study(splits, tmp_path / "study")
     assert not report.complete
     small, large = report.content["rows"]
     assert small["gan"] is small["both"] is small["gan-only"] is None
     assert small["real"]["count"] == small["classic"]["count"] == large["gan"]["count"] == 1
     assert "1× no pictures" in small["gan_ended"]
-    assert "not in the means: 6 real pictures, seed 0, real + GAN: the generator makes NaN" in report.table
+    assert "not in the means: 6 real pictures, seed 0, real + GAN: the generator makes NaN" in report.text
+
+
+def test_a_grid_that_cannot_be_written_costs_itself_only(splits, tmp_path, monkeypatch, capsys):
+    def full(*args, **named):
+        raise DogsganError("No space left on device")
+
+    monkeypatch.setattr(augmentation_grid, "save_grid", full)
+    report = study(splits, tmp_path / "study", sizes=[6])
+    assert report.complete
+    assert report.content["rows"][0]["gan-only"]["count"] == 1
+    assert "n-6-seed-0.png is left out (No space left on device)" in capsys.readouterr().err
 
 
 def test_a_diverged_run_is_reported_as_such(splits, tmp_path, monkeypatch):
@@ -290,7 +301,7 @@ def test_a_diverged_run_is_reported_as_such(splits, tmp_path, monkeypatch):
     report = study(splits, tmp_path / "study", sizes=[6])
     assert report.content["rows"][0]["gan_ended"] == "diverged"
     assert report.content["runs"][0]["gan"]["rollbacks"] == 3
-    assert "diverged" in report.table
+    assert "diverged" in report.text
 
 
 def test_a_gan_out_of_memory_is_tried_again(splits, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from dogsgan.studies.augmentation.classifier import (
     steps_for,
     train_classifier,
 )
-from dogsgan.studies.augmentation.regimes import REGIMES, feeds_of
+from dogsgan.studies.augmentation.parts import REGIMES, feeds_of
 
 CPU = torch.device("cpu")
 

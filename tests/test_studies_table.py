@@ -15,8 +15,8 @@ from tiny import RECIPE
 
 from dogsgan.errors import DogsganError
 from dogsgan.studies.plot import Line, save_lines
-from dogsgan.studies.settings import keep_settings
-from dogsgan.studies.table import as_csv, as_text, spread_of, write_table
+from dogsgan.studies.settings import Settings
+from dogsgan.studies.table import as_csv, as_json, as_text, spread_of, write_table
 
 ROWS = [
     {"name": "none", "distance": spread_of([120.0, 130.5, 111.0]), "parameters": 57795, "each": [40, 40]},
@@ -79,11 +79,9 @@ def test_the_csv_has_every_column_of_every_row():
 
 
 def test_a_table_is_written_in_three_forms(tmp_path):
-    text = write_table(
-        tmp_path, "study", ROWS, headings=HEADINGS, about={"network": "stand-in"}, caption="by stand-in"
-    )
-    assert (tmp_path / "study.txt").read_text() == text + "\n"
-    assert text.startswith("by stand-in\n")
+    content = as_json(ROWS, {"network": "stand-in"})
+    assert write_table(tmp_path, "study", text="by stand-in", rows=ROWS, content=content) == []
+    assert (tmp_path / "study.txt").read_text() == "by stand-in\n"
     content = json.loads((tmp_path / "study.json").read_text())
     assert content["network"] == "stand-in"
     assert content["rows"][0]["distance"]["count"] == 3
@@ -148,7 +146,7 @@ def test_named_places_stand_in_the_order_that_is_asked_for(tmp_path, drawn):
 
 def keep(folder, recipe=RECIPE, **settings):
     chosen = {"study": "s", "fixed": {"crops": "a"}, "growing": {"images": 40}, **settings}
-    keep_settings(folder, recipe=recipe, **chosen)
+    Settings(recipe=recipe, **chosen).keep(folder)
 
 
 def test_settings_that_a_folder_was_begun_with_may_not_change(tmp_path):

@@ -1,24 +1,23 @@
-"""Grid of runs: the flow that studies of recipe variants share, from the settings to the report.
+"""Grid of runs: the flow that all studies share, from the settings to the report.
 
-A study of this kind is one subclass of `Study`: its variants with their seeds, who judges the runs, and the
-table's columns.
+A study is a subclass of `Study`: its variants with their seeds, how a run of one is made, and the table's
+columns. Studies whose runs are only trained and judged are subclasses of `JudgedStudy`.
 """
 
 import dataclasses
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
-from dogsgan.progress import say
-from dogsgan.stages import recipe_of_set
+from dogsgan.progress import optional_file, say
 from dogsgan.studies.runs import F, Judging, Result, finish_run, kept_result
-from dogsgan.studies.settings import crops_for, keep_settings
-from dogsgan.studies.table import Row, as_json, write_table
+from dogsgan.studies.settings import Settings
+from dogsgan.studies.table import Row, as_json, as_text, write_table
 
 
 class Variant(Protocol):
@@ -32,90 +31,58 @@ class Variant(Protocol):
         """Return the recipe of its run with a seed."""
 
 
+class Final(Protocol):
+    """What is known of a run."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether making it again would change nothing."""
+
+
 V = TypeVar("V", bound=Variant)
-Results: TypeAlias = Mapping[tuple[V, int], Result[F]]
-"""The finished runs, by variant and seed."""
+R = TypeVar("R", bound=Final)
 
 
 @dataclass(frozen=True)
 class StudyReport:
-    """What a study of runs found."""
+    """What a study found."""
 
     out: Path
-    table: str
-    """The table as text."""
-    content: dict[str, Any]
-    """The table as JSON: what was compared, one row per variant, every run."""
-    left_out: tuple[str, ...]
-    complete: bool
-    """Whether every run got as far as it could: none ran out of memory."""
-    files: str
+    text: str  # the table, and what is not in it
+    content: dict[str, Any]  # the same as JSON: what was compared, one row per variant, every run
+    complete: bool  # whether every run got as far as it could: none ran out of memory
+    failed: tuple[str, ...] = ()  # a line for each file of the table that could not be written
 
     def to_json(self) -> dict[str, Any]:
         """Return the study's JSON, and where it lies."""
-        return {**self.content, "out": str(self.out)}
-
-    def summary(self) -> str:
-        """Return the table, and what is not in it."""
-        return "\n".join([self.table, *self.left_out, f"{self.files} and every run are in {self.out}"])
+        return {**self.content, "out": str(self.out), "complete": self.complete}
 
 
-@dataclass(frozen=True)
-class Begun:
-    """The folder of a study whose crops are there and whose settings nothing contradicts."""
-
-    study: str
-    out: Path
-    crop_set: CropSet
-    base: Recipe
-    """The recipe that variants change, with the crops as they really are."""
-    _asked: Recipe
-    _fixed: Mapping[str, str | int]
-    _growing: Mapping[str, int]
-
-    @classmethod
-    def at(
-        cls,
-        source: Path,
-        out: Path,
-        *,
-        study: str,
-        recipe: Recipe,
-        fixed: Mapping[str, str | int] | None = None,
-        growing: Mapping[str, int] | None = None,
-    ) -> "Begun":
-        """Cut the crops; nothing is written yet that binds a later call.
-
-        Raises:
-            DogsganError: the folder was begun with other settings, or the source cannot be used.
-        """
-        crop_set, known = crops_for(source, out, study=study, recipe=recipe, fixed=fixed, growing=growing)
-        return cls(study, out, crop_set, recipe_of_set(recipe, crop_set), recipe, known, growing or {})
-
-    def keep_settings(self) -> None:
-        """Write the settings, once it is known that the networks of every variant can be built."""
-        keep_settings(
-            self.out, study=self.study, recipe=self._asked, fixed=self._fixed, growing=self._growing
-        )
-
-
-@dataclass(frozen=True)
-class Study(ABC, Generic[V, F]):
-    """Variants of a recipe, each trained with several seeds, judged alike and compared in a table."""
+@dataclass(frozen=True, kw_only=True)
+class Study(ABC, Generic[V, R]):
+    """Variants, each run with several seeds, compared in a table."""
 
     name: ClassVar[str]
-    files: ClassVar[str] = "table, samples"
+    files: ClassVar[str] = "table, samples"  # what the folder holds beside the runs
 
-    begun: Begun
-    runs: Sequence[tuple[V, int]]
-    """Each variant with each of its seeds, in the order in which they run."""
-    judge: Judging[F]
-    left_out: Sequence[str]
-    """A line for each variant that is not run."""
+    out: Path
+    settings: Settings
+    base: Recipe  # the recipe that variants change, with the crops as they really are
+    runs: Sequence[tuple[V, int]]  # each variant with each of its seeds, in the order in which they run
+    left_out: Sequence[str] = ()  # a line for each variant that is not run
 
     @abstractmethod
+    def kept(self, variant: V, seed: int) -> R | None:
+        """Return what is known of a run from earlier calls; None for one that is not begun."""
+
+    @abstractmethod
+    def make(self, variant: V, seed: int, kept: R | None) -> Iterator[R]:
+        """Make what is missing of a run; yield what is known of it after each step."""
+
+    @property
+    @abstractmethod
     def headings(self) -> Mapping[str, str]:
-        """Return the columns of the text's table: key to heading."""
+        """The columns of the text's table: key to heading."""
 
     @abstractmethod
     def caption(self) -> str:
@@ -126,23 +93,23 @@ class Study(ABC, Generic[V, F]):
         """Return the same as plain values."""
 
     @abstractmethod
-    def row(self, variant: V, done: Sequence[Result[F]], results: Results[V, F]) -> Row:
-        """Return a variant's figures by its finished runs; `results` are those of all variants."""
+    def row(self, variant: V, done: Sequence[R], results: Mapping[tuple[V, int], R]) -> Row:
+        """Return a variant's figures by its runs so far; `results` are those of all variants."""
 
-    def last_columns(self) -> Row:
-        """Return what the CSV says at the end of each row."""
-        return {}
+    @abstractmethod
+    def run_as_json(self, variant: V, seed: int, result: R) -> dict[str, Any]:
+        """Return what is known of a run as plain values."""
 
-    def length(self) -> dict[str, Any]:
-        """Return `images` or `budget_s` of every run, as `finish_run` takes them."""
-        raise NotImplementedError
-
-    def draw(self, results: Results[V, F]) -> None:
+    def draw(self, path: Path, results: Mapping[tuple[V, int], R]) -> None:
         """Draw a plot of what is finished, where the study has one."""
 
-    def listed(self) -> Sequence[tuple[V, int]]:
-        """Return the runs in the order in which the JSON lists them."""
-        return self.runs
+    def text(self, rows: Sequence[Row], results: Mapping[tuple[V, int], R]) -> str:
+        """Return the table as text."""
+        return f"{self.caption()}\n{as_text(rows, self.headings)}"
+
+    def is_complete(self, results: Mapping[tuple[V, int], R]) -> bool:
+        """Return whether every run got as far as it could."""
+        return all(result.is_final for result in results.values())
 
     @property
     def variants(self) -> list[V]:
@@ -153,82 +120,107 @@ class Study(ABC, Generic[V, F]):
         """Return the seeds of a variant."""
         return [seed for other, seed in self.runs if other == variant]
 
-    def done(self, variant: V, results: Results[V, F]) -> list[Result[F]]:
-        """Return the finished runs of a variant."""
+    def done(self, variant: V, results: Mapping[tuple[V, int], R]) -> list[R]:
+        """Return what is known of a variant's runs."""
         return [results[variant, seed] for seed in self.seeds(variant) if (variant, seed) in results]
 
-    def finish(self, *, device: str) -> StudyReport:
-        """Finish every run that is not finished, in order, and write the table anew after each.
+    def folder(self, variant: V, seed: int) -> Path:
+        """Return the folder of a run."""
+        return self.out / variant.name / f"seed-{seed}"
+
+    def grid(self, variant: V, seed: int) -> Path:
+        """Return where the sample grid of a run is drawn."""
+        return self.out / "samples" / f"{variant.name}-seed-{seed}.png"
+
+    def finish(self) -> StudyReport:
+        """Make every run that is not final, in order, and write the table anew after each step.
 
         Raises:
             KeyboardInterrupt: a signal asked to stop; the same call goes on.
         """
-        self.begun.keep_settings()
-        out, base = self.begun.out, self.begun.base
-        results: dict[tuple[V, int], Result[F]] = {}
-        for run in self.runs:
-            kept = kept_result(self._folder(*run), **self.length(), judge=self.judge)
-            if kept:
-                results[run] = kept
-        text, content = self._write(results)
+        self.settings.keep(self.out)
+        results = {run: kept for run in self.runs if (kept := self.kept(*run)) is not None}
+        report = self._write(results)
         for number, (variant, seed) in enumerate(self.runs, start=1):
-            if (variant, seed) in results:
+            before = results.get((variant, seed))
+            if before is not None and before.is_final:
                 continue
             say(f"run {number} of {len(self.runs)}: {variant.name}, seed {seed}")
-            results[variant, seed] = finish_run(
-                self._folder(variant, seed),
-                variant.recipe(base, seed=seed),
-                self.begun.crop_set,
-                **self.length(),
-                judge=self.judge,
-                device=device,
-                grid=out / "samples" / f"{variant.name}-seed-{seed}.png",
-            )
-            text, content = self._write(results)
-        complete = all(result.trained.is_final for result in results.values())
-        return StudyReport(out, text, content, tuple(self.left_out), complete, self.files)
+            for made in self.make(variant, seed, before):
+                results[variant, seed] = made
+                report = self._write(results)
+        return report
 
-    def _folder(self, variant: V, seed: int) -> Path:
-        return self.begun.out / variant.name / f"seed-{seed}"
-
-    def _write(self, results: Results[V, F]) -> tuple[str, dict[str, Any]]:
-        """Write what is finished; return the table's text and JSON."""
-        rows = []
-        for variant in self.variants:
-            done = self.done(variant, results)
-            row = self.row(variant, done, results)
-            ended = {"ended": _endings(done), "seeds_done": f"{len(done)} of {len(self.seeds(variant))}"}
-            rows.append({**row, **ended, **self.last_columns()})
-        about = {"study": self.name, **self.about(), "runs": self._runs_as_json(results)}
-        text = write_table(
-            self.begun.out, self.name, rows, headings=self.headings(), about=about, caption=self.caption()
-        )
-        self.draw(results)
-        return text, as_json(rows, about)
-
-    def _runs_as_json(self, results: Results[V, F]) -> list[dict[str, Any]]:
-        return [
-            {
-                "variant": variant.name,
-                "seed": seed,
-                "problem": result.problem,
-                **dataclasses.asdict(result.trained),
-                "figures": dataclasses.asdict(result)["figures"],
-            }
-            for variant, seed in self.listed()
-            if (result := results.get((variant, seed)))
+    def _write(self, results: Mapping[tuple[V, int], R]) -> StudyReport:
+        """Write what is finished, and return it."""
+        rows = [self.row(variant, self.done(variant, results), results) for variant in self.variants]
+        listed = [
+            self.run_as_json(variant, seed, results[variant, seed])
+            for variant in self.variants
+            for seed in self.seeds(variant)
+            if (variant, seed) in results
         ]
+        content = as_json(rows, {"study": self.name, **self.about(), "runs": listed})
+        text = self.text(rows, results)
+        failed = write_table(self.out, self.name, text=text, rows=rows, content=content)
+        plot = self.out / f"{self.name}.png"
+        with optional_file(plot):
+            self.draw(plot, results)
+        whole = "\n".join([text, *self.left_out, f"{self.files} and every run are in {self.out}"])
+        return StudyReport(self.out, whole, content, self.is_complete(results), tuple(failed))
 
 
-def keeping_one_checkpoint(recipe: Recipe) -> Recipe:
-    """Return the recipe of a study's runs, which are many: each keeps one checkpoint."""
-    return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, keep_checkpoints=1))
+@dataclass(frozen=True, kw_only=True)
+class JudgedStudy(Study[V, Result[F]]):
+    """Variants of a recipe, trained on the same crops for the same length and judged alike."""
+
+    crop_set: CropSet
+    judge: Judging[F]
+    images: int | None = None  # that each run sees
+    budget_s: float | None = None  # processor seconds of each run's training, where `images` does not say
+    device: str
+
+    def kept(self, variant: V, seed: int) -> Result[F] | None:
+        """Return the result of a run that is final and was judged by this judge."""
+        return kept_result(
+            self.folder(variant, seed), images=self.images, budget_s=self.budget_s, judge=self.judge
+        )
+
+    def make(self, variant: V, seed: int, kept: Result[F] | None) -> Iterator[Result[F]]:
+        """Train a run to its length, and judge it."""
+        yield finish_run(
+            self.folder(variant, seed),
+            variant.recipe(self.base, seed=seed),
+            self.crop_set,
+            images=self.images,
+            budget_s=self.budget_s,
+            judge=self.judge,
+            device=self.device,
+            grid=self.grid(variant, seed),
+        )
+
+    def run_as_json(self, variant: V, seed: int, result: Result[F]) -> dict[str, Any]:
+        """Return a run's training and figures as plain values."""
+        return {
+            "variant": variant.name,
+            "seed": seed,
+            "problem": result.problem,
+            **dataclasses.asdict(result.trained),
+            "figures": dataclasses.asdict(result)["figures"],
+        }
+
+    def ended(self, variant: V, done: Sequence[Result[F]]) -> Row:
+        """Return the columns on how a variant's runs ended."""
+        reasons = endings(
+            (result.trained.stopped_by for result in done), sum(result.figures is None for result in done)
+        )
+        return {"ended": reasons, "seeds_done": f"{len(done)} of {len(self.seeds(variant))}"}
 
 
-def _endings(done: Sequence[Result[Any]]) -> str | None:
-    """Return why the runs ended, how often each where not all did alike, and how many could not be judged."""
-    counts = Counter(result.trained.stopped_by for result in done)
-    reasons = [f"{reason}" if len(counts) == 1 else f"{times}× {reason}" for reason, times in counts.items()]
-    if unjudged := sum(result.figures is None for result in done):
-        reasons.append(f"{unjudged}× no pictures")
-    return ", ".join(reasons) or None
+def endings(reasons: Iterable[str], without_pictures: int) -> str | None:
+    """Return why trainings ended, how often each where not all did alike, and how many make no pictures."""
+    counts = Counter(reasons)
+    texts = [reason if len(counts) == 1 else f"{times}× {reason}" for reason, times in counts.items()]
+    if without_pictures:
+        texts.append(f"{without_pictures}× no pictures")
+    return ", ".join(texts) or None

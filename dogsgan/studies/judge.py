@@ -1,4 +1,4 @@
-"""How near generated pictures come to those the generator was shown: the same figures for every run."""
+"""Judge of runs: how near generated pictures come to those the generator was shown."""
 
 import hashlib
 from collections.abc import Iterator
@@ -18,13 +18,11 @@ from dogsgan.features.statistics_file import save_statistics
 from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.precision_recall import NEIGHBOURS, precision_recall
 from dogsgan.metrics.statistics import statistics_of
+from dogsgan.progress import optional
 from dogsgan.training.batches import in_grey
 
-VERSION = 1
-"""To be raised when the same crops are shown to a network otherwise."""
-
-SEED = 0
-"""Of the real pictures that are compared with."""
+VERSION = 1  # to be raised when the same crops are shown to a network otherwise
+SEED = 0  # of the real pictures that are compared with
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,8 @@ class Judge:
                 self._real_batches(), self.network, total=self.real_count, description="real"
             )
             side = Side(statistics_of(features), features, description=f"{len(features):,} crops")
-            save_statistics(cached, side)
+            with optional(f"the cache {cached}"):
+                save_statistics(cached, side)
         return side
 
     @property

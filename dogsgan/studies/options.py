@@ -3,10 +3,13 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dogsgan.commands.options import Outcome, add_settings, command, positive
 from dogsgan.config import Recipe
+
+if TYPE_CHECKING:
+    from dogsgan.studies.grid import StudyReport
 
 
 def study_parser(
@@ -29,16 +32,17 @@ def study_parser(
     return parser
 
 
+def add_number(
+    parser: argparse.ArgumentParser, flag: str, default: int, help: str, *, metavar: str = "N"
+) -> None:
+    """Add an option that takes a whole number above 0."""
+    parser.add_argument(flag, type=positive, default=default, metavar=metavar, help=f"{help} ({default})")
+
+
 def add_judging(parser: argparse.ArgumentParser, *, count: int, real_help: str) -> None:
     """Add how many pictures each run is judged by."""
-    parser.add_argument(
-        "--count",
-        type=positive,
-        default=count,
-        metavar="N",
-        help=f"generated pictures to judge a run by ({count})",
-    )
-    parser.add_argument("--real-count", type=positive, default=10_000, metavar="N", help=real_help)
+    add_number(parser, "--count", count, "generated pictures to judge a run by")
+    add_number(parser, "--real-count", 10_000, real_help)
 
 
 def recipe_for(args: argparse.Namespace) -> Recipe:
@@ -55,3 +59,8 @@ def recipe_for(args: argparse.Namespace) -> Recipe:
     if is_crop_set(args.source):
         refuse_other_crops(args.set, recipe, CropSet.open(args.source))
     return recipe
+
+
+def outcome(report: "StudyReport") -> Outcome:
+    """Return a study's result as a command prints it."""
+    return Outcome(report.to_json(), report.text, report.complete, report.failed)

@@ -15,6 +15,7 @@ from dogsgan.files import read_json, sha256_of, write_json
 from dogsgan.grids import save_grid
 from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.models.sampling import Sampler
+from dogsgan.progress import optional_file
 from dogsgan.stages import train_within
 from dogsgan.training.checkpoint import checkpoints
 from dogsgan.training.deadline import Deadline
@@ -23,8 +24,7 @@ from dogsgan.training.log import PROCESSOR_S, read_log
 from dogsgan.training.loop import DIVERGED
 
 RESULT_FILE = "result.json"
-SAMPLES_SEED = 0
-"""Of the noise that every generator is given: the same pictures' worth for all."""
+SAMPLES_SEED = 0  # of the noise that every generator is given: the same for all
 _GRID_PICTURES, _GRID_COLUMNS = 80, 10
 
 
@@ -32,20 +32,14 @@ _GRID_PICTURES, _GRID_COLUMNS = 80, 10
 class Trained:
     """How the training of a run went."""
 
-    images: int | None
-    """What it was to see; None where only its processor time was given."""
+    images: int | None  # what it was to see; None where only its processor time was given
     images_seen: int
-    stopped_by: str
-    """As in a TrainReport."""
+    stopped_by: str  # as in a TrainReport
     rollbacks: int
-    seconds_per_thousand_images: float | None
-    """From the run's own log: neither pauses between two calls nor sample grids count."""
-    generator: str
-    """The sha256 of the averaged generator that it left."""
-    budget_s: float | None = None
-    """The processor seconds that it was given."""
-    processor_s: float | None = None
-    """Those that it used; None in files of earlier versions."""
+    seconds_per_thousand_images: float | None  # by its log: neither pauses between calls nor grids count
+    generator: str  # the sha256 of the averaged generator that it left
+    budget_s: float | None = None  # the processor seconds that it was given
+    processor_s: float | None = None  # those that it used; None in files of earlier versions
 
     @property
     def is_final(self) -> bool:
@@ -86,10 +80,13 @@ class Result(Generic[F]):
     """What became of a run."""
 
     trained: Trained
-    figures: F | None
-    """None where the generator makes no pictures."""
-    problem: str | None
-    """Why there are no figures."""
+    figures: F | None  # None where the generator makes no pictures
+    problem: str | None  # why there are no figures
+
+    @property
+    def is_final(self) -> bool:
+        """Whether making it again would change nothing."""
+        return self.trained.is_final
 
 
 def kept_result(
@@ -133,7 +130,8 @@ def finish_run(
     except DogsganError as error:  # NaN: what the row is to say, and no reason to leave out the others
         problem = str(error)
     else:
-        save_grid(pictures[:_GRID_PICTURES], grid, columns=_GRID_COLUMNS)
+        with optional_file(grid):
+            save_grid(pictures[:_GRID_PICTURES], grid, columns=_GRID_COLUMNS)
         figures = judge.figures(pictures)
     result: Result[F] = Result(trained, figures, problem)
     write_json(run / RESULT_FILE, {**dataclasses.asdict(result), "key": judge.key})

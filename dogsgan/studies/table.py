@@ -1,15 +1,17 @@
-"""What every study ends in: one row per variant as text, CSV and JSON; and how far seeds lie apart."""
+"""Tables of studies: one row per variant as text, CSV and JSON; and how far seeds lie apart."""
 
 import csv
 import io
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from dogsgan.files import write_json, write_text
+from dogsgan.files import write_text
 from dogsgan.number_text import fixed
+from dogsgan.progress import optional_file
 
 Row: TypeAlias = Mapping[str, Any]
 """The figures of one variant by name: numbers, texts, None for what is not known, lists with one per seed."""
@@ -22,12 +24,9 @@ class Spread:
     """The mean of a value over seeds, and how far seeds lie apart."""
 
     mean: float
-    deviation: float | None
-    """Sample standard deviation (over K − 1); None with one seed, which tells nothing about it."""
-    half_width: float | None
-    """Half of the 95% interval of the mean, by Student's t with K − 1 degrees of freedom; None with one."""
-    count: int
-    """How many seeds, K."""
+    deviation: float | None  # sample standard deviation, over K − 1; None with one seed
+    half_width: float | None  # half of the mean's 95% interval, by Student's t with K − 1 degrees of freedom
+    count: int  # of seeds, K
 
     def text(self) -> str:
         """Return `mean ± deviation` to two digits of the deviation; one seed is said to be one."""
@@ -81,12 +80,14 @@ def as_text(rows: Sequence[Row], headings: Mapping[str, str]) -> str:
 def as_csv(rows: Sequence[Row]) -> str:
     """Return all columns of all rows, the first row's order first; a list's values are joined by spaces.
 
-    A Spread becomes three columns: its mean, its deviation and the interval's half width.
+    A Spread becomes three columns: its mean, its deviation and the interval's half width. They are empty in
+    rows where it is None.
     """
     flat = [_flat(row) for row in rows]
-    columns = list(dict.fromkeys(key for row in flat for key in row))
+    columns = dict.fromkeys(key for row in flat for key in row)
+    columns = {key: None for key in columns if f"{key}_mean" not in columns}
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(flat)
     return buffer.getvalue()
@@ -98,25 +99,18 @@ def as_json(rows: Sequence[Row], about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_table(
-    folder: Path,
-    name: str,
-    rows: Sequence[Row],
-    *,
-    headings: Mapping[str, str],
-    about: Mapping[str, Any],
-    caption: str = "",
-) -> str:
-    """Write `name`.txt, .csv and .json into `folder`, each in one step, and return the text.
-
-    The JSON is `about` (what the study was: network, budget, …) with the rows under `rows`. `headings` are as
-    for `as_text`; `caption` stands above the text's table. The CSV is the rows alone, so what made their
-    numbers has to be a column.
-    """
-    text = "\n".join([*caption.splitlines(), as_text(rows, headings)])
-    write_text(folder / f"{name}.txt", text + "\n")
-    write_text(folder / f"{name}.csv", as_csv(rows))
-    write_json(folder / f"{name}.json", as_json(rows, about))
-    return text
+    folder: Path, name: str, *, text: str, rows: Sequence[Row], content: Mapping[str, Any]
+) -> list[str]:
+    """Write `name`.txt, .csv (the rows alone) and .json into `folder`; return a line for each that fails."""
+    failed: list[str] = []
+    for path, whole in (
+        (folder / f"{name}.txt", text + "\n"),
+        (folder / f"{name}.csv", as_csv(rows)),
+        (folder / f"{name}.json", json.dumps(content, indent=2, allow_nan=False) + "\n"),
+    ):
+        with optional_file(path, failed):
+            write_text(path, whole)
+    return failed
 
 
 def _number(value: float) -> str:

@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_device, add_network, positive
-from dogsgan.studies.options import add_judging, recipe_for, study_parser
+from dogsgan.commands.options import Outcome, add_device, add_network
+from dogsgan.studies.options import add_judging, add_number, outcome, recipe_for, study_parser
 
 
 def add_attention_command(studies: Any) -> None:
@@ -18,10 +18,8 @@ def add_attention_command(studies: Any) -> None:
         preset="dogs-sagan-cpu",
         preset_help="recipe of every variant",
     )
-    parser.add_argument(
-        "--images", type=positive, default=50_000, metavar="N", help="real images each run sees (50000)"
-    )
-    parser.add_argument("--seeds", type=positive, default=3, metavar="K", help="runs of each variant (3)")
+    add_number(parser, "--images", 50_000, "real images each run sees")
+    add_number(parser, "--seeds", 3, "runs of each variant", metavar="K")
     parser.add_argument(
         "--attention",
         default="none,8,16,32,64",
@@ -31,7 +29,7 @@ def add_attention_command(studies: Any) -> None:
     parser.add_argument(
         "--spectral-norm", default="on,off", help="in both networks: on, off or both (on,off)"
     )
-    add_judging(parser, count=2000, real_help="crops to compare with (10000)")
+    add_judging(parser, count=2000, real_help="crops to compare with")
     add_network(parser, default="stand-in")
     add_device(parser)
 
@@ -54,4 +52,4 @@ def _attention(args: argparse.Namespace) -> Outcome:
         weights=args.weights,
         device=args.device,
     )
-    return Outcome(report.to_json(), report.summary(), report.complete)
+    return outcome(report)

@@ -1,6 +1,6 @@
-"""The attention study: where self-attention helps, at the same budget, data and seeds for each variant."""
+"""Attention study: where self-attention helps, at the same budget, data and seeds for each variant."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,15 @@ from dogsgan.features.choice import chosen_network
 from dogsgan.features.networks import open_network
 from dogsgan.files import holds
 from dogsgan.models import outline_networks, parameter_count
-from dogsgan.progress import optional, say
+from dogsgan.progress import say
+from dogsgan.stages import recipe_of_set
 from dogsgan.studies.attention.variants import Variant, choose_variants
-from dogsgan.studies.grid import Begun, Results, Study, StudyReport, keeping_one_checkpoint
+from dogsgan.studies.grid import JudgedStudy, StudyReport
 from dogsgan.studies.judge import Figures, Judge
 from dogsgan.studies.plot import Line, save_lines
 from dogsgan.studies.runs import Result
-from dogsgan.studies.settings import seeds_of
-from dogsgan.studies.table import Row, Spread, spread_of
+from dogsgan.studies.settings import Settings, crops_for, keeping_one_checkpoint, seeds_of
+from dogsgan.studies.table import Row, spread_of
 
 NAME = "attention"
 SIZES: tuple[int | None, ...] = (None, 8, 16, 32, 64)
@@ -78,64 +79,57 @@ def study_attention(
         say(line)
     chosen = chosen_network(network, size_px=recipe.data.size_px, weights=weights)
     opened = open_network(chosen.name, weights=weights, device=device)
-    begun = Begun.at(source, out, study=NAME, recipe=recipe, growing={"images": images})
-    judge = Judge(
-        begun.crop_set,
-        opened,
-        channels=begun.base.data.channels,
-        count=count,
-        real_count=real_count,
-        cache_dir=out / "real",
-    )
+    crop_set, settings = crops_for(source, out, Settings(NAME, recipe, growing={"images": images}))
+    base = recipe_of_set(recipe, crop_set)
     study = AttentionStudy(
-        begun=begun,
+        out=out,
+        settings=settings,
+        base=base,
         runs=[(variant, seed) for seed in seed_list for variant in variants],
-        judge=judge,
         left_out=left_out,
+        crop_set=crop_set,
+        judge=Judge(
+            crop_set,
+            opened,
+            channels=base.data.channels,
+            count=count,
+            real_count=real_count,
+            cache_dir=out / "real",
+        ),
         images=images,
-        parameters={variant: _parameters(variant, begun) for variant in variants},
+        device=device,
+        parameters={
+            variant: _parameters(variant.recipe(base, seed=0), len(crop_set.class_names))
+            for variant in variants
+        },
     )
-    return study.finish(device=device)
+    return study.finish()
 
 
-def _parameters(variant: Variant, begun: Begun) -> tuple[int, int]:
+def _parameters(recipe: Recipe, class_count: int) -> tuple[int, int]:
     """Count the trained values of both networks, which refuses what cannot be built."""
-    class_count = len(begun.crop_set.class_names)
-    networks = outline_networks(variant.recipe(begun.base, seed=0), class_count=class_count)
+    networks = outline_networks(recipe, class_count=class_count)
     return parameter_count(networks.generator), parameter_count(networks.discriminator)
 
 
-@dataclass(frozen=True)
-class AttentionStudy(Study[Variant, Figures]):
+@dataclass(frozen=True, kw_only=True)
+class AttentionStudy(JudgedStudy[Variant, Figures]):
     """Variants with and without attention, and what the table says of each."""
-
-    judge: Judge
-    images: int
-    """Real images that each run sees."""
-    parameters: Mapping[Variant, tuple[int, int]]
-    """Trained values of generator and discriminator."""
 
     name = NAME
     files = "table, plot, samples"
+    headings = HEADINGS
 
-    def length(self) -> dict[str, Any]:
-        """Return the images that each run sees."""
-        return {"images": self.images}
-
-    def headings(self) -> Mapping[str, str]:
-        """Return the columns of the text's table."""
-        return HEADINGS
-
-    def listed(self) -> Sequence[tuple[Variant, int]]:
-        """Return the runs variant by variant."""
-        return [(variant, seed) for variant in self.variants for seed in self.seeds(variant)]
+    judge: Judge
+    images: int
+    parameters: Mapping[Variant, tuple[int, int]]  # trained values of generator and discriminator
 
     def caption(self) -> str:
         """Return what the table is about, and what its numbers are not."""
         judge = self.judge
         crops, size_px, network = len(judge.crop_set), judge.crop_set.size_px, judge.network
         lines = [
-            f"{self.begun.base.name} on {crops:,} crops of {size_px}×{size_px} px, {self.images:,} images a "
+            f"{self.base.name} on {crops:,} crops of {size_px}×{size_px} px, {self.images:,} images a "
             "run; ± is the standard deviation over seeds",
             f"Fréchet distance by the network {network.name} ({network.description}) of {judge.count:,} "
             f"generated pictures to {judge.real_count:,} crops: NOT Kaggle's FID",
@@ -152,7 +146,7 @@ class AttentionStudy(Study[Variant, Figures]):
         """Return the same as plain values."""
         judge = self.judge
         return {
-            "preset": self.begun.base.name,
+            "preset": self.base.name,
             "images": self.images,
             "seeds": self.seeds(self.variants[0]),
             "network": judge.network.name,
@@ -166,51 +160,53 @@ class AttentionStudy(Study[Variant, Figures]):
         }
 
     def row(
-        self, variant: Variant, done: Sequence[Result[Figures]], results: Results[Variant, Figures]
+        self,
+        variant: Variant,
+        done: Sequence[Result[Figures]],
+        results: Mapping[tuple[Variant, int], Result[Figures]],
     ) -> Row:
-        """Return a variant's figures."""
+        """Return a variant's figures, and the network that made them."""
         generator, discriminator = self.parameters[variant]
+        figures = [result.figures for result in done if result.figures]
         return {
             "attention": variant.size,
             "attention_in": variant.attention_in,
             "spectral_norm": "on" if variant.spectral_norm else "off",
-            **{name: _spread(name, done) for name in ("frechet_distance", "precision", "recall")},
+            **{
+                name: spread_of(getattr(of_run, name) for of_run in figures)
+                for name in ("frechet_distance", "precision", "recall")
+            },
             "generator_parameters": generator,
             "discriminator_parameters": discriminator,
             "seconds_per_thousand_images": spread_of(
                 seconds for result in done if (seconds := result.trained.seconds_per_thousand_images)
             ),
             "images_seen": [result.trained.images_seen for result in done],
+            **self.ended(variant, done),
+            "network": self.judge.network.name,
         }
 
-    def last_columns(self) -> Row:
-        """Return the network that made the numbers."""
-        return {"network": self.judge.network.name}
-
-    def draw(self, results: Results[Variant, Figures]) -> None:
+    def draw(self, path: Path, results: Mapping[tuple[Variant, int], Result[Figures]]) -> None:
         """Draw the distances over the size of the maps with attention."""
         lines = []
         for norm, label in ((True, "with spectral norm"), (False, "without")):
-            values: dict[float | str, list[float]] = {}
-            for variant in self.variants:
-                figures = [result.figures for result in self.done(variant, results)]
-                distances = [of_run.frechet_distance for of_run in figures if of_run]
-                if variant.spectral_norm == norm and distances:
-                    values[variant.size] = distances
-            if values:
+            values: dict[float | str, list[float]] = {
+                variant.size: [
+                    result.figures.frechet_distance
+                    for result in self.done(variant, results)
+                    if result.figures
+                ]
+                for variant in self.variants
+                if variant.spectral_norm == norm
+            }
+            if any(values.values()):
                 lines.append(Line(label, values))
-        path = self.begun.out / f"{NAME}.png"
-        with optional(f"the plot {path}"):
-            if lines:
-                save_lines(
-                    path,
-                    lines,
-                    title=f"{self.begun.base.name}, {self.images:,} images a run",
-                    x_label="side of the map with self-attention (px)",
-                    y_label=f"Fréchet distance\n(by {self.judge.network.name}: not Kaggle's FID)",
-                    places=list(dict.fromkeys(variant.size for variant in self.variants)),
-                )
-
-
-def _spread(name: str, done: Iterable[Result[Figures]]) -> Spread | None:
-    return spread_of(getattr(result.figures, name) for result in done if result.figures)
+        if lines:
+            save_lines(
+                path,
+                lines,
+                title=f"{self.base.name}, {self.images:,} images a run",
+                x_label="side of the map with self-attention (px)",
+                y_label=f"Fréchet distance\n(by {self.judge.network.name}: not Kaggle's FID)",
+                places=list(dict.fromkeys(variant.size for variant in self.variants)),
+            )

@@ -1,4 +1,4 @@
-"""What the attention study compares: which maps have self-attention, with and without spectral norm."""
+"""Variants of the attention study: which maps have self-attention, with and without spectral norm."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -15,14 +15,10 @@ NONE = "none"
 class Variant:
     """One way to build both networks."""
 
-    attention_px: int | None
-    """The side of the maps with self-attention; None for a variant without."""
-    spectral_norm: bool
-    """Whether both networks have it, on every layer."""
-    in_generator: bool
-    """Whether the generator has such a map."""
-    in_discriminator: bool
-    """Whether the discriminator has such a map."""
+    attention_px: int | None  # the side of the maps with self-attention; None for a variant without
+    spectral_norm: bool  # of every layer of both networks
+    in_generator: bool  # whether the generator has such a map
+    in_discriminator: bool  # whether the discriminator has such a map
 
     @property
     def size(self) -> str:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_device, positive
-from dogsgan.studies.options import recipe_for, study_parser
+from dogsgan.commands.options import Outcome, add_device
+from dogsgan.studies.options import add_number, outcome, recipe_for, study_parser
 
 
 def add_augmentation_command(studies: Any) -> None:
@@ -29,22 +29,10 @@ def add_augmentation_command(studies: Any) -> None:
         metavar="N,…",
         help="numbers of real training pictures (100,500,1000,5000,all)",
     )
-    parser.add_argument(
-        "--seeds", type=positive, default=3, metavar="K", help="subsets, GANs and classifiers of each (3)"
-    )
-    parser.add_argument(
-        "--gan-images", type=positive, default=120_000, metavar="N", help="images each GAN sees (120000)"
-    )
-    parser.add_argument(
-        "--classifier-images",
-        type=positive,
-        default=100_000,
-        metavar="N",
-        help="pictures each classifier sees, of whatever kind (100000)",
-    )
-    parser.add_argument(
-        "--count", type=positive, default=10_000, metavar="N", help="pictures to take of each GAN (10000)"
-    )
+    add_number(parser, "--seeds", 3, "subsets, GANs and classifiers of each", metavar="K")
+    add_number(parser, "--gan-images", 120_000, "images each GAN sees")
+    add_number(parser, "--classifier-images", 100_000, "pictures each classifier sees, of whatever kind")
+    add_number(parser, "--count", 10_000, "pictures to take of each GAN")
     add_device(parser)
 
 
@@ -63,4 +51,4 @@ def _augmentation(args: argparse.Namespace) -> Outcome:
         generated=args.count,
         device=args.device,
     )
-    return Outcome(report.to_json(), report.summary(), report.complete)
+    return outcome(report)

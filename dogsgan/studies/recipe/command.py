@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, positive
-from dogsgan.studies.options import add_judging, recipe_for, study_parser
+from dogsgan.commands.options import Outcome
+from dogsgan.studies.options import add_judging, add_number, outcome, recipe_for, study_parser
 
 
 def add_recipe_command(studies: Any) -> None:
@@ -23,11 +23,9 @@ def add_recipe_command(studies: Any) -> None:
         "--budget", default="55m", metavar="TIME", help="processor time of each run's training (55m)"
     )
     parser.add_argument("--variants", metavar="NAME,…", help="baseline and others (all, see docs/studies.md)")
-    parser.add_argument("--seeds", type=positive, default=2, metavar="K", help="runs of the baseline (2)")
-    parser.add_argument(
-        "--variant-seeds", type=positive, default=1, metavar="J", help="runs of each other variant (1)"
-    )
-    add_judging(parser, count=5000, real_help="crops of each half (10000)")
+    add_number(parser, "--seeds", 2, "runs of the baseline", metavar="K")
+    add_number(parser, "--variant-seeds", 1, "runs of each other variant", metavar="J")
+    add_judging(parser, count=5000, real_help="crops of each half")
     parser.add_argument(
         "--network",
         action="append",
@@ -63,4 +61,4 @@ def _recipe(args: argparse.Namespace) -> Outcome:
         networks=args.network or [LITE0],
         weights=args.weights,
     )
-    return Outcome(report.to_json(), report.summary(), report.complete)
+    return outcome(report)

@@ -23,14 +23,10 @@ CHOOSING, REPORTING = 0, 1
 class RecipeFigures:
     """What is said of a generator's pictures."""
 
-    choosing: dict[str, Figures]
-    """By network, against the half of the crops that verdicts come from."""
-    reporting: dict[str, Figures]
-    """By network, against the other half, which the table shows."""
-    dogs: float | None
-    """The share whose first guess is a dog; None where no network has a classifier."""
-    first: float | None
-    """The share whose first guess is the class that was asked for; None where ImageNet has none of them."""
+    choosing: dict[str, Figures]  # by network, against the half of the crops that verdicts come from
+    reporting: dict[str, Figures]  # by network, against the other half, which the table shows
+    dogs: float | None  # share whose first guess is a dog; None where no network has a classifier
+    first: float | None  # share whose first guess is the class asked for; None where ImageNet has none
 
 
 class Panel:

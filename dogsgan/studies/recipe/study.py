@@ -1,4 +1,4 @@
-"""The recipe study: named variants of a training recipe at equal processor time, each with its verdict."""
+"""Recipe study: named variants of a training recipe at equal processor time, each with its verdict."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from dogsgan.files import holds
 from dogsgan.models import outline_networks
 from dogsgan.number_text import percent
 from dogsgan.progress import say
-from dogsgan.studies.grid import Begun, Results, Study, StudyReport, keeping_one_checkpoint
+from dogsgan.stages import recipe_of_set
+from dogsgan.studies.grid import JudgedStudy, StudyReport
 from dogsgan.studies.recipe.judge import Panel, RecipeFigures
 from dogsgan.studies.recipe.variants import BASELINE, Variant, changing, parse_variants
 from dogsgan.studies.runs import Result
-from dogsgan.studies.settings import seeds_of
+from dogsgan.studies.settings import Settings, crops_for, keeping_one_checkpoint, seeds_of
 from dogsgan.studies.table import Row, Spread, spread_of
 
 NAME = "recipe"
-DEVICE = "cpu"
-"""Where runs train: a processor's time says nothing about a GPU's."""
+DEVICE = "cpu"  # runs train there: a processor's time says nothing about a GPU's
 BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
 _WEIGHTS_BUILT_IN = (LITE0, "stand-in")
 
@@ -66,20 +66,32 @@ def study_recipe(
     runs = [(chosen[0], seed) for seed in seeds_of(recipe, seeds)]
     runs += [(variant, seed) for seed in seeds_of(recipe, variant_seeds) for variant in chosen[1:]]
     opened = _open_networks(networks, weights)
-    begun = Begun.at(source, out, study=NAME, recipe=recipe, fixed={"processor_seconds": f"{budget_s:g}"})
+    settings = Settings(NAME, recipe, fixed={"processor_seconds": f"{budget_s:g}"})
+    crop_set, settings = crops_for(source, out, settings)
+    base = recipe_of_set(recipe, crop_set)
     for variant in chosen:  # what cannot be built is refused before the first run
-        outline_networks(variant.recipe(begun.base, seed=0), class_count=len(begun.crop_set.class_names))
+        outline_networks(variant.recipe(base, seed=0), class_count=len(crop_set.class_names))
     panel = Panel(
         opened,
-        begun.crop_set,
-        channels=begun.base.data.channels,
-        conditional=begun.base.model.conditional,
+        crop_set,
+        channels=base.data.channels,
+        conditional=base.model.conditional,
         count=count,
         real_count=real_count,
         cache_dir=out / "real",
     )
-    study = RecipeStudy(begun=begun, runs=runs, judge=panel, left_out=left_out, budget_s=budget_s)
-    return study.finish(device=DEVICE)
+    study = RecipeStudy(
+        out=out,
+        settings=settings,
+        base=base,
+        runs=runs,
+        left_out=left_out,
+        crop_set=crop_set,
+        judge=panel,
+        budget_s=budget_s,
+        device=DEVICE,
+    )
+    return study.finish()
 
 
 def _open_networks(names: Sequence[str], weights: Sequence[Path]) -> list[FeatureNetwork]:
@@ -96,22 +108,18 @@ def _open_networks(names: Sequence[str], weights: Sequence[Path]) -> list[Featur
     return opened
 
 
-@dataclass(frozen=True)
-class RecipeStudy(Study[Variant, RecipeFigures]):
+@dataclass(frozen=True, kw_only=True)
+class RecipeStudy(JudgedStudy[Variant, RecipeFigures]):
     """A baseline and changes of it, and what the table says of each."""
-
-    judge: Panel
-    budget_s: float
-    """Processor seconds of each run."""
 
     name = NAME
 
-    def length(self) -> dict[str, Any]:
-        """Return the processor time of each run."""
-        return {"budget_s": self.budget_s}
+    judge: Panel
+    budget_s: float
 
+    @property
     def headings(self) -> Mapping[str, str]:
-        """Return the columns of the text's table."""
+        """The columns of the text's table."""
         networks = {
             f"{figure}_{network.name}": f"{title} {network.name.removeprefix('timm:')}"
             for network in self.judge.networks
@@ -134,7 +142,7 @@ class RecipeStudy(Study[Variant, RecipeFigures]):
         """Return what the table is about, and what its numbers are not."""
         panel = self.judge
         lines = [
-            f"{self.begun.base.name} on {len(panel.crop_set):,} crops of {panel.crop_set.size_px} px, "
+            f"{self.base.name} on {len(panel.crop_set):,} crops of {panel.crop_set.size_px} px, "
             f"{self.budget_s / 60:g} processor minutes a run; ± is the standard deviation over seeds",
             f"Fréchet distance and recall of {panel.count:,} generated pictures to {panel.real_count:,} "
             "crops of one half: NOT Kaggle's FID",
@@ -152,7 +160,7 @@ class RecipeStudy(Study[Variant, RecipeFigures]):
         """Return the same as plain values."""
         panel = self.judge
         return {
-            "preset": self.begun.base.name,
+            "preset": self.base.name,
             "processor_minutes": self.budget_s / 60,
             "variants": {variant.name: list(variant.settings) for variant in self.variants},
             "networks": {network.name: network.description for network in panel.networks},
@@ -170,7 +178,7 @@ class RecipeStudy(Study[Variant, RecipeFigures]):
         self,
         variant: Variant,
         done: Sequence[Result[RecipeFigures]],
-        results: Results[Variant, RecipeFigures],
+        results: Mapping[tuple[Variant, int], Result[RecipeFigures]],
     ) -> Row:
         """Return a variant's figures, and the verdict on it."""
         figures = [result.figures for result in done if result.figures]
@@ -181,6 +189,9 @@ class RecipeStudy(Study[Variant, RecipeFigures]):
                 of_networks[f"{figure}_{network.name}"] = spread_of(values)
         seconds = [result.trained.processor_s or 0.0 for result in done]
         images = [result.trained.images_seen for result in done]
+        found = None
+        if variant.name != BASELINE and done:
+            found = verdict(_choosing(done), _choosing(self.done(self.variants[0], results)))
         return {
             "variant": variant.name,
             "settings": " ".join(variant.settings),
@@ -192,19 +203,9 @@ class RecipeStudy(Study[Variant, RecipeFigures]):
             **of_networks,
             "dogs_percent": _percent(of_run.dogs for of_run in figures),
             "class_percent": _percent(of_run.first for of_run in figures),
-            "verdict": self._verdict(variant, done, results),
+            "verdict": found,
+            **self.ended(variant, done),
         }
-
-    def _verdict(
-        self,
-        variant: Variant,
-        done: Sequence[Result[RecipeFigures]],
-        results: Results[Variant, RecipeFigures],
-    ) -> str | None:
-        """Return None for the baseline, and for a variant none of whose runs is finished."""
-        if variant.name == BASELINE or not done:
-            return None
-        return verdict(_choosing(done), _choosing(self.done(self.variants[0], results)))
 
 
 def verdict(

@@ -14,15 +14,14 @@ import numpy as np
 from PIL import Image
 
 from dogsgan.crops import Box
+from dogsgan.data.drawn import refuse_request
 from dogsgan.data.drawn.breeds import BREEDS, Breed, varied
 from dogsgan.data.drawn.dogs import POSES, draw_dog
 from dogsgan.data.drawn.pen import Pen
 from dogsgan.data.drawn.scenes import SCENES, add_light, draw_scene
-from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path
 from dogsgan.progress import progress_bar
 
-MAX_IMAGES = 1_000_000
 _SUPERSAMPLING = 2
 _POSE_WEIGHTS = (0.3, 0.2, 0.2, 0.1, 0.2)  # in the order of POSES
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the date of every entry, so that a zip's bytes repeat
@@ -44,16 +43,12 @@ def draw_competition(out_zip_or_folder: Path, *, images: int, seed: int = 0) -> 
     Raises:
         DogsganError: `images` is not from 1 to a million, or the files cannot be written.
     """
-    if not 1 <= images <= MAX_IMAGES:
-        raise DogsganError(f"{images} pictures cannot be drawn: choose from 1 to {MAX_IMAGES}")
     out = Path(out_zip_or_folder)
-    if out.suffix.lower() == ".zip":
+    is_zip = out.suffix.lower() == ".zip"
+    refuse_request(images, "pictures", least=1, folder=None if is_zip else out)
+    if is_zip:
         _write_zip(out, images, seed)
     else:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise DogsganError(
-                f"{out} exists and is not an empty folder: choose another place for the drawings"
-            )
         _write_folder(out, images, seed)
     return out
 
@@ -65,7 +60,7 @@ def draw_picture(index: int, *, seed: int = 0) -> DrawnPicture:
     size = (int(rng.integers(130, 210)), int(rng.integers(120, 190)))
     large = (size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING)
     horizon = round(large[1] * rng.uniform(0.35, 0.65))
-    canvas = draw_scene(SCENES[rng.integers(len(SCENES))], large, horizon, rng)
+    canvas = draw_scene(list(SCENES)[rng.integers(len(SCENES))], large, horizon, rng)
     count = int(rng.choice((1, 2, 3), p=(0.86, 0.1, 0.04)))
     boxes = []
     for place in range(count):
@@ -74,7 +69,11 @@ def draw_picture(index: int, *, seed: int = 0) -> DrawnPicture:
         if covered is None:
             continue
         canvas.paste(layer, mask=layer.getchannel("A"))
-        boxes.append(_reduced(covered))
+        start = (side // _SUPERSAMPLING for side in covered[:2])
+        end = (
+            -(-side // _SUPERSAMPLING) for side in covered[2:]
+        )  # every pixel that the dog touches is in it
+        boxes.append(Box(*start, *end))
     picture = canvas.reduce(_SUPERSAMPLING)
     return DrawnPicture(add_light(picture, rng), breed, boxes)
 
@@ -96,17 +95,6 @@ def _dog_layer(
     pen = Pen(size, origin=(x, height * lowest), scale=scale, mirrored=mirrored, tilt=rng.normal(0, 0.03))
     draw_dog(pen, varied(breed, rng), pose, rng)
     return pen.layer
-
-
-def _reduced(covered: tuple[int, int, int, int]) -> Box:
-    """Return the box in px of the finished picture that holds every pixel a dog touches."""
-    left, top, right, bottom = covered
-    return Box(
-        left // _SUPERSAMPLING,
-        top // _SUPERSAMPLING,
-        -(-right // _SUPERSAMPLING),
-        -(-bottom // _SUPERSAMPLING),
-    )
 
 
 def annotation_text(drawn: DrawnPicture, stem: str) -> str:

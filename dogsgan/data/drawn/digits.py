@@ -7,71 +7,54 @@ side, the centre of its ink in the middle of 28×28 px.
 
 import functools
 import gzip
-import itertools
 import struct
 from pathlib import Path
 
 import numpy as np
 
-from dogsgan.errors import DogsganError
+from dogsgan.data.drawn import refuse_request
+from dogsgan.data.drawn.pen import points, smooth
 from dogsgan.files import atomic_path
 from dogsgan.progress import progress_bar
 
 SIDE_PX = 28
 LONGER_SIDE_PX = 20.0
-MAX_DIGITS = 1_000_000
 TEST_SHARE = 6  # as MNIST's: of 60,000 to train on, a sixth to test with
 _STEPS = 4  # straight pieces between two points of a stroke
 _BEND = 0.055  # how far a hand's bends move a point, as a share of the digit's height
 _PIXELS = np.arange(SIDE_PX, dtype=np.float64)
 
-# The forms of each digit. Strokes are parted by /; a point is x,y in hundredths, to the right and down. A
-# stroke is smooth; one that begins where another ends makes a corner.
-FORMS = (
-    (
-        "55,0 18,17 5,50 17,85 50,100 83,85 95,50 84,16 50,0",
-        "72,8 30,4 5,45 20,90 60,100 93,65 85,20 60,2",
-    ),
-    (
-        "50,0 51,50 50,100",
-        "28,22 50,0 / 50,0 50,100",
-        "28,22 50,0 / 50,0 50,100 / 22,100 78,100",
-    ),
-    (
-        "8,26 30,3 68,2 85,26 68,58 5,100 / 5,100 50,97 95,98",
-        "10,20 40,0 80,14 74,48 38,86 10,97 8,80 32,77 62,94 97,95",
-    ),
-    (
-        "10,13 42,0 80,12 76,36 38,48 / 38,48 80,55 88,83 50,100 6,88",
-        "10,3 82,3 / 82,3 42,42 / 42,42 80,52 85,82 50,100 8,90",
-    ),
-    (
-        "20,0 6,54 / 6,54 50,57 95,53 / 76,8 71,50 69,100",
-        "62,0 2,66 / 2,66 98,66 / 62,0 62,100",
-        "12,3 6,35 25,52 60,48 84,30 / 86,0 82,50 74,100",
-    ),
-    (
-        "85,2 26,3 / 26,3 19,42 / 19,42 55,36 88,58 78,90 42,100 6,89",
-        "30,2 24,40 60,42 82,68 62,96 12,97 / 30,3 60,4 92,0",
-    ),
-    (
-        "72,0 30,27 8,66 25,95 60,99 84,77 66,55 34,58 12,76",
-        "30,0 12,50 20,90 55,100 80,78 60,57 20,68",
-    ),
-    (
-        "5,5 50,6 92,3 / 92,3 60,48 42,100",
-        "6,16 10,4 50,5 90,3 / 90,3 62,50 45,100",
-        "5,5 92,3 / 92,3 60,48 42,100 / 32,52 84,48",
-    ),
-    (
-        "82,16 50,0 20,17 36,41 70,58 84,80 50,100 14,81 34,58 68,39 80,14",
-        "50,46 20,28 36,3 68,3 80,26 50,46 14,70 26,96 70,98 86,72 48,46",
-    ),
-    (
-        "84,20 60,2 22,8 12,34 40,50 74,38 86,14 / 86,14 82,55 74,100",
-        "82,22 56,2 18,12 14,38 44,50 76,34 84,14 / 84,14 86,62 62,96 22,96",
-    ),
-)
+# Strokes are parted by /; a point is x,y in hundredths, to the right and down. A stroke is smooth; one that
+# begins where another ends makes a corner.
+_FORMS = """
+0: 55,0 18,17 5,50 17,85 50,100 83,85 95,50 84,16 50,0
+0: 72,8 30,4 5,45 20,90 60,100 93,65 85,20 60,2
+1: 50,0 51,50 50,100
+1: 28,22 50,0 / 50,0 50,100
+1: 28,22 50,0 / 50,0 50,100 / 22,100 78,100
+2: 8,26 30,3 68,2 85,26 68,58 5,100 / 5,100 50,97 95,98
+2: 10,20 40,0 80,14 74,48 38,86 10,97 8,80 32,77 62,94 97,95
+3: 10,13 42,0 80,12 76,36 38,48 / 38,48 80,55 88,83 50,100 6,88
+3: 10,3 82,3 / 82,3 42,42 / 42,42 80,52 85,82 50,100 8,90
+4: 20,0 6,54 / 6,54 50,57 95,53 / 76,8 71,50 69,100
+4: 62,0 2,66 / 2,66 98,66 / 62,0 62,100
+4: 12,3 6,35 25,52 60,48 84,30 / 86,0 82,50 74,100
+5: 85,2 26,3 / 26,3 19,42 / 19,42 55,36 88,58 78,90 42,100 6,89
+5: 30,2 24,40 60,42 82,68 62,96 12,97 / 30,3 60,4 92,0
+6: 72,0 30,27 8,66 25,95 60,99 84,77 66,55 34,58 12,76
+6: 30,0 12,50 20,90 55,100 80,78 60,57 20,68
+7: 5,5 50,6 92,3 / 92,3 60,48 42,100
+7: 6,16 10,4 50,5 90,3 / 90,3 62,50 45,100
+7: 5,5 92,3 / 92,3 60,48 42,100 / 32,52 84,48
+8: 82,16 50,0 20,17 36,41 70,58 84,80 50,100 14,81 34,58 68,39 80,14
+8: 50,46 20,28 36,3 68,3 80,26 50,46 14,70 26,96 70,98 86,72 48,46
+9: 84,20 60,2 22,8 12,34 40,50 74,38 86,14 / 86,14 82,55 74,100
+9: 82,22 56,2 18,12 14,38 44,50 76,34 84,14 / 84,14 86,62 62,96 22,96
+"""
+FORMS = [
+    [line[3:] for line in _FORMS.strip().splitlines() if line.startswith(f"{digit}:")] for digit in range(10)
+]
+"""The forms of each digit."""
 
 
 def draw_digits(out: Path, *, images: int, seed: int = 0) -> Path:
@@ -82,11 +65,8 @@ def draw_digits(out: Path, *, images: int, seed: int = 0) -> Path:
     Raises:
         DogsganError: `images` is not from 10 to a million, `out` is no empty folder, or it cannot be written.
     """
-    if not 10 <= images <= MAX_DIGITS:
-        raise DogsganError(f"{images} digits cannot be drawn: choose from 10 to {MAX_DIGITS}")
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DogsganError(f"{out} exists and is not an empty folder: choose another place for the drawings")
+    refuse_request(images, "digits", least=10, folder=out)
     with atomic_path(out) as partial:
         partial.mkdir()
         for split, count in (("train", images), ("t10k", images // TEST_SHARE)):
@@ -115,22 +95,8 @@ def draw_digit(digit: int, rng: np.random.Generator) -> np.ndarray:
 @functools.cache
 def _bars(form: str) -> np.ndarray:
     """Return the straight pieces that a form's strokes consist of, as N×2×2: start and end, x and y."""
-    bars: list[tuple[np.ndarray, np.ndarray]] = []
-    for stroke in form.split("/"):
-        points = np.array([point.split(",") for point in stroke.split()], dtype=np.float64) / 100
-        bars += itertools.pairwise(_smooth(points))
-    return np.array(bars)
-
-
-def _smooth(points: np.ndarray) -> np.ndarray:
-    """Return points on an open Catmull-Rom curve through `points`, N×2."""
-    around = np.concatenate([points[:1], points, points[-1:]])
-    t = np.linspace(0, 1, _STEPS, endpoint=False)[:, None]
-    pieces = [
-        0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
-        for a, b, c, d in zip(around, around[1:], around[2:], around[3:], strict=False)
-    ]
-    return np.concatenate([*pieces, points[-1:]])
+    curves = [smooth(points(stroke), steps=_STEPS) for stroke in form.split("/")]
+    return np.concatenate([np.stack([curve[:-1], curve[1:]], axis=1) for curve in curves])
 
 
 def _by_hand(bars: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -153,13 +119,12 @@ def _placed(bars: np.ndarray, longer_side_px: float) -> np.ndarray:
 
 def _ink(bars: np.ndarray, thickness_px: float, *, edge_px: float) -> np.ndarray:
     """Draw bars with round ends, N×2×2 in px, by each pixel's distance to the nearest; the edge is soft."""
-    (start_x, start_y), (along_x, along_y) = bars[:, 0].T, (bars[:, 1] - bars[:, 0]).T
-    x, y = _PIXELS[None, :, None] - start_x, _PIXELS[:, None, None] - start_y  # 1×28×N and 28×1×N
-    length = np.maximum(along_x**2 + along_y**2, 1e-9)
-    dot = x * along_x + y * along_y  # 28×28×N
-    nearest = np.clip(dot / length, 0, 1)  # of a bar's points, as a share of the way along it
-    squared = (x**2 + y**2 - nearest * (2 * dot - nearest * length)).min(axis=2)
-    ink = np.clip((thickness_px / 2 - np.sqrt(np.maximum(squared, 0))) / edge_px + 0.5, 0, 1)
+    start, along = bars[:, 0], bars[:, 1] - bars[:, 0]
+    pixels = np.stack(np.meshgrid(_PIXELS, _PIXELS), axis=-1)[:, :, None]  # 28×28×1×2
+    away = pixels - start
+    share = ((away * along).sum(-1) / np.maximum((along**2).sum(-1), 1e-9)).clip(0, 1)  # 28×28×N
+    distance = np.linalg.norm(away - share[..., None] * along, axis=-1).min(axis=2)
+    ink = np.clip((thickness_px / 2 - distance) / edge_px + 0.5, 0, 1)
     return np.rint(255 * ink).astype(np.uint8)
 
 

@@ -17,8 +17,7 @@ CONTEXT = 1.3  # how much wider than the box's square the `context` crop is
 _CENTER = re.compile(r"center-([1-9][0-9]{0,4})")
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A dog's box in pixels, half open: columns xmin..xmax − 1 and rows ymin..ymax − 1 belong to it."""
 
     xmin: int

@@ -13,7 +13,7 @@ from test_sources import jpeg, lay_out, zip_up
 
 from dogsgan.config import DataRecipe
 from dogsgan.data.borders import add_border
-from dogsgan.data.cropping import cut_policies
+from dogsgan.data.cropping import cut_opened
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.prepare import prepare
@@ -229,7 +229,8 @@ def test_an_audit_sees_digits_as_training_does(tmp_path: Path) -> None:
     lay_out(tmp_path / "mnist", FILES)
     source = open_source(tmp_path / "mnist")
     trained_on = prepare(source, tmp_path / "set", DataRecipe(size_px=32)).crop_set.pictures[3]
-    [(view, _)] = cut_policies(source, source.images[3], ("whole", "square", "center"), size_px=32)
+    image = source.images[3]
+    [(view, _)] = cut_opened(source, image, source.open(image), ("whole", "square", "center"), size_px=32)
     assert np.array_equal(view, trained_on)
 
 

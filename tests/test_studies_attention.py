@@ -32,8 +32,8 @@ from dogsgan.studies import grid, judge, runs, table
 from dogsgan.studies.attention import study as attention
 from dogsgan.studies.attention.study import study_attention
 from dogsgan.studies.attention.variants import choose_variants, parse_norms, parse_sizes
+from dogsgan.studies.commands import outcome
 from dogsgan.studies.judge import Judge
-from dogsgan.studies.options import outcome
 from dogsgan.studies.runs import seconds_per_thousand_images
 from dogsgan.training import logger, loop
 from dogsgan.training.report import TrainReport

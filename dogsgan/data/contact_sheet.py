@@ -1,5 +1,6 @@
 """A contact sheet of a prepared set: originals with their boxes drawn, each beside its crop."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,14 +47,14 @@ def draw_contact_sheet(source: Source, crop_set: CropSet, path: Path, *, count: 
 def _original(picture: OpenPicture, origin: Origin) -> Image.Image:
     """Return the picture, small, with the box and what was cut out."""
     size = picture.size
-    original, _ = picture.decode(min_size=_fitted(size))
-    original = original.resize(_fitted(size), Image.Resampling.LANCZOS)
-    scale = original.width / size[0], original.height / size[1]
+    scale = min(_ORIGINAL[0] / size[0], _ORIGINAL[1] / size[1])
+    fitted = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    decoded, _ = picture.decode(min_size=fitted)
+    original = decoded.resize(fitted, Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(original)
-    draw.rectangle(_on_page(origin.rectangle, scale), outline=_RECTANGLE_COLOUR, width=2)
+    draw.rectangle(_on_page(origin.rectangle, size, fitted), outline=_RECTANGLE_COLOUR, width=2)
     if origin.box is not None:
-        corners = (origin.box.xmin, origin.box.ymin, origin.box.xmax, origin.box.ymax)
-        draw.rectangle(_on_page(corners, scale), outline=_BOX_COLOUR, width=1)
+        draw.rectangle(_on_page(origin.box, size, fitted), outline=_BOX_COLOUR, width=1)
     return original
 
 
@@ -69,16 +70,9 @@ def _tile(original: Image.Image, origin: Origin, crop: np.ndarray, breed: str) -
     return np.asarray(tile)
 
 
-def _fitted(size: tuple[int, int]) -> tuple[int, int]:
-    scale = min(_ORIGINAL[0] / size[0], _ORIGINAL[1] / size[1])
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _on_page(corners: tuple[int, int, int, int], scale: tuple[float, float]) -> list[float]:
-    left, top, right, bottom = corners
-    return [
-        left * scale[0],
-        top * scale[1],
-        max(right * scale[0] - 1, left * scale[0]),
-        max(bottom * scale[1] - 1, top * scale[1]),
-    ]
+def _on_page(corners: Sequence[int], size: tuple[int, int], fitted: tuple[int, int]) -> list[float]:
+    """Return the corners of a box in px of the small picture, never inverted."""
+    left, top, right, bottom = (
+        corner * fitted[axis % 2] / size[axis % 2] for axis, corner in enumerate(corners)
+    )
+    return [left, top, max(right - 1, left), max(bottom - 1, top)]

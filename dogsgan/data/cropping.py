@@ -1,7 +1,6 @@
 """Crops of one picture: the boxes that count, the rectangles cut out, and the one resampling step."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,53 +45,24 @@ def crop_image(
         crops = _cut(picture, plan, data.size_px, bordered=source.bordered)
         return Cropped(image, crops, skipped)
     except Exception as error:  # of hostile content anything may come, and one picture must not end the set
-        return Cropped(image, [], [Skipped(image.name, "picture cannot be read", _in_a_line(error))])
-
-
-def _in_a_line(error: Exception) -> str:
-    return str(error) if isinstance(error, DogsganError) else f"{type(error).__name__}: {error}"[:200]
-
-
-def cut_policies(
-    source: Source,
-    image: SourceImage,
-    policies: tuple[str, ...],
-    *,
-    size_px: int,
-    opener: Callable[[bytes, str], OpenPicture] | None = None,
-) -> list[tuple[np.ndarray, Origin]]:
-    """Cut one picture by several policies at once, decoded once: every crop, H×W×3 uint8, that differs.
-
-    A policy that needs a box gives nothing where the picture has none; of equal rectangles the first is kept.
-    `opener` opens a picture from its bytes and name; by default it is `Source.open`.
-
-    Raises:
-        DogsganError: the picture cannot be read.
-    """
-    try:
-        picture = source.open(image) if opener is None else opener(source.read(image), image.name)
-        return cut_opened(source, image, picture, policies, size_px=size_px)
-    except DogsganError:
-        raise
-    except Exception as error:  # of hostile content anything may come
-        raise DogsganError(f"picture {image.name} cannot be cropped ({_in_a_line(error)})") from error
+        known = isinstance(error, DogsganError)
+        detail = str(error) if known else f"{type(error).__name__}: {error}"[:200]
+        return Cropped(image, [], [Skipped(image.name, "picture cannot be read", detail)])
 
 
 def cut_opened(
     source: Source, image: SourceImage, picture: OpenPicture, policies: tuple[str, ...], *, size_px: int
 ) -> list[tuple[np.ndarray, Origin]]:
-    """Cut a picture that is open already, as `cut_policies` does."""
-    return _cut(picture, _plan_of(image, picture, policies), size_px, bordered=source.bordered)
+    """Cut an open picture by several policies at once: every crop, H×W×3 uint8, that differs.
 
-
-def _plan_of(image: SourceImage, picture: OpenPicture, policies: tuple[str, ...]) -> list[Origin]:
+    A policy that needs a box gives nothing where the picture has none; of equal rectangles the first is kept.
+    """
     plan: dict[Rectangle, Origin] = {}
     for name in policies:
-        if needs_box(name) and not image.boxes:
-            continue
-        for origin in plan_crops(image, picture, parse_policy(name))[0]:
-            plan.setdefault(origin.rectangle, origin)
-    return list(plan.values())
+        if image.boxes or not needs_box(name):
+            for origin in plan_crops(image, picture, parse_policy(name))[0]:
+                plan.setdefault(origin.rectangle, origin)
+    return _cut(picture, list(plan.values()), size_px, bordered=source.bordered)
 
 
 def plan_crops(
@@ -133,8 +103,7 @@ def _usable_boxes(
         if reason is None:
             usable.append((index, box))
         else:
-            corners = (annotated.xmin, annotated.ymin, annotated.xmax, annotated.ymax)
-            skipped.append(Skipped(image.name, reason, f"box {index}: {corners}"))
+            skipped.append(Skipped(image.name, reason, f"box {index}: {tuple(annotated)}"))
     if boxes == "largest" and usable:
         usable = [max(usable, key=lambda item: (item[1].width * item[1].height, -item[0]))]
     return list(usable), skipped
@@ -166,10 +135,10 @@ def box_in_picture(box: Box, annotated_size: tuple[int, int] | None, picture: Op
 
 def _annotated_upright(annotated_size: tuple[int, int], picture: OpenPicture) -> bool:
     """Whether the annotated size fits the upright picture better than the stored one, by its aspect."""
-    aspect = math.log(annotated_size[0] / annotated_size[1])
-    upright = abs(aspect - math.log(picture.size[0] / picture.size[1]))
-    stored = abs(aspect - math.log(picture.stored_size[0] / picture.stored_size[1]))
-    return upright < stored
+    aspect, upright, stored = (
+        math.log(width / height) for width, height in (annotated_size, picture.size, picture.stored_size)
+    )
+    return abs(aspect - upright) < abs(aspect - stored)
 
 
 def _scaled_box(box: Box, annotated_size: tuple[int, int], size: tuple[int, int]) -> Box:
@@ -185,7 +154,7 @@ def _turned_box(box: Box, picture: OpenPicture) -> Box:
     """Move a box of the stored picture to where EXIF's rotation takes it."""
     width, height = picture.stored_size
     orientation = picture.orientation
-    xmin, ymin, xmax, ymax = box.xmin, box.ymin, box.xmax, box.ymax
+    xmin, ymin, xmax, ymax = box
     if orientation in (2, 3, 7, 8):  # these end mirrored in x as stored
         xmin, xmax = width - xmax, width - xmin
     if orientation in (3, 4, 6, 7):  # and these in y

@@ -61,15 +61,13 @@ class CropSet:
         path = Path(path)
         manifest = _read_manifest(path)
         try:
-            arrays = [
-                np.load(path / f"{name}.npy", mmap_mode="r") for name in ("pictures", "labels", "origins")
-            ]
+            pictures, labels, origins = (np.load(path / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
             names = [str(name) for name in manifest["class_names"]]
             crop_set = cls(
                 path=path,
-                pictures=arrays[0],
-                labels=np.asarray(arrays[1]),
-                origins=arrays[2],
+                pictures=pictures,
+                labels=np.asarray(labels),
+                origins=origins,
                 class_names=distinct(names, _folders(manifest["provenance"], names)),
                 fingerprint=manifest["fingerprint"],
                 provenance=manifest["provenance"],
@@ -182,20 +180,12 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 def _check_arrays(crop_set: CropSet, manifest: dict[str, Any]) -> None:
     count, size_px = manifest["crops"], manifest["size_px"]
-    if (
-        crop_set.pictures.dtype != np.uint8
-        or crop_set.pictures.shape != (count, size_px, size_px, 3)
-        or count < 1
-    ):
-        raise ValueError(f"pictures.npy is {crop_set.pictures.shape}, set.json says {count} of {size_px} px")
-    if crop_set.labels.dtype != np.int64 or crop_set.labels.shape != (count,):
+    pictures, labels, origins = crop_set.pictures, crop_set.labels, crop_set.origins
+    if count < 1 or pictures.dtype != np.uint8 or pictures.shape != (count, size_px, size_px, 3):
+        raise ValueError(f"pictures.npy is {pictures.shape}, set.json says {count} of {size_px} px")
+    if labels.dtype != np.int64 or labels.shape != (count,):
         raise ValueError("labels.npy does not have one label per picture")
-    if crop_set.origins.shape != (count,) or crop_set.origins.dtype.names != (
-        "image",
-        "box",
-        "rectangle",
-        "policy",
-    ):
+    if origins.shape != (count,) or origins.dtype.names != Origin._fields:
         raise ValueError("origins.npy does not have one origin per picture")
     if not isinstance(crop_set.fingerprint, str) or not isinstance(crop_set.provenance, dict):
         raise ValueError("set.json lacks its fingerprint")

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dogsgan.crops import Rectangle
+from dogsgan.crops import Box, Rectangle
 from dogsgan.data.cropset import (
     FORMAT,
     MANIFEST,
@@ -152,23 +152,17 @@ def write_crop_set(
 
 def _origin_array(origins: Sequence[Origin]) -> np.ndarray:
     """Return the origins as a structured array; its text fields are as wide as the longest name."""
-    widths = [
-        max(len(text) for text in texts) or 1
-        for texts in zip(*((o.image, o.policy) for o in origins), strict=True)
-    ]
+    image_width, policy_width = (
+        max(1, *map(len, texts)) for texts in zip(*((o.image, o.policy) for o in origins), strict=True)
+    )
     fields = [
-        ("image", f"U{widths[0]}"),
+        ("image", f"U{image_width}"),
         ("box", "<i4", (4,)),
         ("rectangle", "<i4", (4,)),
-        ("policy", f"U{widths[1]}"),
+        ("policy", f"U{policy_width}"),
     ]
-    rows = np.zeros(len(origins), dtype=np.dtype(fields))
-    for row, origin in zip(rows, origins, strict=True):
-        box = origin.box
-        row["image"], row["policy"] = origin.image, origin.policy
-        row["box"] = (-1, -1, -1, -1) if box is None else (box.xmin, box.ymin, box.xmax, box.ymax)
-        row["rectangle"] = origin.rectangle
-    return rows
+    rows = [origin._replace(box=origin.box or Box(-1, -1, -1, -1)) for origin in origins]
+    return np.array(rows, dtype=np.dtype(fields))
 
 
 def _as_colour(picture: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +18,10 @@ from dogsgan.cores import usable_cores
 from dogsgan.data.class_names import breed_name, names_for_people
 from dogsgan.data.contact_sheet import draw_contact_sheet
 from dogsgan.data.cropping import Cropped, crop_image
-from dogsgan.data.cropset import (
-    UNLABELLED,
-    CropSet,
-    is_crop_set,
-    refuse_occupied,
-)
+from dogsgan.data.cropset import UNLABELLED, CropSet, is_crop_set, refuse_occupied
 from dogsgan.data.cropset_writer import CropSetWriter, crop_set_writer
 from dogsgan.data.layouts import layout_of_kind
-from dogsgan.data.sources import Skipped, Source, SourceImage, open_source
+from dogsgan.data.sources import Skipped, Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, working_folder
 from dogsgan.progress import optional, progress_bar
@@ -102,11 +97,9 @@ def prepare(
 ) -> PrepareReport:
     """Cut every dog out of a source's pictures as a recipe says, and write them to `out` as a prepared set.
 
-    The crops `whole` and `center` are taken once per picture, however
-    many dogs it shows. Pictures of a source without boxes count as one box each, the whole picture. MNIST's
-    digits get a border before they are enlarged; see `add_border`.
-    `workers` (by default the number of cores) and their timing have no influence on the result; nor does the
-    place of the source.
+    The crops `whole` and `center` are taken once per picture, however many dogs it shows. Pictures of a
+    source without boxes count as one box each, the whole picture. MNIST's digits get a border: `add_border`.
+    Neither `workers` (by default the number of cores) nor the place of the source influences the result.
 
     A set at `out` that the same arguments made from the same contents is reused, any other set there is
     replaced, and so is one that changed since. With `same_as`, a fingerprint, only the set of that
@@ -143,13 +136,13 @@ def _prepared(
         folders, images = _write_crops(opened, writer, skipped, data, workers=workers)
         if not folders:
             raise DogsganError(f"nothing to crop in {opened.path}: {_worst(skipped)}")
-        classes = _class_order(opened, folders)
+        classes, class_folders = _classes(opened, set(folders))
         positions: dict[str | None, int] = {name: index for index, name in enumerate(classes)}
         writer.finish(
             [positions.get(folder, UNLABELLED) for folder in folders],
             class_names=classes if opened.crop_set else list(names_for_people(classes).values()),
             names_in_fingerprint=[breed_name(name) for name in classes],
-            provenance={**provenance, "images": images, "class_folders": _folders_of(opened, classes)},
+            provenance={**provenance, "images": images, "class_folders": class_folders},
         )
         if same_as is not None and CropSet.open(writer.folder).fingerprint != same_as:
             raise DogsganError(
@@ -182,43 +175,36 @@ def _write_crops(
     return folders, images
 
 
-def _class_order(source: Source, folders: list[str | None]) -> list[str]:
-    """Return the breeds that have crops, sorted by folder, or as a prepared set has them."""
-    present = {folder for folder in folders if folder is not None}
-    if source.crop_set is not None:
-        return [name for name in source.crop_set.class_names if name in present]
-    return sorted(present)
+def _classes(source: Source, present: set[str | None]) -> tuple[list[str], list[str]]:
+    """Return the classes that have crops, and the folder of each in the source.
 
-
-def _folders_of(source: Source, classes: list[str]) -> list[str]:
-    """Return the classes' folders: a prepared set's classes keep those of the source it came from."""
+    They are sorted by folder; those of a prepared set keep its order, and the folders it was made from.
+    """
     if source.crop_set is None:
-        return classes
+        classes = sorted(name for name in present if name is not None)
+        return classes, classes
     folders = dict(zip(source.crop_set.class_names, source.crop_set.class_folders, strict=True))
-    return [folders[name] for name in classes]
+    classes = [name for name in folders if name in present]
+    return classes, [folders[name] for name in classes]
 
 
 def crops_in_order(source: Source, data: DataRecipe, *, workers: int) -> Iterator[Cropped]:
     """Crop in threads, because Pillow releases the GIL; yield in the source's order."""
+
+    def crop(start: int) -> list[Cropped]:
+        return [crop_image(source, image, data) for image in source.images[start : start + _IMAGES_PER_TASK]]
+
     pending: deque[Future[list[Cropped]]] = deque()
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="crop") as pool:
         try:
-            for batch in _batches(source.images):
-                pending.append(pool.submit(_crop_batch, source, batch, data))
+            for start in range(0, len(source.images), _IMAGES_PER_TASK):
+                pending.append(pool.submit(crop, start))
                 if len(pending) >= 4 * workers:
                     yield from pending.popleft().result()
             while pending:
                 yield from pending.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _batches(images: list[SourceImage]) -> Iterable[list[SourceImage]]:
-    return (images[start : start + _IMAGES_PER_TASK] for start in range(0, len(images), _IMAGES_PER_TASK))
-
-
-def _crop_batch(source: Source, images: list[SourceImage], data: DataRecipe) -> list[Cropped]:
-    return [crop_image(source, image, data) for image in images]
 
 
 def _refuse_loss(source: Source, data: DataRecipe) -> None:

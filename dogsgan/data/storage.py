@@ -3,65 +3,58 @@
 import os
 import threading
 import zipfile
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
 
 from dogsgan.data.own_files import own_files
 from dogsgan.data.pictures import HEAD_BYTES
 from dogsgan.errors import DogsganError
 
 MAX_FILES = 5_000_000
-_LEFT_BESIDE = frozenset(  # folders and files, in lower case, that systems and programs leave beside others
+# Folders and files, in lower case, that macOS, Windows, file systems, NAS and programs leave beside others.
+_LEFT_BESIDE = frozenset(
     (
-        *(
-            "__macosx",
-            "network trash folder",
-            "temporary items",
-            "icon\r",
-            "desktop db",
-            "desktop df",
-        ),  # macOS
-        *(
-            "thumbs.db",
-            "ehthumbs.db",
-            "ehthumbs_vista.db",
-            "desktop.ini",
-            "$recycle.bin",
-            "recycler",
-        ),  # Windows
-        *("system volume information", "found.000"),
-        *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "#recycle", "#snapshot"),  # NAS
-        *("~snapshot", "lost+found", "lost.dir", "__pycache__", "_gsdata_"),
+        *("__macosx", "network trash folder", "temporary items", "icon\r", "desktop db", "desktop df"),
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "recycler"),
+        *("system volume information", "found.000", "lost+found", "lost.dir"),
+        *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "#recycle", "#snapshot"),
+        *("~snapshot", "__pycache__", "_gsdata_"),
     )
 )
 _LEFT_BESIDE_ENDS = ("@synoeastream", "@synoresource")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks others without any limit
 
 
-class Storage(Protocol):
+class Storage(ABC):
     """Where a source's files are: a listing, and reading one. Threads may read at once."""
 
-    @property
-    def names(self) -> list[str]:
-        """Every file's name with `/` between folders, sorted.
+    names: list[str]
+    """Every file's name with `/` between folders, sorted, without `own` and what systems leave beside."""
+    own: list[str]
+    """Folders and files that were left out because dogsgan wrote them."""
+    problems: list[tuple[str, str]]
+    """(name, reason) of the files that will not be read."""
 
-        Neither what systems leave beside files nor what dogsgan wrote is among them.
-        """
+    def __init__(self) -> None:
+        self.names, self.own, self.problems = [], [], []
 
-    @property
-    def own(self) -> list[str]:
-        """Folders and files that were left out because dogsgan wrote them."""
-
-    @property
-    def problems(self) -> list[tuple[str, str]]:
-        """(name, reason) of the files that will not be read."""
+    @abstractmethod
+    def start(self, name: str, most: int) -> bytes:
+        """Return at most so many bytes of a file; a DogsganError names one that is unreadable."""
 
     def head(self, name: str) -> bytes:
         """Return a file's first bytes, none where it is unreadable."""
+        try:
+            return self.start(name, HEAD_BYTES)
+        except DogsganError:
+            return b""
 
     def read(self, name: str, *, limit: int) -> bytes:
         """Return a file's bytes; a DogsganError names one that is unreadable or larger than `limit` bytes."""
+        content = self.start(name, limit + 1)
+        if len(content) > limit:
+            raise _too_large(name)
+        return content
 
 
 def open_storage(path: Path) -> Storage:
@@ -80,16 +73,15 @@ def open_storage(path: Path) -> Storage:
     raise DogsganError(f"no such file or folder: {path}; give a folder or zip of pictures")
 
 
-class FolderStorage:
+class FolderStorage(Storage):
     """The files of a folder and of the folders in it; symbolic links are followed, loops are not.
 
     With `names` only those files, and the folder is not looked through.
     """
 
     def __init__(self, root: Path, *, names: list[str] | None = None) -> None:
+        super().__init__()
         self.root = root
-        self.problems: list[tuple[str, str]] = []
-        self.own: list[str] = []
         self._on_disk: dict[str, str] = {}  # where a name is another than here
         self.names = sorted(names or [])
         if names is None:
@@ -136,16 +128,8 @@ class FolderStorage:
             raise error
         self.problems.append((str(error.filename), "folder cannot be read"))
 
-    def read(self, name: str, *, limit: int) -> bytes:
-        return _within(self._start(name, limit + 1), name, limit)
-
-    def head(self, name: str) -> bytes:
-        try:
-            return self._start(name, HEAD_BYTES)
-        except DogsganError:
-            return b""
-
-    def _start(self, name: str, most: int) -> bytes:
+    def start(self, name: str, most: int) -> bytes:
+        """Return at most so many bytes of a file."""
         path = self._path(name)
         try:
             if not path.is_file():  # a pipe would block
@@ -156,16 +140,12 @@ class FolderStorage:
             raise DogsganError(f"cannot read {path} ({error.strerror}): check the file") from error
 
 
-@dataclass
-class ZipStorage:
+class ZipStorage(Storage):
     """The entries of a zip file. Threads share one handle and take turns at it."""
 
-    path: Path
-    names: list[str] = field(init=False)
-    own: list[str] = field(init=False)
-    problems: list[tuple[str, str]] = field(init=False, default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
         try:
             self._zip = zipfile.ZipFile(self.path)
         except Exception as error:  # archives of hostile content raise anything
@@ -188,27 +168,25 @@ class ZipStorage:
                 self._entries[name] = entry
         self.names, self.own = own_files(sorted(self._entries))
 
-    def head(self, name: str) -> bytes:
-        try:
-            with self._lock, self._zip.open(self._entries[name]) as file:
-                return file.read(HEAD_BYTES)
-        except Exception:  # archives of hostile content raise anything
-            return b""
-
-    def read(self, name: str, *, limit: int) -> bytes:
+    def start(self, name: str, most: int) -> bytes:
+        """Return at most so many bytes of an entry."""
         entry = self._entries.get(name)
         if entry is None:
             raise DogsganError(f"{name} is no longer in {self.path}: leave the zip alone while it is read")
-        if entry.file_size > limit:
-            raise _too_large(name)
         try:
             with self._lock, self._zip.open(entry) as file:
-                content = file.read(limit + 1)  # the size in the header may lie
+                return file.read(most)  # the size in the header may lie
         except Exception as error:  # archives of hostile content raise anything
             raise DogsganError(
                 f"cannot read {name} in {self.path} ({error}): download the zip again"
             ) from error
-        return _within(content, name, limit)
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        """Return an entry's bytes; one that says itself that it is too large is not unpacked."""
+        entry = self._entries.get(name)
+        if entry is not None and entry.file_size > limit:
+            raise _too_large(name)
+        return super().read(name, limit=limit)
 
 
 def with_slashes(name: str) -> str:
@@ -224,12 +202,6 @@ def is_left_beside(name: str) -> bool:
         or part.lower().endswith(_LEFT_BESIDE_ENDS)
         for part in name.split("/")
     )
-
-
-def _within(content: bytes, name: str, limit: int) -> bytes:
-    if len(content) > limit:
-        raise _too_large(name)
-    return content
 
 
 def _too_large(name: str) -> DogsganError:

@@ -199,6 +199,17 @@ class JudgedStudy(Study[V, Result[F]]):
             grid=self.grid(variant, seed),
         )
 
+    def about(self) -> dict[str, Any]:
+        """Return what is compared as plain values."""
+        return {
+            "preset": self.base.name,
+            "note": "not Kaggle's FID: compare it only with distances by the same network, crops and count",
+            "count": self.judge.count,
+            "crops": len(self.crop_set),
+            "size_px": self.crop_set.size_px,
+            "left_out": list(self.left_out),
+        }
+
     def run_as_json(self, variant: V, seed: int, result: Result[F]) -> dict[str, Any]:
         """Return a run's training and figures as plain values."""
         return {

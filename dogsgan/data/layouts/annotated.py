@@ -3,7 +3,6 @@
 import functools
 import re
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 from dogsgan.data.annotations import MAX_ANNOTATION_BYTES, parse_annotation
 from dogsgan.data.layouts.layout import Contents, Layout, Listing, Match
@@ -67,7 +66,7 @@ class AnnotatedDogs(Layout):
                 used.add(annotation)
                 images.append(_annotated(storage, bare, annotation, skipped))
                 continue
-            wnid = WNID.match(_stem(member))
+            wnid = WNID.match(stem(member))
             breed = bare.class_name or (breeds.get(wnid.group()) if wnid else None)
             images.append(replace(bare, class_name=breed, problem="no annotation"))
         unused = sorted(set(by_key.values()) - used)
@@ -75,7 +74,7 @@ class AnnotatedDogs(Layout):
         return images
 
     def _join_key(self, member: str) -> str:
-        return f"{_parent(member)}/{_stem(member)}" if self._by_breed else _stem(member)
+        return f"{folder_name(member)}/{stem(member)}" if self._by_breed else stem(member)
 
 
 COMPETITION = AnnotatedDogs(
@@ -111,7 +110,7 @@ def lost_boxes(listing: Listing) -> str:
 
 def breed_folder(member: str) -> str | None:
     """Return the folder that a picture is in if it is a breed's, `n02110958-pug`."""
-    folder = _parent(member)
+    folder = folder_name(member)
     return folder if WNID.match(folder) else None
 
 
@@ -172,10 +171,10 @@ def _annotated(storage: Storage, bare: SourceImage, member: str, skipped: list[S
 
 def _breed_of(annotation: str) -> str | None:
     """Return the breed's folder; where annotations lie in none, the breed's number in ImageNet, if any."""
-    folder = _parent(annotation)
+    folder = folder_name(annotation)
     if folder.lower() not in ("annotation", "annotations"):
         return folder
-    wnid = WNID.match(_stem(annotation))
+    wnid = WNID.match(stem(annotation))
     return wnid.group() if wnid else None
 
 
@@ -185,12 +184,3 @@ def _may_be_annotation(name: str) -> bool:
 
 def _stems(names: list[str]) -> set[str]:
     return {stem(name) for name in names}
-
-
-def _stem(member: str) -> str:
-    path = PurePosixPath(member)
-    return path.stem if path.suffix else path.name
-
-
-def _parent(member: str) -> str:
-    return PurePosixPath(member).parent.name

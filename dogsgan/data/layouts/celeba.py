@@ -61,14 +61,14 @@ class CelebA(Layout):
             return Contents(images, f"{title}: all {len(images):,}{why}", storage=storage)
         file, partitions = found
         split = at.split or "train"
-        named = [(_stem(image.name), image) for image in images]
-        chosen = [image for stem, image in named if partitions.get(stem) == PARTITIONS[split]]
+        named = [(stem(image.name), image) for image in images]
+        chosen = [image for key, image in named if partitions.get(key) == PARTITIONS[split]]
         if not chosen:
             raise DogsganError(f"none of the {len(images):,} pictures in {at.path} is in {split} by {file}")
         skipped = [
-            Skipped(image.name, "not in the split file") for stem, image in named if stem not in partitions
+            Skipped(image.name, "not in the split file") for key, image in named if key not in partitions
         ]
-        if missing := sorted(partitions.keys() - {stem for stem, _ in named}):
+        if missing := sorted(partitions.keys() - {key for key, _ in named}):
             detail = f"{len(missing):,}, the first is {missing[0]}"
             skipped.append(Skipped(file, "lists pictures that are not there", detail))
         description = f"{title}: {len(chosen):,} of {len(images):,}, {split} by {PurePosixPath(file).name}"
@@ -80,11 +80,6 @@ CELEBA = CelebA()
 
 def _is_split_file(name: str) -> bool:
     return name.endswith(SPLIT_FILES) and name[name.rfind("/") + 1 :] in SPLIT_FILES
-
-
-def _stem(name: str) -> str:
-    """Return a file's name without folder and suffix; nothing where it has no suffix."""
-    return name.rpartition("/")[2].rpartition(".")[0]
 
 
 def read_split_file(storage: Storage, path: Path) -> tuple[str, dict[str, str]] | None:
@@ -126,7 +121,7 @@ def parse_split_file(content: bytes, name: str) -> dict[str, str]:
             raise DogsganError(
                 f"{name}, line {number}: {line[:60]!r} is no picture and 0, 1 or 2: restore the file"
             )
-        if partitions.setdefault(_stem(fields[0]), fields[1]) != fields[1]:
+        if partitions.setdefault(stem(fields[0]), fields[1]) != fields[1]:
             raise DogsganError(
                 f"{name}, line {number}: {fields[0][:60]} is in two partitions: restore the file"
             )

@@ -1,7 +1,7 @@
 """MNIST and its kin: sets of idx files that belong together, their pictures read as if each were a file."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -64,31 +64,22 @@ class Digits:
         return f"{count:,} grey pictures of {width}×{height} px, {classes} {self.files.images}{turned}"
 
 
-@dataclass
-class DigitStorage:
+class DigitStorage(Storage):
     """A set's pictures as files: `read` gives each as PGM, which costs next to nothing."""
 
-    digits: Digits
-    names: list[str] = field(init=False)
-    own: list[str] = field(init=False, default_factory=list)
-    problems: list[tuple[str, str]] = field(init=False, default_factory=list)
-
-    def __post_init__(self) -> None:
-        count, height, width = self.digits.pictures.shape
-        digits = max(5, len(str(count - 1)))  # so that the names sort as the pictures stand
-        set_name = self.digits.files.set_name[-_MAX_SET_NAME:]
-        self.names = [f"{set_name}-{index:0{digits}d}.pgm" for index in range(count)]
+    def __init__(self, digits: Digits) -> None:
+        super().__init__()
+        self.digits = digits
+        count, height, width = digits.pictures.shape
+        places = max(5, len(str(count - 1)))  # so that the names sort as the pictures stand
+        set_name = digits.files.set_name[-_MAX_SET_NAME:]
+        self.names = [f"{set_name}-{index:0{places}d}.pgm" for index in range(count)]
         self._index = {name: index for index, name in enumerate(self.names)}
         self._header = f"P5 {width} {height} 255\n".encode()
 
-    def read(self, name: str, *, limit: int) -> bytes:
-        content = self._header + self.digits.pictures[self._index[name]].tobytes()
-        if len(content) > limit:
-            raise DogsganError(f"{name} is larger than {limit} bytes: that is no digit")
-        return content
-
-    def head(self, name: str) -> bytes:
-        return self._header
+    def start(self, name: str, most: int) -> bytes:
+        """Return at most so many bytes of a picture."""
+        return (self._header + self.digits.pictures[self._index[name]].tobytes())[:most]
 
 
 class IdxDigits(Layout):
@@ -166,12 +157,9 @@ def open_digit_file(path: Path) -> Digits:
 
 def _is_labels_of(images: IdxName | None, name: str) -> bool:
     said = parse_idx_name(name)
-    return (
-        said is not None
-        and images is not None
-        and said.content == "labels"
-        and said.set_name == images.set_name
-    )
+    if said is None or images is None:
+        return False
+    return said.content == "labels" and said.set_name == images.set_name
 
 
 def choose_digit_files(names: Iterable[str], *, split: str | None, where: str) -> DigitFiles:

@@ -144,19 +144,13 @@ class AttentionStudy(JudgedStudy[Variant, Figures]):
 
     def about(self) -> dict[str, Any]:
         """Return the same as plain values."""
-        judge = self.judge
         return {
-            "preset": self.base.name,
+            **super().about(),
             "images": self.images,
             "seeds": self.seeds(self.variants[0]),
-            "network": judge.network.name,
-            "network_description": judge.network.description,
-            "note": "not Kaggle's FID: compare it only with distances by the same network, crops and count",
-            "count": judge.count,
-            "real_count": judge.real_count,
-            "crops": len(judge.crop_set),
-            "size_px": judge.crop_set.size_px,
-            "left_out": list(self.left_out),
+            "network": self.judge.network.name,
+            "network_description": self.judge.network.description,
+            "real_count": self.judge.real_count,
         }
 
     def row(

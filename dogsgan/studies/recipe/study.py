@@ -160,18 +160,13 @@ class RecipeStudy(JudgedStudy[Variant, RecipeFigures]):
         """Return the same as plain values."""
         panel = self.judge
         return {
-            "preset": self.base.name,
+            **super().about(),
             "processor_minutes": self.budget_s / 60,
             "variants": {variant.name: list(variant.settings) for variant in self.variants},
             "networks": {network.name: network.description for network in panel.networks},
             "recognising": panel.recognising.name if panel.recognising else None,
             "real_dogs": panel.real_dogs,
-            "note": "not Kaggle's FID: compare it only with distances by the same network, crops and count",
-            "count": panel.count,
             "real_count_of_each_half": panel.real_count,
-            "crops": len(panel.crop_set),
-            "size_px": panel.crop_set.size_px,
-            "left_out": list(self.left_out),
         }
 
     def row(

@@ -199,6 +199,7 @@ def a_run_in(folder: Path) -> None:
     names = (
         "run/recipe.json", "run/log.jsonl", "run/samples/000000064.png", "run/losses.png",
         "run/checkpoints/last.pt", "samples.png", "images.zip", "labels.csv", "report.json", "generate.json",
+        "best.png", "worst.png", "recipes/settings.json", "recipes/recipe.json", "recipes/samples/fast.png",
         "audit/report.html", "audit/audit.json", "audit/neighbours.csv", "audit/flagged.png",
         "classes/per-class.csv", "classes/per-class.json", "classes/per-class.png",
         "study/settings.json", "study/attention.csv", "study/attention.png", "study/samples/a-seed-0.png",

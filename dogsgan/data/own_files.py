@@ -1,4 +1,4 @@
-"""What dogsgan itself wrote into a source: prepared sets, runs, and what stands beside them, told by name.
+"""Files that dogsgan itself wrote into a source: prepared sets, runs, and what stands beside, told by name.
 
 A run into a folder inside its source is usual. Its grids and contact sheets are pictures, but not training
 data, and a second call must find the same source as the first.
@@ -6,26 +6,31 @@ data, and a second call must find the same source as the first.
 
 import itertools
 
-_WHOLE = (  # a folder that holds the first and any of the others is left out as a whole
-    ("set.json", ("pictures.npy", "labels.npy", "origins.npy")),
-    ("recipe.json", ("log.jsonl", "generator.safetensors")),
-    ("settings.json", ("attention.json", "augmentation.json", "attention.csv", "augmentation.csv")),
+_STUDIES = ("attention", "augmentation", "recipe")
+_WHOLE = (  # a folder that holds the first and any of the second is left out as a whole; a source's top is
+    # not, because somebody asked for it, but for the third
+    ("set.json", ("pictures.npy", "labels.npy", "origins.npy"), ()),
+    ("recipe.json", ("log.jsonl", "generator.safetensors"), ()),
+    (
+        "settings.json",
+        tuple(f"{study}.{suffix}" for study in _STUDIES for suffix in ("json", "csv")),
+        (*(f"{study}.png" for study in _STUDIES), "samples/"),
+    ),
 )
-_RUN_OUTPUT = ("samples.png", "images.zip", "labels.csv", "report.json", "generate.json", "drawn-dogs.zip")
+_RUN_OUTPUT = (
+    *("samples.png", "best.png", "worst.png", "images.zip", "labels.csv", "report.json", "generate.json"),
+    *("drawn-dogs.zip", "drawn-digits/", "run/", "crops/"),
+)
 _BESIDE = (  # where one of the first stands in a folder, the others there are left out
-    (("run/recipe.json",), (*_RUN_OUTPUT, "run/", "crops/", "drawn-digits/")),
+    (("run/recipe.json",), _RUN_OUTPUT),
     (("audit.json", "neighbours.csv"), ("audit.json", "neighbours.csv", "report.html", "flagged.png")),
     (("per-class.csv",), ("per-class.csv", "per-class.json", "per-class.png")),
-    (("attention.csv", "augmentation.csv"), ("attention.png", "augmentation.png", "samples/")),
 )
-_MARKS = tuple(mark for mark, _ in _WHOLE) + tuple(mark for marks, _ in _BESIDE for mark in marks)
+_MARKS = tuple(mark for mark, *_ in _WHOLE) + tuple(mark for marks, _ in _BESIDE for mark in marks)
 
 
 def own_files(names: list[str]) -> tuple[list[str], list[str]]:
-    """Return the sorted names without those that dogsgan wrote, and what was left out: folders/ and files.
-
-    A set or run that is the source itself is not left out as a whole: somebody asked for it.
-    """
+    """Return the sorted names without those that dogsgan wrote, and what was left out: folders/ and files."""
     known = set(names)
     marked = [name for name in names if name.endswith(_MARKS)]
     if not marked:
@@ -38,8 +43,9 @@ def own_files(names: list[str]) -> tuple[list[str], list[str]]:
     }
     own: set[str] = set()
     for folder in folders:
-        if folder and _is_whole(folder, known):
-            own.add(folder)
+        for first, others, written in _WHOLE:
+            if folder + first in known and any(folder + other in known for other in others):
+                own |= {folder} if folder else set(written)
         for marks, written in _BESIDE:
             if any(folder + mark in known for mark in marks):
                 own |= {folder + name for name in written}
@@ -51,13 +57,6 @@ def own_files(names: list[str]) -> tuple[list[str], list[str]]:
         else:
             found.add(at)
     return kept, sorted(found)
-
-
-def _is_whole(folder: str, known: set[str]) -> bool:
-    return any(
-        folder + first in known and any(folder + other in known for other in others)
-        for first, others in _WHOLE
-    )
 
 
 def _places(name: str) -> list[str]:

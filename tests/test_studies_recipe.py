@@ -19,6 +19,7 @@ from dogsgan.features.networks import open_network
 from dogsgan.features.timm_networks import Classifier
 from dogsgan.models import sampling
 from dogsgan.studies import grid, runs
+from dogsgan.studies.judge import Judge
 from dogsgan.studies.recipe.judge import CHOOSING, REPORTING, Panel
 from dogsgan.studies.recipe.study import study_recipe, verdict
 from dogsgan.studies.recipe.variants import BASELINE, VARIANTS, changing, parse_variants
@@ -234,9 +235,8 @@ def test_weights_that_no_network_takes_are_refused(crops, tmp_path):
 
 
 def panel_of(crops, cache_dir, network):
-    return Panel(
-        [network], crops, channels=3, conditional=True, count=12, real_count=100, cache_dir=cache_dir
-    )
+    judge = Judge(crops, network, channels=3, count=12, real_count=100, cache_dir=cache_dir)
+    return Panel([judge], conditional=True)
 
 
 def test_the_halves_share_no_crop(crops, tmp_path):

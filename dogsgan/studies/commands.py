@@ -218,4 +218,4 @@ def _recipe_for(args: argparse.Namespace) -> Recipe:
 
 def outcome(report: "StudyReport") -> Outcome:
     """Return a study's result as a command prints it."""
-    return Outcome(report.to_json(), report.text, report.complete, report.failed)
+    return Outcome(report.to_json(), report.summary(), report.complete, report.failed)

@@ -57,6 +57,10 @@ class StudyReport:
         """Return the study's JSON, and where it lies."""
         return {**self.content, "out": str(self.out), "complete": self.complete}
 
+    def summary(self) -> str:
+        """Return the table, and what is not in it."""
+        return self.text
+
 
 @dataclass(frozen=True, kw_only=True)
 class Study(ABC, Generic[V, R]):

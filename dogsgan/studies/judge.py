@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Figures:
     recall: float
 
 
+@dataclass
 class Judge:
     """A network, and crops of a prepared set as a recipe with `channels` shows them.
 
@@ -41,43 +42,35 @@ class Judge:
     not the competition's score, which compares with whole pictures. Precision and recall compare `count`
     generated pictures with as many real ones, for both depend on the numbers.
 
-    Args:
-        count: generated pictures to judge each run by.
-        half: 0 or 1 for one of two halves of the crops, which share none; None for all.
-        real_count: crops to compare with, drawn by chance, the same for all runs; or all where there are
-            fewer.
-        cache_dir: where the real side's features are kept.
-
     Raises:
         DogsganError: the network takes another size, or there are too few pictures on either side.
     """
 
-    def __init__(
-        self,
-        crop_set: CropSet,
-        network: FeatureNetwork,
-        *,
-        channels: int,
-        count: int,
-        real_count: int,
-        cache_dir: Path,
-        half: int | None = None,
-    ) -> None:
-        if network.required_px not in (None, crop_set.size_px):
+    crop_set: CropSet
+    network: FeatureNetwork
+    _: KW_ONLY
+    channels: int
+    count: int  # generated pictures to judge each run by
+    real_count: (
+        int  # crops to compare with, drawn by chance, the same for all runs; or all if there are fewer
+    )
+    cache_dir: Path  # where the real side's features are kept
+    half: int | None = None  # 0 or 1 for one of two halves of the crops, which share none; None for all
+
+    def __post_init__(self) -> None:
+        if self.network.required_px not in (None, self.crop_set.size_px):
             raise DogsganError(
-                f"the network {network.name} takes pictures of {network.required_px} px and these are "
-                f"{crop_set.size_px}: choose another --network"
+                f"the network {self.network.name} takes pictures of {self.network.required_px} px and these "
+                f"are {self.crop_set.size_px}: choose another --network"
             )
-        self._crops = _in_order(len(crop_set), half=half)
-        real_count = min(real_count, len(self._crops))
-        if min(count, real_count) <= NEIGHBOURS:
+        order = np.random.default_rng(SEED).permutation(len(self.crop_set))
+        self._crops = order if self.half is None else order[self.half :: 2]
+        self.real_count = min(self.real_count, len(self._crops))
+        if min(self.count, self.real_count) <= NEIGHBOURS:
             raise DogsganError(
-                f"{count} generated and {real_count} real pictures: precision and recall need "
+                f"{self.count} generated and {self.real_count} real pictures: precision and recall need "
                 f"{NEIGHBOURS + 1} of each"
             )
-        self.crop_set, self.network, self.channels = crop_set, network, channels
-        self.count, self.real_count = count, real_count
-        self.half, self._cache_dir = half, cache_dir
 
     @property
     def key(self) -> dict[str, Any]:
@@ -119,7 +112,7 @@ class Judge:
         decisive = (VERSION, SEED, self.network.identity, self.crop_set.fingerprint, self.channels)
         half = () if self.half is None else (f"half {self.half}",)
         identity = "\n".join(map(str, (*decisive, self.real_count, *half)))
-        cached = self._cache_dir / f"{hashlib.sha256(identity.encode()).hexdigest()}.npz"
+        cached = self.cache_dir / f"{hashlib.sha256(identity.encode()).hexdigest()}.npz"
         side = load_cached(cached, self.network)
         if side is None:
             features = features_of_batches(
@@ -150,12 +143,6 @@ class Judge:
             if self.channels == 1:  # grey as training shows them
                 pictures = in_grey(pictures)
             yield _in_colour(pictures), [f"crop {index}" for index in indices]
-
-
-def _in_order(count: int, *, half: int | None) -> np.ndarray:
-    """Return indices of crops in an order by chance: of all, or of every other one in that order."""
-    order = np.random.default_rng(SEED).permutation(count)
-    return order if half is None else order[half::2]
 
 
 def _in_colour(pictures: np.ndarray) -> np.ndarray:

@@ -1,17 +1,16 @@
 """The judgement of a run by several networks: distances to two halves of the crops, and recognition."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dogsgan.data.cropset import CropSet
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features.networks import LITE0, FeatureNetwork
+from dogsgan.features.networks import LITE0
 from dogsgan.recognition.imagenet import DOGS, imagenet_indices, wnids_of
 from dogsgan.recognition.shares import Shares, guesses_of, shares_of
 from dogsgan.studies.judge import Figures, Judge
@@ -30,50 +29,28 @@ class RecipeFigures:
 
 
 class Panel:
-    """Several networks that judge the same pictures of each run.
+    """Several judges, each with a network of its own, of the same pictures of each run.
 
-    Args:
-        conditional: whether the generated pictures are of the set's classes in turn.
-        count: generated pictures to judge each run by.
-        real_count: crops of each half to compare with.
+    Each judges by two halves of the crops. `conditional` says that generated pictures are of the set's
+    classes in turn.
 
     Raises:
-        DogsganError: a network is named twice, or cannot judge such pictures.
+        DogsganError: a network is named twice, or a half has too few crops.
     """
 
-    def __init__(
-        self,
-        networks: Sequence[FeatureNetwork],
-        crop_set: CropSet,
-        *,
-        channels: int,
-        conditional: bool,
-        count: int,
-        real_count: int,
-        cache_dir: Path,
-    ) -> None:
-        names = [network.name for network in networks]
+    def __init__(self, judges: Sequence[Judge], *, conditional: bool) -> None:
+        self.networks = [judge.network for judge in judges]
+        names = [network.name for network in self.networks]
         if len(set(names)) < len(names):
             raise DogsganError(f"--network: each network once, not {', '.join(names)}")
-        self.crop_set, self.networks, self.count = crop_set, networks, count
         self._judges = {
-            network.name: [
-                Judge(
-                    crop_set,
-                    network,
-                    channels=channels,
-                    count=count,
-                    real_count=real_count,
-                    cache_dir=cache_dir,
-                    half=half,
-                )
-                for half in (CHOOSING, REPORTING)
-            ]
-            for network in networks
+            judge.network.name: [dataclasses.replace(judge, half=half) for half in (CHOOSING, REPORTING)]
+            for judge in judges
         }
-        self.real_count = self._judges[names[0]][REPORTING].real_count
-        self._class_names = crop_set.class_names if conditional else ()
-        with_classes = [network for network in networks if network.classifier is not None]
+        self.crop_set, self.count = judges[0].crop_set, judges[0].count
+        self.real_count = self._judges[names[0]][REPORTING].real_count  # of each half
+        self._class_names = self.crop_set.class_names if conditional else ()
+        with_classes = [network for network in self.networks if network.classifier is not None]
         self.recognising = min(with_classes, key=lambda network: network.name != LITE0, default=None)
 
     @property

@@ -14,6 +14,7 @@ from dogsgan.number_text import percent
 from dogsgan.progress import say
 from dogsgan.stages import recipe_of_set
 from dogsgan.studies.grid import JudgedStudy, StudyReport
+from dogsgan.studies.judge import Judge
 from dogsgan.studies.recipe.judge import Panel, RecipeFigures
 from dogsgan.studies.recipe.variants import BASELINE, Variant, changing, parse_variants
 from dogsgan.studies.runs import Result
@@ -71,15 +72,17 @@ def study_recipe(
     base = recipe_of_set(recipe, crop_set)
     for variant in chosen:  # what cannot be built is refused before the first run
         outline_networks(variant.recipe(base, seed=0), class_count=len(crop_set.class_names))
-    panel = Panel(
-        opened,
-        crop_set,
-        channels=base.data.channels,
-        conditional=base.model.conditional,
-        count=count,
-        real_count=real_count,
-        cache_dir=out / "real",
-    )
+    judges = [
+        Judge(
+            crop_set,
+            network,
+            channels=base.data.channels,
+            count=count,
+            real_count=real_count,
+            cache_dir=out / "real",
+        )
+        for network in opened
+    ]
     study = RecipeStudy(
         out=out,
         settings=settings,
@@ -87,7 +90,7 @@ def study_recipe(
         runs=runs,
         left_out=left_out,
         crop_set=crop_set,
-        judge=panel,
+        judge=Panel(judges, conditional=base.model.conditional),
         budget_s=budget_s,
         device=DEVICE,
     )

@@ -187,7 +187,7 @@ def test_why_folders_are_not_classes_is_said(tmp_path: Path) -> None:
     thumbs = {f"{name}/small/{i}.jpg": jpeg() for name in ("daisy", "rose", "tulip") for i in range(6)}
     source = open_source(lay_out(tmp_path, CLASSES | thumbs))
     assert source.kind == "pictures"
-    assert "not taken for classes, for 18 pictures lie higher or deeper" in source.description
+    assert "not taken for classes, because 18 pictures lie higher or deeper" in source.description
 
 
 # What dogsgan wrote itself

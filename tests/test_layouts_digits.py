@@ -104,7 +104,7 @@ def test_emnist_is_turned_upright_and_that_is_said(as_zip: bool, tmp_path: Path)
     path = zip_up(tmp_path / "x.zip", files) if as_zip else lay_out(tmp_path / "x", files)
     source = open_source(path)
     assert np.array_equal(pixels(source), TRAIN.swapaxes(1, 2))
-    assert "turned upright, for EMNIST stores each transposed" in source.description
+    assert "turned upright, because EMNIST stores each transposed" in source.description
     lay_out(tmp_path / "mnist", FILES)
     assert "upright" not in open_source(tmp_path / "mnist").description
 

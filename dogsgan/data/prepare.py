@@ -1,5 +1,4 @@
-"""Preparation of a source: every dog cropped and scaled in parallel, with the same bytes for any number of
-workers. It makes the prepared set that training reads."""
+"""Preparation of a source: every dog cropped and scaled, into the prepared set that training reads."""
 
 import dataclasses
 import hashlib

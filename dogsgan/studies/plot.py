@@ -1,4 +1,4 @@
-"""How every study is drawn: lines over the settings compared, a bar for the spread, a dot for each seed."""
+"""Plots of studies: lines over the settings compared, a bar for the spread, a dot for each seed."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -54,7 +54,7 @@ _FORMS = """
 FORMS = [
     [line[3:] for line in _FORMS.strip().splitlines() if line.startswith(f"{digit}:")] for digit in range(10)
 ]
-"""The forms of each digit."""
+"""The forms of each digit, 0 to 9."""
 
 
 def draw_digits(out: Path, *, images: int, seed: int = 0) -> Path:

@@ -57,7 +57,7 @@ class CelebA(Layout):
         if found is None and at.split not in (None, "all"):
             raise DogsganError(f"{at.path} has no {SPLIT_FILES[0]}: put it beside, or leave out @{at.split}")
         if found is None or at.split == "all":
-            why = f", for there is no {SPLIT_FILES[0]}" if found is None else ""
+            why = f", because there is no {SPLIT_FILES[0]}" if found is None else ""
             return Contents(images, f"{title}: all {len(images):,}{why}", storage=storage)
         file, partitions = found
         split = at.split or "train"

@@ -66,7 +66,7 @@ class ClassFolders(Layout):
             for member in match.pictures
         ]
         classes = len({image.class_name for image in images})
-        hint = match.remark + (f"; no boxes, for {match.lost_boxes}" if match.lost_boxes else "")
+        hint = match.remark + (f"; no boxes, because {match.lost_boxes}" if match.lost_boxes else "")
         description = (
             f"a {at.container} of {len(images):,} pictures without boxes in {classes} class folders{hint}"
         )

@@ -1,12 +1,12 @@
 """MNIST and its kin: sets of idx files that belong together, their pictures read as if each were a file."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from dogsgan.data.layouts.idx import MAX_IDX_BYTES, IdxName, parse_idx, parse_idx_name, starts_like_idx
+from dogsgan.data.layouts.idx import MAX_IDX_BYTES, parse_idx, parse_idx_name, starts_like_idx
 from dogsgan.data.layouts.layout import Contents, Layout, Listing, Match
 from dogsgan.data.layouts.paths import shallowest
 from dogsgan.data.source_image import SourceImage
@@ -57,10 +57,10 @@ class Digits:
     def describe(self) -> str:
         """Return a line for people: what there is, and from which file."""
         count, height, width = self.pictures.shape
-        classes = "no labels, for no such file is beside"
+        classes = "no labels, because their file is not beside it"
         if self.labels is not None:
             classes = f"{len(np.unique(self.labels))} classes, from"
-        turned = "; turned upright, for EMNIST stores each transposed" if self.files.transposed else ""
+        turned = "; turned upright, because EMNIST stores each transposed" if self.files.transposed else ""
         return f"{count:,} grey pictures of {width}×{height} px, {classes} {self.files.images}{turned}"
 
 
@@ -145,21 +145,16 @@ def open_digit_file(path: Path) -> Digits:
         raise DogsganError(
             f"{path} holds labels, not pictures: give the file with the images, and leave this beside it"
         )
+    labels = said and replace(said, content="labels")
     try:
-        beside = [file.name for file in path.parent.iterdir() if _is_labels_of(said, file.name)]
+        files_there = [file.name for file in path.parent.iterdir()]
     except OSError as error:
         raise DogsganError(f"cannot list {path.parent} ({error.strerror}): check its permissions") from error
+    beside = [name for name in files_there if labels and parse_idx_name(name) == labels]
     set_name = said.set_name if said is not None else path.name.removesuffix(".gz")
     files = DigitFiles(set_name or "digits", path.name, shallowest(beside))
     storage = FolderStorage(path.parent, names=[path.name, *beside])
     return read_digits(storage, files)
-
-
-def _is_labels_of(images: IdxName | None, name: str) -> bool:
-    said = parse_idx_name(name)
-    if said is None or images is None:
-        return False
-    return said.content == "labels" and said.set_name == images.set_name
 
 
 def choose_digit_files(names: Iterable[str], *, split: str | None, where: str) -> DigitFiles:
@@ -200,18 +195,16 @@ def _refuse_half_sets(
 ) -> None:
     """Refuse to take a set without its labels, or another split, where just a file is missing."""
     labels = sorted(name for files in members.values() for name in files["labels"])
-    lonely = [item for item in chosen if item.labels is None]
-    if lonely and labels:
+    if labels and (lonely := next((item for item in chosen if item.labels is None), None)):
         raise DogsganError(
-            f"{where} has no labels to {lonely[0].images} (it holds {labels[0]}): put them beside it, called "
+            f"{where} has no labels to {lonely.images} (it holds {labels[0]}): put them beside it, called "
             "as it is, or give the one file to take it without classes"
         )
-    if not chosen:
-        half = [
-            name for name in labels if (said := parse_idx_name(name)) and _is_split_name(said.set_name, split)
-        ]
-        if half:
-            raise DogsganError(f"{where} holds {half[0]} and not its images: put their file beside it")
+    half = [
+        name for name in labels if (said := parse_idx_name(name)) and _is_split_name(said.set_name, split)
+    ]
+    if half and not chosen:
+        raise DogsganError(f"{where} holds {half[0]} and not its images: put their file beside it")
 
 
 def _is_split_name(set_name: str, split: str) -> bool:

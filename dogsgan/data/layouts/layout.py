@@ -1,4 +1,4 @@
-"""The base of every layout, and the values that it takes and returns.
+"""Base of every layout, and the values that it takes and returns.
 
 A layout finds its files in a listing (`match`), and lists and describes their pictures (`read`). A data set
 that is one file, or a folder with a mark of its own, is opened by its path instead (`is_at`, `open`).

@@ -48,7 +48,7 @@ class PlainPictures(Layout):
         """List the pictures; they have breeds if all but a few lie in breeds' folders."""
         images = [match.image(member, breed_folder(member)) for member in match.pictures]
         images, skipped = _all_or_none_labelled(images)
-        hint = match.remark + (f"; no boxes, for {match.lost_boxes}" if match.lost_boxes else "")
+        hint = match.remark + (f"; no boxes, because {match.lost_boxes}" if match.lost_boxes else "")
         description = f"a {at.container} of {len(images):,} pictures without boxes{hint}"
         return Contents(images, description, skipped, storage)
 
@@ -74,6 +74,6 @@ def _why_no_classes(pictures: list[str]) -> str:
     if not elsewhere:
         return ""
     return (
-        f"; its folders are not taken for classes, for {len(elsewhere):,} pictures lie higher or deeper, "
+        f"; its folders are not taken for classes, because {len(elsewhere):,} pictures lie higher or deeper, "
         f"such as {elsewhere[0]}"
     )

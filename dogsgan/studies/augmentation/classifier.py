@@ -1,4 +1,4 @@
-"""The one small network that every regime of the augmentation study trains, and what it is fed with."""
+"""Classifier that every regime of the augmentation study trains, and the batches it is trained on."""
 
 import math
 from collections.abc import Iterator, Sequence

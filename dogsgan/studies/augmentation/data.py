@@ -1,5 +1,4 @@
-"""The augmentation study's pictures: a training and a test split, and subsets of the one that lie in each
-other."""
+"""Pictures of the augmentation study: a training and a test split, and nested subsets of the one."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The judgement of a run by several networks: distances to two halves of the crops, and recognition."""
+"""Panel of judges of a run: distances by several networks to two halves of the crops, and recognition."""
 
 import dataclasses
 from collections.abc import Sequence

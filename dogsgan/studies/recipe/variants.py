@@ -1,4 +1,4 @@
-"""What the recipe study compares: a base recipe, and named changes of it."""
+"""Variants of the recipe study: a base recipe, and named changes of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "fast-g-lr": (*_FAST, "training.generator_lr=4e-4"),
     "fast-no-sn-g": (*_FAST, "model.generator_spectral_norm=false"),
 }
-"""Of each variant: the settings that it changes in the base recipe, as `--set` takes them."""
+"""The settings that each variant changes in the base recipe, as `--set` takes them."""
 
 
 @dataclass(frozen=True)

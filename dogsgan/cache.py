@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from dogsgan.errors import CannotWriteError, cannot_write
+from dogsgan.progress import say
 
 VARIABLE = "DOGSGAN_CACHE"
 PARTS = {
@@ -41,8 +42,6 @@ def default_cache_dir() -> Path:
 
 @functools.cache
 def _passing() -> Path:
-    from dogsgan.progress import say  # here and below: a command's options are declared without tqdm
-
     folder = Path(tempfile.mkdtemp(prefix="dogsgan-cache-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     say(f"no home folder, so nothing is kept for the next call: {VARIABLE} can name a folder for that")
@@ -54,8 +53,6 @@ def in_cache_or(make: Callable[[Path], T], cache: Path, instead: Path) -> T:
     try:
         return make(cache)
     except CannotWriteError as error:
-        from dogsgan.progress import say
-
         say(f"not kept for the next call: {error}, or name another cache folder with {VARIABLE}")
         return make(instead)
 

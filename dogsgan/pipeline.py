@@ -4,9 +4,10 @@ Training and sampling are supervised child processes. What passes between the st
 folder, so that each can be used alone, and a run that was stopped goes on with the stage it stopped in.
 """
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,16 @@ class _Record:
     def note(self, text: str) -> None:
         """Take over a remark."""
         self.add(text, notes=(*self.report.notes, text))
+
+    @contextlib.contextmanager
+    def noting(self, what: str) -> Iterator[None]:
+        """Take over a failure as a remark: a look at the zip may not cost the report of a run of hours."""
+        try:
+            yield
+        except DogsganError as error:
+            self.note(f"{what}: {error}")
+        except Exception as error:
+            self.note(f"{what}: {type(error).__name__}: {error}")
 
     def save(self) -> None:
         """Write `report.json`."""
@@ -261,15 +272,19 @@ def _train_report(driver: Driver, *, seconds: float) -> TrainReport:
     """
     training, run = driver.training, driver.job.run
     if training.report:
-        fields = {field.name for field in dataclasses.fields(TrainReport)}
-        told = {name: value for name, value in training.report.items() if name in fields}
-        return TrainReport(**{**told, "run": run})
+        return TrainReport(**_fields_of(TrainReport, training.report, run=run))
     if training.ended is not None and training.ended.told(ERROR) and training.attempts == 1:
         raise_from(training.ended)
     recipe, images_seen = training.recipe.training, max(training.reached(), 0)
     steps = images_seen // (recipe.batch_size * recipe.discriminator_steps)
     stopped_by = driver.session.wish.signal_name or CRASHED
     return TrainReport(run, images_seen, steps, stopped_by, seconds, rollbacks=0)
+
+
+def _fields_of(report: type, told: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return the fields of a report among what a child told."""
+    names = {field.name for field in dataclasses.fields(report)}
+    return {**{name: value for name, value in told.items() if name in names}, **more}
 
 
 def _checked(out: Path, recipe: Recipe, record: _Record, *, count: int, class_names: Sequence[str]) -> None:
@@ -290,41 +305,27 @@ def _checked(out: Path, recipe: Recipe, record: _Record, *, count: int, class_na
 
 
 def _audited(source: Path, record: _Record, *, options: dict[str, Any]) -> None:
-    """Audit, which scores first. Nothing in an audit may cost the report of a run of hours."""
+    """Audit, which scores first."""
     out = record.report.out
+    with record.noting("not audited"):
+        from dogsgan.audit import audit  # here and below: torch is imported only now
 
-    def take_score(scored: "Score") -> None:
-        record.add(scored.summary(), score=scored)
-
-    from dogsgan.audit import audit  # here and below: torch is imported only now
-
-    try:
         found = audit(
             out / "images.zip",
             source,
             out=out / "audit",
             untrained=record.report.untrained,
-            on_score=take_score,
+            on_score=lambda scored: record.add(scored.summary(), score=scored),
             **options,
         )
-    except DogsganError as error:
-        record.note(f"not audited: {error}")
-    except Exception as error:
-        record.note(f"not audited: {type(error).__name__}: {error}")
-    else:
         record.add(found.summary(), audit=found, score=found.scores[0])
 
 
 def _scored(source: Path, record: _Record, *, options: dict[str, Any]) -> None:
-    from dogsgan.score import score
+    with record.noting("not scored"):
+        from dogsgan.score import score
 
-    try:
         scored = score(record.report.out / "images.zip", source, **options)
-    except DogsganError as error:
-        record.note(f"not scored: {error}")
-    except Exception as error:
-        record.note(f"not scored: {type(error).__name__}: {error}")
-    else:
         record.add(scored.summary(), score=scored)
 
 
@@ -363,9 +364,7 @@ def _generated(driver: Driver) -> tuple[dict[str, Any], str]:
     ended = driver.sample()
     if not driver.sampled:
         raise_from(ended)
-    fields = {field.name for field in dataclasses.fields(SubmissionReport)}
-    written = {name: value for name, value in driver.sampled["zip"].items() if name in fields}
-    report = SubmissionReport(**{**written, "path": zip_path})
+    report = SubmissionReport(**_fields_of(SubmissionReport, driver.sampled["zip"], path=zip_path))
     if driver.sampled is not driver.safety.report:  # else the next call samples anew
         write_json(record_path, {"key": key, "zip": sha256_of(zip_path), "report": report.to_json()})
     return {**report.to_json(), "reused": False}, report.summary()

@@ -191,7 +191,7 @@ def test_crops_are_the_same_for_both_recipes(tmp_path):
         ({"budget": "10h"}, "longer than Kaggle's 9 hours"),
         ({"slug": "dogs"}, "cannot be a kernel's address"),
         ({"slug": "Dogs and cats"}, "cannot be a kernel's address"),
-        ({"user": "an n"}, "no name on Kaggle"),
+        ({"user": "an n"}, "not a Kaggle user name"),
         ({"datasets": ("cats",)}, "names no dataset"),
     ],
 )

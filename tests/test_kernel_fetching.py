@@ -95,7 +95,7 @@ def test_the_output_is_scored_against_real_pictures(output, tmp_path):
 STATES = [
     ("RUNNING", "version 3 is running: wait .`dogsgan kernel status ann/dogs-sagan --follow`"),
     ("QUEUED", "is queued: wait"),
-    ("ERROR", r"version 3 failed \(it broke\): mend that.*its last lines: a ⏎ OutOfMemoryError"),
+    ("ERROR", r"version 3 failed \(it broke\): fix that.*its last lines: a ⏎ OutOfMemoryError"),
     ("CANCEL_ACKNOWLEDGED", "is cancelled"),
 ]
 

@@ -236,9 +236,9 @@ def test_a_folder_without_a_kernel_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        ("COUNT = 10 000", "line 1 of main.py is no Python .*: mend it"),
-        ("COUNT = 10\0", "main.py is no Python .*: mend it"),
-        ("RECIPE = " + "[" * 5000, "main.py is no Python .*: mend it"),
+        ("COUNT = 10 000", "line 1 of main.py is not valid Python .*: fix it"),
+        ("COUNT = 10\0", "main.py is not valid Python .*: fix it"),
+        ("RECIPE = " + "[" * 5000, "main.py is not valid Python .*: fix it"),
         ("COUNT = 'many'", "COUNT = 'many' cannot be used: write a whole number from 1"),
         ("RECIPE = {'data': 7}", "data"),
         ("BUDGET = 'soon'", "'soon' is no duration"),

@@ -189,7 +189,7 @@ def _user(name: str | None) -> str:
     """Return the user to build for: the one given, the client's, or a placeholder. No secret is read."""
     name = name or os.environ.get("KAGGLE_USERNAME") or _configured_user() or PLACEHOLDER_USER
     if not re.fullmatch(r"[\w-]+", name):
-        raise DogsganError(f"{name!r} is no name on Kaggle: write it as in the address of your profile")
+        raise DogsganError(f"{name!r} is not a Kaggle user name: write it as in the address of your profile")
     return name
 
 

@@ -97,9 +97,9 @@ def _namespaces() -> list[str]:
         command += ["--dev-bind", str(path), str(path)]
     for folder in SCRATCH:
         command += ["--tmpfs", folder]
-    for prefix in sorted({sys.prefix, sys.base_prefix}):  # a Python below /tmp
-        command += ["--ro-bind", prefix, prefix]
-    return [*command, "--tmpfs", str(Path(dogsgan.__file__).parent)]
+    for prefix in {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}:  # a Python below /tmp
+        command += ["--ro-bind", str(prefix), str(prefix)]
+    return [*command, "--tmpfs", str(Path(dogsgan.__file__).resolve().parent)]
 
 
 @dataclass(frozen=True)

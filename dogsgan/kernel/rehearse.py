@@ -264,7 +264,9 @@ def read_head(code: str, *, where: str = "the kernel's code") -> dict[str, Any]:
             body = ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # ValueError: a NUL
         line = f"line {error.lineno} of " if isinstance(error, SyntaxError) else ""
-        raise DogsganError(f"{line}{where} is no Python ({error}): mend it, or build it anew") from error
+        raise DogsganError(
+            f"{line}{where} is not valid Python ({error}): fix it, or build it anew"
+        ) from error
     for node in body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             with contextlib.suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

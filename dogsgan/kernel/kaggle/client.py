@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dogsgan.errors import DogsganError, printable
-from dogsgan.kernel.kaggle.errors import HOW_TO_SET, INSTALL, Errand, explained
+from dogsgan.kernel.kaggle.errors import HOW_TO_SET, INSTALL, Action, explained
 from dogsgan.kernel.kaggle.metadata import KernelRef
 from dogsgan.progress import say
 
@@ -58,7 +58,7 @@ class Kaggle:
                 missing = "no Kaggle credentials were found"
                 raise DogsganError(f"{found if kaggle._secrets else missing}: {HOW_TO_SET}") from error
 
-        kaggle.ask(log_in, Errand("log in", HOW_TO_SET))
+        kaggle.ask(log_in, Action("log in", HOW_TO_SET))
         kaggle._secrets = _known_secrets(kaggle.api)
         return kaggle
 
@@ -125,19 +125,19 @@ class Kaggle:
                 response.raise_for_status()
                 self.api.download_file(response, str(path), None, quiet=True, max_retries=3)
 
-        errand = Errand(f"hand out {name}", "run the command again for a fresh address")
-        self.ask(fetch, errand, quoting=False)
+        action = Action(f"hand out {name}", "run the command again for a fresh address")
+        self.ask(fetch, action, quoting=False)
 
-    def _call(self, call: Callable[[Any], Any], errand: Errand) -> Any:
+    def _call(self, call: Callable[[Any], Any], action: Action) -> Any:
         """Make a call that the client's own methods lack, through the client's connection."""
 
         def connected() -> Any:
             with self.api.build_kaggle_client() as kaggle:
                 return call(kaggle.kernels.kernels_api_client)
 
-        return self.ask(connected, errand)
+        return self.ask(connected, action)
 
-    def ask(self, call: Callable[[], Any], errand: Errand, *, quoting: bool = True) -> Any:
+    def ask(self, call: Callable[[], Any], action: Action, *, quoting: bool = True) -> Any:
         """Run a call of the client with its stdout held back; return its answer.
 
         `quoting` says whether an error's own text may be shown. Where it holds a secret the error is not even
@@ -155,7 +155,7 @@ class Kaggle:
         except (Exception, SystemExit) as error:
             shown = "".join(traceback.format_exception(error))
             is_safe = quoting and self.redact(shown) == shown
-            raise explained(error, errand, self.redact, quoting=quoting) from (error if is_safe else None)
+            raise explained(error, action, self.redact, quoting=quoting) from (error if is_safe else None)
         for note in filter(str.strip, said.getvalue().splitlines()):
             say(f"the kaggle client: {self.line(note)}")
         return answer
@@ -210,8 +210,8 @@ def _sdk() -> Any:
     return importlib.import_module("kagglesdk.kernels.types.kernels_api_service")
 
 
-def _about(doing: str, ref: KernelRef) -> Errand:
-    return Errand(
+def _about(doing: str, ref: KernelRef) -> Action:
+    return Action(
         f"{doing} {ref}",
         f"check that {ref} is the name in the address of the kernel's page (or a folder that is there), that "
         "it has been pushed, and that the credentials are those of its owner",

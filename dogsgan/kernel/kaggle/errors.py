@@ -16,12 +16,12 @@ HOW_TO_SET = (
 )
 
 
-class PassingTroubleError(DogsganError):
-    """Nothing is wrong with the request: the same may work later."""
+class TemporaryError(DogsganError):
+    """The request was right, and may work later."""
 
 
 @dataclass(frozen=True)
-class Errand:
+class Action:
     """What is asked of Kaggle, for the text of a refusal."""
 
     doing: str  # fits behind "Kaggle will not": `push ann/dogs`
@@ -38,26 +38,26 @@ class Errand:
 
 
 def explained(
-    error: BaseException, errand: Errand, redact: Callable[[str], str], *, quoting: bool = True
+    error: BaseException, action: Action, redact: Callable[[str], str], *, quoting: bool = True
 ) -> DogsganError:
-    """Return what a person can do about anything that the official client raised on an errand."""
+    """Return what a person can do about anything that the official client raised on an action."""
     import requests  # comes with the client, which may not be installed
 
-    doing = errand.doing
+    doing = action.doing
     refusal = _http_error_behind(error)
     if refusal is not None and refusal.response is not None:
         status, message = _answer_of(refusal.response)
-        return _of_status(status, redact(message), errand)
+        return _of_status(status, redact(message), action)
     if isinstance(error, requests.exceptions.InvalidJSONError | json.JSONDecodeError):
-        return PassingTroubleError(
-            f"what Kaggle answered when asked to {doing} is no JSON, so something else may have answered (a "
-            f"proxy, a login page, a maintenance page): check the network{errand.again}"
+        return TemporaryError(
+            f"what Kaggle answered when asked to {doing} is not JSON, so something else may have answered (a "
+            f"proxy, a login page, a maintenance page): check the network{action.again}"
         )
     if isinstance(error, requests.Timeout | TimeoutError):
-        return PassingTroubleError(f"Kaggle took too long to {doing}: check the network{errand.again}")
+        return TemporaryError(f"Kaggle took too long to {doing}: check the network{action.again}")
     broken = requests.ConnectionError | requests.exceptions.ChunkedEncodingError | ConnectionError
     if isinstance(error, broken):
-        return PassingTroubleError(f"cannot reach Kaggle to {doing}: check the network{errand.again}")
+        return TemporaryError(f"cannot reach Kaggle to {doing}: check the network{action.again}")
     if isinstance(error, OSError) and error.strerror:  # of this machine: what requests raises has none
         return DogsganError(
             f"the kaggle client was asked to {doing} and cannot read or write a file here "
@@ -73,20 +73,20 @@ def explained(
     )
 
 
-def _of_status(status: int, message: str, errand: Errand) -> DogsganError:
-    doing, answer, lowered = errand.doing, f"{status}: {message}" if message else str(status), message.lower()
+def _of_status(status: int, message: str, action: Action) -> DogsganError:
+    doing, answer, lowered = action.doing, f"{status}: {message}" if message else str(status), message.lower()
     if status == HTTPStatus.UNAUTHORIZED:
         return DogsganError(f"Kaggle does not accept the credentials (asked to {doing}): {HOW_TO_SET}")
-    if errand.competition and ("rules" in lowered or "competitions.participate" in lowered):
-        return rules_error(errand.competition)
+    if action.competition and ("rules" in lowered or "competitions.participate" in lowered):
+        return rules_error(action.competition)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return PassingTroubleError(
+        return TemporaryError(
             f"Kaggle wants fewer requests (asked to {doing}; {answer}): wait some minutes, then run the "
             "command again"
         )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return PassingTroubleError(f"Kaggle is in trouble (asked to {doing}; {answer}): wait{errand.again}")
-    return DogsganError(f"Kaggle will not {doing} ({answer}): {errand.hint}")
+        return TemporaryError(f"Kaggle is in trouble (asked to {doing}; {answer}): wait{action.again}")
+    return DogsganError(f"Kaggle will not {doing} ({answer}): {action.hint}")
 
 
 def rules_error(competition: str) -> DogsganError:

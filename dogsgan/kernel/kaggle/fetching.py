@@ -123,7 +123,7 @@ def require_file(files: dict[str, str], name: str, ref: KernelRef) -> None:
         there = ", ".join(list(files)[:10]) or "nothing"
         raise DogsganError(
             f"the output of {ref} holds no {name} (it holds {there}): read its log with `dogsgan kernel "
-            f"status {ref}`, mend the kernel and push it again"
+            f"status {ref}`, fix the kernel and push it again"
         )
 
 

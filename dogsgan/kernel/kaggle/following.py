@@ -10,7 +10,7 @@ from typing import Any
 
 from dogsgan.errors import DogsganError, printable
 from dogsgan.kernel.kaggle.client import Kaggle
-from dogsgan.kernel.kaggle.errors import PassingTroubleError
+from dogsgan.kernel.kaggle.errors import TemporaryError
 from dogsgan.kernel.kaggle.metadata import KernelRef, resolve
 from dogsgan.progress import say
 
@@ -57,7 +57,7 @@ class KernelState:
         """
         if self.status != "complete":
             wait = f"wait (`dogsgan kernel status {self.kernel} --follow`)"
-            after = "mend that, then push it again" if self.status in FINISHED else wait
+            after = "fix that, then push it again" if self.status in FINISHED else wait
             reason = f" ({self.message})" if self.message else ""
             last = f"; its last lines: {' ⏎ '.join(self.log)}" if self.log else ""
             raise DogsganError(f"{self.headline()}{reason}: {after}{last}")
@@ -89,8 +89,8 @@ def follow_run(
 ) -> KernelState:
     """Show the log of the newest run until it has ended; return how it ended.
 
-    `fresh` says that the run was started just now: an end is believed only when it is seen twice, for the
-    first answer may still be about the run before. Passing trouble is waited out for `PATIENCE_S`.
+    `fresh` says that the run was started just now: an end is believed only when it is seen twice, because
+    the first answer may still be about the run before. Temporary failures are waited out for `PATIENCE_S`.
 
     Raises:
         DogsganError: Kaggle refuses, or stays out of reach.
@@ -108,7 +108,7 @@ def follow_run(
             if is_over:
                 return state_of(kaggle, ref)
             seen = state
-        except PassingTroubleError as error:
+        except TemporaryError as error:
             if time.monotonic() - answered > PATIENCE_S:
                 raise DogsganError(f"{error}; the run on Kaggle goes on meanwhile") from error
             show(f"still following {ref}: {error}")

@@ -7,7 +7,7 @@ from typing import Any
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json
 from dogsgan.kernel.kaggle.client import Kaggle, require_client
-from dogsgan.kernel.kaggle.errors import Errand, rules_error
+from dogsgan.kernel.kaggle.errors import Action, rules_error
 from dogsgan.kernel.kaggle.following import KernelState, follow_run
 from dogsgan.kernel.kaggle.metadata import METADATA_FILE, Metadata, read_metadata
 from dogsgan.progress import say
@@ -58,13 +58,13 @@ def push(folder: Path) -> Pushed:
         )
     warnings: list[str] = []
     left_h = _gpu_hours_left(kaggle, warnings) if metadata.gpu else None
-    errand = Errand(
+    action = Action(
         f"push {ref}",
         f"check that `id` in {METADATA_FILE} begins with your own user name, and that no other kernel of "
         "yours has its title",
         changes=f"look at {ref.url}",
     )
-    saved = kaggle.ask(lambda: kaggle.api.kernels_push(str(folder)), errand)
+    saved = kaggle.ask(lambda: kaggle.api.kernels_push(str(folder)), action)
     _refuse_failed(saved, kaggle.line(saved.error), metadata)
     warnings += [f"Kaggle knows no keyword {tag!r} and left it out" for tag in saved.invalid_tags or ()]
     url = kaggle.line(saved.url) or ref.url
@@ -92,7 +92,7 @@ def checked_metadata(folder: Path) -> Metadata:
     """Return the metadata of a folder that can be pushed.
 
     Raises:
-        DogsganError: it cannot, for what is in it.
+        DogsganError: title and slug differ, or the notebook is damaged.
     """
     require_client()
     from slugify import slugify  # the client's own
@@ -115,7 +115,7 @@ def _gpu_hours_left(kaggle: Kaggle, warnings: list[str]) -> float | None:
     None where Kaggle does not tell: an answer that only informs must not keep anybody from pushing.
     """
     try:
-        answer = kaggle.ask(kaggle.api.quota_view, Errand("tell the GPU quota", "look at your settings page"))
+        answer = kaggle.ask(kaggle.api.quota_view, Action("tell the GPU quota", "look at your settings page"))
     except DogsganError as error:
         say(f"the GPU quota is not known: {error}")
         return None
@@ -151,7 +151,7 @@ def _refuse_failed(saved: Any, error: str, metadata: Metadata) -> None:
             "https://www.kaggle.com/code, then push again"
         )
     if error:
-        raise DogsganError(f"Kaggle did not take {ref} ({error}): mend that, then push again")
+        raise DogsganError(f"Kaggle did not take {ref} ({error}): fix that, then push again")
     made = (saved.ref or saved.url or "").rstrip("/").split("/")[-1]
     if not (made or saved.version_number):
         raise DogsganError(

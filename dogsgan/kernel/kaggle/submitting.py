@@ -12,7 +12,7 @@ from typing import Any
 from dogsgan.competition import SLUG
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.kaggle.client import Kaggle
-from dogsgan.kernel.kaggle.errors import Errand, PassingTroubleError
+from dogsgan.kernel.kaggle.errors import Action, TemporaryError
 from dogsgan.kernel.kaggle.fetching import ZIP, require_file
 from dogsgan.kernel.kaggle.following import state_of
 from dogsgan.kernel.kaggle.metadata import KernelRef, resolve
@@ -86,7 +86,7 @@ def submit(
     kaggle = Kaggle.connect()
     chosen = _checked_version(kaggle, ref, version, file)
     listed_at = f"https://www.kaggle.com/competitions/{competition}/submissions"
-    errand = Errand(
+    action = Action(
         f"submit {file} of {ref} version {chosen} to {competition}",
         "check the competition's name, and that this version ran to its end and shows the file among its "
         f"output at {ref.url}",
@@ -96,7 +96,7 @@ def submit(
     began, target = datetime.now(UTC), competition
     answer = kaggle.ask(
         lambda: kaggle.api.competition_submit_code(file, message, target, str(ref), chosen, quiet=True),
-        errand,
+        action,
     )
     own = partial(_is_own, number=int(answer.ref or 0), message=message, began=began)
     found = _wait_for_score(kaggle, competition, own, wait_s=wait_s)
@@ -148,16 +148,16 @@ def _wait_for_score(
     It is the client's object. None, too, where several may be it.
     """
     hint = "check the competition's name"
-    errand = Errand(f"list your submissions to {competition}", hint, competition=competition)
+    action = Action(f"list your submissions to {competition}", hint, competition=competition)
     end = time.monotonic() + wait_s
     found = None
     try:
         while True:
             try:
-                listed = kaggle.ask(lambda: kaggle.api.competition_submissions(competition), errand)
+                listed = kaggle.ask(lambda: kaggle.api.competition_submissions(competition), action)
                 own = [item for item in listed or () if is_own(item)]
                 found = own[0] if len(own) == 1 else found
-            except PassingTroubleError as error:
+            except TemporaryError as error:
                 say(f"still waiting for the score: {error}")
             if (found and found.status.name != "PENDING") or time.monotonic() + POLL_S > end:
                 return found

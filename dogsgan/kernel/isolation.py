@@ -57,7 +57,6 @@ def start(
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(inside / "src"),
         "PYTHONUNBUFFERED": "1",
-        "MPLCONFIGDIR": os.path.expanduser("~/.cache/matplotlib"),  # noqa: PTH111 (a user without a home)
         BUDGET_VARIABLE: f"{budget_s}s",
         COUNT_VARIABLE: str(count),
         "KAGGLE_KERNEL_RUN_TYPE": "Batch",

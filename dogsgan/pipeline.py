@@ -19,6 +19,9 @@ from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds, read_json, sha256_of, write_json
 from dogsgan.progress import optional_file, say
+from dogsgan.run_report.card import CARD_FILE, write_card
+from dogsgan.run_report.page import PAGE_FILE, write_page
+from dogsgan.run_report.record import RunRecord
 from dogsgan.stages import crops_of, save_labels, save_sample_grid
 from dogsgan.submission import CheckReport, SubmissionReport, check_submission
 from dogsgan.submission.checking import Problem
@@ -158,9 +161,9 @@ def run_pipeline(
     """Go from a source to a scored and audited zip in `out`, or go on where an earlier call stopped.
 
     `out` then holds `crops/`, `run/`, `images.zip`, its classes in `labels.csv` where the recipe knows any,
-    `samples.png`, `best.png` and `worst.png` where the network is a classifier, `audit/` and `report.json`,
-    which grows with every stage. The budget of a call covers everything up to the finished zip; the score and
-    the audit come after it.
+    `samples.png`, `best.png` and `worst.png` where the network is a classifier, `audit/`, `report.json`,
+    which grows with every stage, and `run.html`, which shows it all. The budget of a call covers everything
+    up to the finished zip; the score and the audit come after it.
 
     Args:
         recipe: what to train; None for that of the run in `out`, or one chosen by device, data and budget
@@ -261,6 +264,10 @@ def run_pipeline(
                 _scored(source, record, options=options | {"sample": score_sample})
             _save_best_and_worst(record)
     record.save()
+    with optional_file(out / "run" / CARD_FILE):
+        write_card(out / "run", crop_set)
+    with optional_file(out / PAGE_FILE):
+        write_page(RunRecord.open(out))
     return record.report
 
 

@@ -6,6 +6,7 @@ path.
 
 import dataclasses
 import itertools
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.grids import save_grid
 from dogsgan.progress import optional_file, progress_bar, say
+from dogsgan.run_report.card import CARD_FILE, write_card
 from dogsgan.submission import SubmissionReport, write_submission
 from dogsgan.submission.labels import write_labels
 from dogsgan.submission.writing import encode_png, picture_names, refuse_full_folder, write_folder
@@ -170,13 +172,14 @@ def train_within(
 ) -> TrainReport:
     """Train so that `count` pictures can still be sampled and zipped before the deadline.
 
-    What the set was prepared with goes into the recipe, so that the run's recipe tells the truth.
+    What the set was prepared with goes into the recipe, so that the run's recipe tells the truth. A model
+    card is left in the run.
     """
     from dogsgan.training.loop import train
 
     recipe = recipe_of_set(recipe, crop_set)
     class_count = len(crop_set.class_names) if recipe.model.conditional else 0
-    return train(
+    report = train(
         recipe,
         crop_set,
         run,
@@ -190,6 +193,10 @@ def train_within(
         judged=judged,
         outlets=outlets,
     )
+    if os.environ.get("RANK", "0") == "0":  # of several processes one writes
+        with optional_file(Path(run) / CARD_FILE):
+            write_card(Path(run), crop_set)
+    return report
 
 
 def crops_of(

@@ -19,6 +19,19 @@ BEST_GENERATOR_FILE = "best-generator.safetensors"
 """In a run that was judged while it trained: the averaged generator with the lowest Fréchet distance."""
 
 
+def generator_file_of(path: Path) -> Path:
+    """Return the generator file of a run folder, or the one that a model card names; a file as it is."""
+    if path.is_dir():
+        return path / GENERATOR_FILE
+    if path.name == "README.md":
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                name, _, value = line.partition(": ")
+                if name == "generator":
+                    return path.parent / Path(value.strip()).name  # beside it, wherever it claims
+    return path
+
+
 def save_generator(
     path: Path,
     generator: nn.Module,

@@ -18,7 +18,7 @@ from dogsgan.data.class_names import class_index, distinct
 from dogsgan.device import pick_device, repeatable, synchronize
 from dogsgan.errors import DogsganError
 from dogsgan.models import on_device, outline_networks
-from dogsgan.models.generator_file import GENERATOR_FILE, KeptStatistics, read_generator
+from dogsgan.models.generator_file import KeptStatistics, generator_file_of, read_generator
 from dogsgan.models.noise import draw_noise
 from dogsgan.progress import optional
 
@@ -76,7 +76,7 @@ class Sampler:
     def open(
         cls, path: Path, *, device: str = "auto", truncation: float = 1.0, keep_statistics: bool = False
     ) -> Self:
-        """Open the generator of a run folder, or a generator file.
+        """Open the generator of a run folder, the one that a model card names, or a generator file.
 
         Args:
             keep_statistics: whether to write the batch-norm statistics that are collected here beside the
@@ -85,8 +85,7 @@ class Sampler:
         Raises:
             DogsganError: there is none, the file is damaged or of something else, or as `of`.
         """
-        path = Path(path)
-        file = path / GENERATOR_FILE if path.is_dir() else path
+        file = generator_file_of(Path(path))
         weights, described = read_generator(file)
         recipe = Recipe.from_json(described.get("recipe"))
         recipe.model.check_truncation(truncation)

@@ -21,7 +21,6 @@ IMPORTED_AS = {"pillow": "PIL"}
 ALLOWED = (
     {IMPORTED_AS.get(name, name) for name in (*IMAGE, *OPTIONAL)} | {"dogsgan"} | set(sys.stdlib_module_names)
 )
-OPTIONAL_ELSEWHERE = {"IPython"}  # in a notebook; imported by name, inside a try
 NOT_OF_TENSORS = {"name", "index"}  # names here that new tensors happen to have: of files, of devices
 RECORD = json.loads(Path(__file__).with_name("torch_2_6_names.json").read_text())
 

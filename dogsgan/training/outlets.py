@@ -4,6 +4,7 @@ Their packages are optional and imported when a place is asked for. What fails h
 """
 
 import contextlib
+import importlib
 import importlib.util
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,10 +57,8 @@ class WandbOutlet:
     """Sends scalars and grids to Weights & Biases; its own environment variables say where and how."""
 
     def __init__(self, run: Path, *, images_seen: int, recipe: dict[str, Any]) -> None:
-        import wandb
-
-        self._wandb = wandb
-        self._run = wandb.init(
+        self._wandb = importlib.import_module("wandb")
+        self._run = self._wandb.init(
             project="dogsgan",
             name=run.resolve().parent.name if run.name == "run" else run.name,
             id=_identifier(run),

@@ -12,6 +12,7 @@ import sys
 import time
 import zipfile
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ from dogsgan.crops import Box
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import VERSION, PrepareReport, prepare
-from dogsgan.data.sources import open_source
+from dogsgan.data.source_image import SourceImage
+from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 
 FILES = ("pictures.npy", "labels.npy", "origins.npy", "set.json", "skipped.json", "contact-sheet.png")
@@ -170,6 +172,26 @@ def test_a_zip_of_the_same_names_sizes_and_checksums_is_prepared_anew(tmp_path: 
     assert entries[0].CRC == entries[1].CRC == 0xCAFE_F00D
     prepare(paths[0], tmp_path / "set", DataRecipe(size_px=16))
     assert (prepare(paths[1], tmp_path / "set", DataRecipe(size_px=16)).crop_set.pictures == 200).all()
+
+
+def test_each_picture_is_read_once_for_its_crops_and_its_hash(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: Counter[str] = Counter()
+    really = Source.read
+
+    def counted(self: Source, image: SourceImage) -> bytes:
+        reads[image.name] += 1
+        return really(self, image)
+
+    monkeypatch.setattr(Source, "read", counted)
+    monkeypatch.setattr("dogsgan.data.prepare.draw_contact_sheet", lambda *args: None)
+    report = prepare(drawn, tmp_path / "set", DataRecipe(size_px=16))
+    assert set(reads.values()) == {1}
+    assert len(reads) == 24
+    monkeypatch.undo()
+    assert prepare(drawn, tmp_path / "set", DataRecipe(size_px=16)).reused
+    assert report.crop_set.provenance["key"]
 
 
 def test_a_set_that_changed_since_is_made_anew(drawn: Path, tmp_path: Path) -> None:

@@ -124,8 +124,7 @@ def _prepared(
 ) -> PrepareReport:
     """Return the set at `out` if it is the right one, else make it."""
     _refuse_loss(opened, data)
-    provenance = _provenance(opened, data)
-    previous = _reusable(out, provenance["key"])
+    previous = _reusable(out, opened, data)
     if previous is not None:
         if previous.contact_sheet is None:
             _draw_contact_sheet(opened, out, shown_as=out)
@@ -141,7 +140,8 @@ def _prepared(
             [positions.get(folder, UNLABELLED) for folder in folders],
             class_names=classes if opened.crop_set else list(names_for_people(classes).values()),
             names_in_fingerprint=[breed_name(name) for name in classes],
-            provenance={**provenance, "images": images, "class_folders": class_folders},
+            # Not before the crops: cutting them has hashed the pictures, and no file is read twice.
+            provenance={**_provenance(opened, data), "images": images, "class_folders": class_folders},
         )
         if same_as is not None and CropSet.open(writer.folder).fingerprint != same_as:
             raise DogsganError(
@@ -237,12 +237,12 @@ def _provenance(source: Source, data: DataRecipe) -> dict[str, Any]:
     return {**described, "key": hashlib.sha256(json.dumps(decisive).encode()).hexdigest()}
 
 
-def _reusable(out: Path, key: str) -> PrepareReport | None:
+def _reusable(out: Path, source: Source, data: DataRecipe) -> PrepareReport | None:
     if not is_crop_set(out):
         return None
     try:
         crop_set = CropSet.open(out)
-        if crop_set.provenance.get("key") != key:
+        if crop_set.provenance.get("key") != _provenance(source, data)["key"]:
             return None
         crop_set.verify()
         skipped = tuple(Skipped(**item) for item in read_json(out / SKIPPED_FILE))

@@ -194,11 +194,12 @@ def test_why_folders_are_not_classes_is_said(tmp_path: Path) -> None:
 
 
 def a_run_in(folder: Path) -> None:
-    """Lay out what `run`, `audit`, `score --per-class` and a study leave."""
+    """Lay out what `run`, `audit`, `score --per-class`, `show` and studies leave."""
     png = jpeg()
     names = (
         "run/recipe.json", "run/log.jsonl", "run/samples/000000064.png", "run/losses.png",
         "run/checkpoints/last.pt", "samples.png", "images.zip", "labels.csv", "report.json", "generate.json",
+        *(f"shown/{name}" for name in ("breeds.png", "truncation.png", "interpolation.gif", "nearest.png")),
         "best.png", "worst.png", "recipes/settings.json", "recipes/recipe.json", "recipes/samples/fast.png",
         "audit/report.html", "audit/audit.json", "audit/neighbours.csv", "audit/flagged.png",
         "classes/per-class.csv", "classes/per-class.json", "classes/per-class.png",

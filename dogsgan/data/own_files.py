@@ -21,10 +21,15 @@ _RUN_OUTPUT = (
     *("samples.png", "best.png", "worst.png", "images.zip", "labels.csv", "report.json", "generate.json"),
     *("drawn-dogs.zip", "drawn-digits/", "run/", "crops/"),
 )
-_BESIDE = (  # where one of the first stands in a folder, the others there are left out
+_AUDIT = ("audit.json", "neighbours.csv", "report.html", "flagged.png")
+_SHOWN = ("breeds.png", "truncation.png", "interpolation.gif", "nearest.png")
+_BESIDE = (  # where all of the first stand in a folder, the others there are left out
     (("run/recipe.json",), _RUN_OUTPUT),
-    (("audit.json", "neighbours.csv"), ("audit.json", "neighbours.csv", "report.html", "flagged.png")),
+    (("audit.json",), _AUDIT),
+    (("neighbours.csv",), _AUDIT),
     (("per-class.csv",), ("per-class.csv", "per-class.json", "per-class.png")),
+    (("truncation.png", "interpolation.gif"), _SHOWN),
+    (("breeds.png", "interpolation.gif"), _SHOWN),
 )
 _MARKS = tuple(mark for mark, *_ in _WHOLE) + tuple(mark for marks, _ in _BESIDE for mark in marks)
 
@@ -47,7 +52,7 @@ def own_files(names: list[str]) -> tuple[list[str], list[str]]:
             if folder + first in known and any(folder + other in known for other in others):
                 own |= {folder} if folder else set(written)
         for marks, written in _BESIDE:
-            if any(folder + mark in known for mark in marks):
+            if all(folder + mark in known for mark in marks):
                 own |= {folder + name for name in written}
     kept, found = [], set()
     for name in names:

@@ -14,7 +14,6 @@ from dogsgan.files import holds
 from dogsgan.pipeline import RunReport, Tell, run_pipeline
 from dogsgan.presets import preset
 from dogsgan.progress import say
-from dogsgan.stages import finishing_seconds
 from dogsgan.supervise.clock import Clock
 from dogsgan.supervise.session import Session, Terminal
 from dogsgan.training.deadline import Deadline
@@ -105,19 +104,16 @@ def hurried(recipe: Recipe) -> Recipe:
 
 def refuse_too_slow(request: dict[str, Any]) -> dict[str, Any]:
     """Refuse a device that cannot be used, or a preset that takes too long to sample. A part of `worker`."""
+    from dogsgan.choosing import MOST_FOR_SAMPLING, finishing_reserve_s
     from dogsgan.device import pick_device
-    from dogsgan.models import build_networks, on_device
 
     recipe, device = preset(request["preset"]), pick_device(request["device"])
-    count, budget_s = request["count"], request["budget_s"]
     if request["preset"] == PRESET:
         return {}
-    class_count = _CLASSES if recipe.model.conditional else 0
-    generator = on_device(build_networks(recipe, class_count=class_count).generator, device)
-    seconds = finishing_seconds(generator, recipe, class_count=class_count, count=count)
-    if seconds > budget_s / 2:
-        fixed = finishing_seconds(generator, recipe, class_count=class_count, count=1)
-        fewer = "" if fixed > budget_s / 2 else "a smaller --count, "
+    count, budget_s = request["count"], request["budget_s"]
+    seconds, fixed = (finishing_reserve_s(recipe, _CLASSES, pictures, device) for pictures in (count, 1))
+    if seconds > MOST_FOR_SAMPLING * budget_s:
+        fewer = "" if fixed > MOST_FOR_SAMPLING * budget_s else "a smaller --count, "
         raise DogsganError(
             f"{recipe.name} takes {seconds:.0f} s here to generate {count:,} pictures, {fixed:.0f} s before "
             f"the first, and the demo has {budget_s:.0f} s: give {fewer}a longer --budget or another --preset"

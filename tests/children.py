@@ -15,7 +15,7 @@ def in_process_fixture(monkeypatch):
     """Run every part here; return the names of those that were run. Torch takes seconds in a process."""
     parts = []
 
-    def run(self, part, request, *, stop_at, gpus=None, heeding=False, beside=None):
+    def run(self, part, request, *, stop_at, gpus=None, forward_signals=False, beside=None):
         parts.append(part)
         try:
             answer = worker.part_named(part)(json.loads(json.dumps(request)))

@@ -486,7 +486,7 @@ def test_a_signal_to_all_that_train_together_saves_and_is_answered_once(data, tm
     job = Job(SILENT, data.path, run=run, zip_path=tmp_path / "images.zip", images=10**9, count=10)
     training = Training(session, job, gpus=[0, 1])
     monkeypatch.setattr(Training, "_device", lambda self: "cpu")
-    training.go_on_until_the_end()
+    training.run()
     thread.join()
     reports = [answer for answer in training.ended.answers if "stopped_by" in answer]
     assert [report["stopped_by"] for report in reports] == ["SIGHUP"], training.ended.last_lines

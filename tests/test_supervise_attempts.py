@@ -24,8 +24,8 @@ class Script(Session):
         self.clock.note_startup(1.0)
         self.acts, self.trained = list(acts), []
 
-    def run(self, part, request, *, stop_at, gpus=(), heeding=False):
-        assert heeding
+    def run(self, part, request, *, stop_at, gpus=(), forward_signals=False):
+        assert forward_signals
         self.trained.append((request["recipe"]["name"], Path(request["run"]).name, len(gpus or ())))
         images, end = self.acts.pop(0) if self.acts else (0, "crash")
         if images:
@@ -52,7 +52,7 @@ def play(tmp_path, monkeypatch):
         run, zip_path = tmp_path / "run-1", tmp_path / "images.zip"
         job = Job(recipe, tmp_path / "crops", run=run, zip_path=zip_path, cpu_recipe=cpu_recipe)
         training = Training(session, job, gpus=None if gpus is None else list(gpus))
-        training.go_on_until_the_end()
+        training.run()
         return session, training
 
     return play
@@ -147,7 +147,7 @@ def test_a_signal_before_there_is_a_trainer_leaves_none_to_start(play, monkeypat
     session, training = play()
     session.trained.clear()
     session.wish.signal_name = "SIGHUP"
-    training.go_on_until_the_end()
+    training.run()
     assert session.trained == []
 
 

@@ -17,9 +17,9 @@ from dogsgan.supervise.session import Session
 from dogsgan.tensors import GENERATOR_FILE, read_metadata
 
 MOST_ATTEMPTS = 6
-MOST_IN_VAIN = 2  # attempts in a row that save nothing new
+MOST_WITHOUT_PROGRESS = 2  # attempts in a row that save nothing new
 SMALLEST_BATCH = 8
-CANNOT_BE_MENDED = 2  # a worker's exit status
+USER_ERROR_STATUS = 2  # a worker's exit status
 CRASHED = "crash"
 """`stopped_by` of a report where the last trainer could not give one."""
 
@@ -60,14 +60,14 @@ class Training:
         self.runs = [job.run]
         self.report: dict[str, Any] = {}
         self.ended: Ended | None = None
-        self.attempts = self._in_vain = 0
+        self.attempts = self._without_progress = 0
 
     @property
     def on_gpu(self) -> bool:
         """Whether named GPUs are used."""
         return bool(self.gpus)
 
-    def go_on_until_the_end(self) -> None:
+    def run(self) -> None:
         """Train until the time or the images are up, or nothing is left to try."""
         for _ in range(MOST_ATTEMPTS):
             if self.session.wish:  # it came before there was a trainer to tell
@@ -112,7 +112,7 @@ class Training:
             "count": job.count,
             "locks": job.cpu_recipe is None,
         }
-        return session.run("train", request, stop_at=self._stop_at(), gpus=self.gpus, heeding=True)
+        return session.run("train", request, stop_at=self._stop_at(), gpus=self.gpus, forward_signals=True)
 
     def _device(self) -> str:
         if self.gpus is None:
@@ -135,27 +135,29 @@ class Training:
             return False
         if self._stop_at() - time.monotonic() < 2 * self.session.clock.startup_s:
             return False
-        return self._on_what_still_works(progressed=progressed, hopeless=ended.status == CANNOT_BE_MENDED)
+        return self._retry_on_working_devices(
+            progressed=progressed, is_user_error=ended.status == USER_ERROR_STATUS
+        )
 
     def _with_smaller_batches(self, report: dict[str, Any]) -> bool:
         batch_size = self.recipe.training.batch_size // 2
         if report["steps"] or batch_size < SMALLEST_BATCH or self.job.cpu_recipe is None:
             return False
         training = dataclasses.replace(self.recipe.training, batch_size=batch_size)
-        self._begin_anew(dataclasses.replace(self.recipe, training=training), why=f"batches of {batch_size}")
+        self._restart(dataclasses.replace(self.recipe, training=training), why=f"batches of {batch_size}")
         return True
 
-    def _on_what_still_works(self, *, progressed: bool, hopeless: bool) -> bool:
+    def _retry_on_working_devices(self, *, progressed: bool, is_user_error: bool) -> bool:
         """After a crash: the GPUs that still work, one of them if that did not help, else the CPU."""
-        self._in_vain = 0 if progressed else self._in_vain + 1
+        self._without_progress = 0 if progressed else self._without_progress + 1
         if not self.gpus:
-            if hopeless or self._in_vain >= MOST_IN_VAIN:
+            if is_user_error or self._without_progress >= MOST_WITHOUT_PROGRESS:
                 return False
             self.session.note("training goes on from its last checkpoint")
             return True
         before = len(self.gpus)
         self.gpus = working_gpus(self.session, self.gpus)
-        if hopeless and len(self.gpus) == before:
+        if is_user_error and len(self.gpus) == before:
             return False
         if not progressed:
             self.gpus = self.gpus[:1]
@@ -165,11 +167,11 @@ class Training:
         if self.reached() > 0 or self.job.cpu_recipe is None:
             return False  # what a GPU has learned is worth more than a small run begun anew
         self.gpus = []
-        self._begin_anew(self.job.cpu_recipe, why="the CPU, which is slower")
+        self._restart(self.job.cpu_recipe, why="the CPU, which is slower")
         time_rescue(self.session, self.recipe, count=self.job.count)
         return True
 
-    def _begin_anew(self, recipe: Recipe, *, why: str) -> None:
+    def _restart(self, recipe: Recipe, *, why: str) -> None:
         self.recipe = recipe
         self.runs.append(self.job.run.with_name(f"run-{len(self.runs) + 1}"))
         self.session.note(f"training begins anew with {why}")

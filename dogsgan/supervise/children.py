@@ -111,11 +111,11 @@ class Children:
     ) -> Ended:
         """Run `command` to its end, or end it; the process groups of its processes are gone afterwards."""
         began = time.monotonic()
-        hearing = _Hearing(self.log)
+        output = _Output(self.log)
         self._running = running = [_started(command, environment) for environment in environments]
-        threads = [thread for child in running for thread in hearing.listen_to(child)]
+        threads = [thread for child in running for thread in output.listen_to(child)]
         try:
-            how = _watch(running, hearing, stop_at=stop_at, grace_s=grace_s, stall_s=stall_s, wish=wish)
+            how = _watch(running, output, stop_at=stop_at, grace_s=grace_s, stall_s=stall_s, wish=wish)
         except BaseException:  # Ctrl-C: a moment to remove what is half-written
             _send(running, "SIGTERM")
             _wait_for(running, LAST_S)
@@ -128,8 +128,8 @@ class Children:
         status = _status_of(running)
         if how == "ended":
             how = "done" if status == 0 else "failed"
-        ready_after_s = None if hearing.ready_at is None else hearing.ready_at - began
-        said = tuple(hearing.answers), tuple(hearing.lines)
+        ready_after_s = None if output.ready_at is None else output.ready_at - began
+        said = tuple(output.answers), tuple(output.lines)
         return Ended(how, status, *said, time.monotonic() - began, ready_after_s)
 
     def kill(self) -> None:
@@ -139,14 +139,14 @@ class Children:
         _wait_for(running, KILL_S)
 
 
-class _Hearing:
+class _Output:
     """What children print: their answers, their last lines, and when they were heard last."""
 
     def __init__(self, log: Log | None) -> None:
         self._log = log
         self.answers: list[dict[str, Any]] = []
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self.heard_at = time.monotonic()
+        self.last_output_at = time.monotonic()
         self.ready_at: float | None = None
 
     def listen_to(self, child: "subprocess.Popen[bytes]") -> list[threading.Thread]:
@@ -166,7 +166,7 @@ class _Hearing:
         decoder, pending = codecs.getincrementaldecoder("utf-8")("replace"), ""
         with pipe:
             while chunk := os.read(pipe.fileno(), 1 << 16):
-                self.heard_at = time.monotonic()
+                self.last_output_at = time.monotonic()
                 text = decoder.decode(chunk)
                 if raw is not None:
                     raw(text, False)
@@ -211,7 +211,7 @@ def _started(command: list[str], environment: dict[str, str]) -> "subprocess.Pop
 
 def _watch(
     running: "Sequence[subprocess.Popen[bytes]]",
-    hearing: _Hearing,
+    output: _Output,
     *,
     stop_at: float,
     grace_s: float,
@@ -232,7 +232,7 @@ def _watch(
             asked = True
         if now >= stop_at + grace_s:
             return "overran"
-        if now - hearing.heard_at > stall_s:
+        if now - output.last_output_at > stall_s:
             return "stalled"
     return "overran" if asked and _status_of(running) in UNWOUND else "ended"
 

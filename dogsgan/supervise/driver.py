@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from dogsgan.supervise.attempts import CANNOT_BE_MENDED, Job, Training
+from dogsgan.supervise.attempts import USER_ERROR_STATUS, Job, Training
 from dogsgan.supervise.children import Ended
 from dogsgan.supervise.safety import SafetyZip
 from dogsgan.supervise.session import Session
@@ -22,7 +22,7 @@ class Driver:
     def train(self) -> None:
         """Train until the time is up, whatever happens."""
         with self.safety:
-            self.training.go_on_until_the_end()
+            self.training.run()
 
     def sample(self) -> Ended:
         """Write the zip from the last good generator: where it was trained, else on the CPU.
@@ -33,8 +33,8 @@ class Driver:
         if gpus is None or (gpus and time.monotonic() < clock.first_try_stops_at()):
             device = self.job.device if gpus is None else "auto"
             ended = self._sample_on(gpus and gpus[:1], device, stop_at=clock.first_try_stops_at())
-            hopeless = gpus is None and ended.status == CANNOT_BE_MENDED
-            if self.sampled or hopeless:
+            is_user_error = gpus is None and ended.status == USER_ERROR_STATUS
+            if self.sampled or is_user_error:
                 return ended
             where = "the GPU" if gpus else device
             session.note(f"sampling on {where} failed ({ended.reason()}): the CPU samples")

@@ -59,7 +59,7 @@ class Session:
         *,
         stop_at: float,
         gpus: Sequence[int] | None = None,
-        heeding: bool = False,
+        forward_signals: bool = False,
         beside: Children | None = None,
     ) -> Ended:
         """Run one part of `worker` as a child, or training on several GPUs as one child for each.
@@ -67,7 +67,7 @@ class Session:
         Args:
             stop_at: when it is asked to stop.
             gpus: those that it sees; None shows it whatever there is.
-            heeding: whether a signal that this process got is passed on to it.
+            forward_signals: whether a signal that this process got is passed on to it.
             beside: other children than the session's, beside which it runs: how slowly such a one starts
                 tells nothing of the next.
         """
@@ -78,7 +78,7 @@ class Session:
             stop_at=stop_at,
             grace_s=self.clock.grace_s,
             stall_s=self.stall_s,
-            wish=self.wish if heeding else None,
+            wish=self.wish if forward_signals else None,
         )
         if ended.ready_after_s is not None and beside is None:
             self.clock.note_startup(ended.ready_after_s)

@@ -89,14 +89,14 @@ def show(
             files[name] = what
 
     if names:
-        shown = list(classes)[:MOST_BREEDS]
-        listed = ", ".join(names[index] for index in shown)
-        draw("breeds.png", f"a row for each of: {listed}", lambda path: _breeds(sampler, shown, path, seed))
+        rows = list(classes)[:MOST_BREEDS]
+        listed = ", ".join(names[index] for index in rows)
+        draw("breeds.png", f"a row for each of: {listed}", lambda path: _breeds(sampler, rows, path, seed))
     if sampler.recipe.model.noise == "normal":
-        rows = ", ".join(f"{each:g}" for each in TRUNCATIONS)
+        listed = ", ".join(f"{each:g}" for each in TRUNCATIONS)
         draw(
             "truncation.png",
-            f"truncation {rows} from top to bottom, the same seed in each",
+            f"truncation {listed} from top to bottom, the same seed in each",
             lambda path: _truncations(Path(run), path, seed, device),
         )
     frames = _film(sampler, seed=seed)

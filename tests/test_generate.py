@@ -30,7 +30,7 @@ def few_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pictures_of(path: Path) -> dict[str, np.ndarray]:
     if path.is_dir():
-        return {file.name: np.asarray(Image.open(file)) for file in sorted(path.iterdir())}
+        return {file.name: np.asarray(Image.open(file)) for file in sorted(path.glob("*.png"))}
     with zipfile.ZipFile(path) as archive:
         return {name: np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in archive.namelist()}
 

@@ -10,6 +10,7 @@ from tiny import RECIPE, crop_set
 
 from dogsgan import showing
 from dogsgan.cli import main
+from dogsgan.data.sources import open_source
 from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
 from dogsgan.showing import COLUMNS, NEAREST, spherical_mean
@@ -85,7 +86,19 @@ def test_one_that_fails_costs_itself_only(
     assert "interpolation.gif" not in printed.out
     assert "breeds.png" in printed.out
     assert "interpolation.gif" in printed.err
-    assert {path.name for path in (tmp_path / "shown").iterdir()} == {"breeds.png", "truncation.png"}
+    files = {path.name for path in (tmp_path / "shown").iterdir()}
+    assert files == {"breeds.png", "truncation.png"}
+
+
+def test_what_was_drawn_or_generated_among_training_pictures_is_not_one_of_them(
+    run: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "mine.png")
+    assert main(["show", str(run), "--out", str(tmp_path / "shown")]) == 0
+    assert main(["show", str(run), "--out", str(tmp_path)]) == 0
+    assert main(["generate", str(run), "--out", f"{tmp_path / 'new'}/", "--count", "3"]) == 0
+    assert [image.name for image in open_source(tmp_path).images] == ["mine.png"]
+    assert len(open_source(tmp_path / "new").images) == 3  # somebody asked for it
 
 
 def test_the_arc_begins_and_ends_where_it_should_and_keeps_its_length() -> None:

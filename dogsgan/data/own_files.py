@@ -6,9 +6,12 @@ data, and a second call must find the same source as the first.
 
 import itertools
 
+GENERATED_FILE = "dogsgan-generated.json"
+"""Marks a folder of generated pictures."""
 _STUDIES = ("attention", "augmentation", "recipe")
 _WHOLE = (  # a folder that holds the first and any of the second is left out as a whole; a source's top is
     # not, because somebody asked for it, but for the third
+    (GENERATED_FILE, (GENERATED_FILE,), ()),
     ("set.json", ("pictures.npy", "labels.npy", "origins.npy"), ()),
     ("recipe.json", ("log.jsonl", "generator.safetensors"), ()),
     (

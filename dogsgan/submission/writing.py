@@ -1,6 +1,7 @@
 """Pictures ─▶ images.zip as a stream: encoded by several threads, written in order, no folder in between."""
 
 import io
+import json
 import time
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from dogsgan.cores import usable_cores
+from dogsgan.data.own_files import GENERATED_FILE
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path
 
@@ -92,6 +94,8 @@ def write_folder(
 ) -> SubmissionReport:
     """Write exactly `count` pictures as PNGs into a new folder; arguments and errors as `write_submission`.
 
+    A file beside them marks the folder, so that it is not taken for training pictures where it is in some.
+
     Raises:
         DogsganError: `folder` is there and not empty, or as `write_submission`; it is as it was then.
     """
@@ -102,6 +106,7 @@ def write_folder(
         partial.mkdir()
         for name, png in zip(names or picture_names(count), encoded, strict=True):
             size += (partial / name).write_bytes(png)
+        (partial / GENERATED_FILE).write_text(json.dumps({"count": count}) + "\n")
     return SubmissionReport(folder, count, time.monotonic() - start, size)
 
 

@@ -5,11 +5,12 @@ Each takes a picture, H×W×3 uint8, and a random generator, and returns a pictu
 
 import io
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-Attack = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def exact(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -27,7 +28,7 @@ def head_over(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return picture[::-1]
 
 
-def jpeg(quality: int) -> Attack:
+def jpeg(quality: int) -> Change:
     """Compress."""
 
     def attack(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -59,14 +60,14 @@ def three_quarters_and_back(picture: np.ndarray, random: np.random.Generator) ->
     return np.asarray(small.resize((side, side), Image.Resampling.LANCZOS))
 
 
-def blur(sigma: float) -> Attack:
+def blur(sigma: float) -> Change:
     """Blur by a Gaussian of sigma px."""
     return lambda picture, random: np.asarray(
         Image.fromarray(picture).filter(ImageFilter.GaussianBlur(sigma))
     )
 
 
-def noise(sigma: float) -> Attack:
+def noise(sigma: float) -> Change:
     """Add Gaussian noise of sigma grey levels."""
     return lambda picture, random: _rounded(picture + random.normal(0, sigma, picture.shape))
 
@@ -109,7 +110,7 @@ def negative(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return 255 - picture
 
 
-def crop(area: float) -> Attack:
+def crop(area: float) -> Change:
     """Cut out a square of that share of the area, anywhere, and scale it up."""
 
     def attack(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -146,7 +147,7 @@ def shrink(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return ground
 
 
-def shift(pixels: int) -> Attack:
+def shift(pixels: int) -> Change:
     """Move in one of four directions; what appears is wrapped around, the edge repeated, or black."""
 
     def attack(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -160,7 +161,7 @@ def shift(pixels: int) -> Attack:
     return attack
 
 
-def turn(degrees: float) -> Attack:
+def turn(degrees: float) -> Change:
     """Turn either way; the corners are black or mirrored."""
 
     def attack(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -175,7 +176,7 @@ def turn(degrees: float) -> Attack:
     return attack
 
 
-def cover(pixels: int) -> Attack:
+def cover(pixels: int) -> Change:
     """Lay a plain or noisy square over it, anywhere."""
 
     def attack(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -189,121 +190,88 @@ def cover(pixels: int) -> Attack:
     return attack
 
 
-def chain(*attacks: Attack) -> Attack:
+def chain(*changes: Change) -> Change:
     """Do one after the other."""
 
     def attack(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        for one in attacks:
+        for one in changes:
             picture = one(np.ascontiguousarray(picture), random)
         return picture
 
     return attack
 
 
-def blend(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
-    """Mix two pictures, `share` of the first."""
-    return _rounded(share * first.astype(np.float64) + (1 - share) * second)
+def blend(share: float) -> Change:
+    """Mix two pictures, 2×H×W×3, `share` of the first."""
+    return lambda pictures, random: _rounded(share * pictures[0] + (1 - share) * pictures[1])
 
 
-PROMISED: dict[str, tuple[Attack, float]] = {
-    "exact": (exact, 98),
-    "flip": (flip, 98),
-    "JPEG, quality 40": (jpeg(40), 98),
-    "scaled to half and back": (half_and_back, 98),
-    "blur, σ = 1 px": (blur(1.0), 98),
-    "noise, σ = 8": (noise(8), 98),
-    "brightness ± 25%": (brightness, 98),
-    "contrast ± 25%": (contrast, 98),
-    "hue ± 30°": (hue, 98),
-    "crop of 85% of the area": (crop(0.85), 95),
-    "crop of 70% of the area": (crop(0.70), 95),
-    "shift by 6 px": (shift(6), 95),
-    "turn by ± 8°": (turn(8), 95),
-    "16 px square covered": (cover(16), 95),
-    "crop + flip + contrast": (chain(crop(0.78), flip, contrast), 95),
+class Attack(NamedTuple):
+    """A way to copy, and what an audit has to say of it."""
+
+    make: Change
+    named: str | None = None
+    """What the kind has to name; None where no kind does."""
+    allowed: str = ""
+    """What it may name beside, as that is true: a turn bares the corners."""
+    promised: float | None = None
+    """The percentage of copies that an audit has to find; None where nothing was tuned on it."""
+
+
+ATTACKS = {
+    "exact": Attack(exact, "exact", promised=98),
+    "flip": Attack(flip, "flip", promised=98),
+    "JPEG, quality 40": Attack(jpeg(40), "JPEG", promised=98),
+    "scaled to half and back": Attack(half_and_back, "blurred", promised=98),
+    "blur, σ = 1 px": Attack(blur(1.0), "blurred", promised=98),
+    "noise, σ = 8": Attack(noise(8), "noise", promised=98),
+    "brightness ± 25%": Attack(brightness, "recoloured", promised=98),
+    "contrast ± 25%": Attack(contrast, "recoloured", promised=98),
+    "hue ± 30°": Attack(hue, "recoloured", promised=98),
+    "crop of 85% of the area": Attack(crop(0.85), "crop", promised=95),
+    "crop of 70% of the area": Attack(crop(0.70), "crop", promised=95),
+    "shift by 6 px": Attack(shift(6), "shift", "covered", promised=95),
+    "turn by ± 8°": Attack(turn(8), "turned", "covered", promised=95),
+    "16 px square covered": Attack(cover(16), "covered", promised=95),
+    "crop + flip + contrast": Attack(
+        chain(crop(0.78), flip, contrast), "crop + flip + recoloured", promised=95
+    ),
+    "shift + blur": Attack(chain(shift(6), blur(1.0)), "shift + blurred", "covered"),
+    "turn + flip": Attack(chain(turn(8), flip), "turned + flip", "covered"),
+    "crop + noise": Attack(chain(crop(0.85), noise(8)), "crop + noise"),
+    "crop + turn": Attack(chain(crop(0.85), turn(8)), "crop + turned", "covered"),
+    "crop + JPEG": Attack(chain(crop(0.70), jpeg(40)), "crop + JPEG", "blurred"),
+    "turn + hue + cover": Attack(chain(turn(8), hue, cover(16)), "turned + recoloured + covered"),
+    "grey + flip + JPEG": Attack(chain(grey, flip, jpeg(40)), "recoloured + flip + JPEG"),
+    "shrink + brightness": Attack(chain(shrink, brightness), "shrunk + recoloured", "covered"),
+    "shift + flip + noise + gamma": Attack(
+        chain(shift(4), flip, noise(8), gamma), "shift + flip + noise + recoloured", "covered"
+    ),
+    "crop of 50% of the area": Attack(crop(0.5), "crop"),
+    "turn by ± 15°": Attack(turn(15), "turned", "covered"),
+    "stretched": Attack(stretch, "stretched", "crop"),
+    "on a plain ground at 80%": Attack(shrink, "shrunk", "covered"),
+    "head over": Attack(head_over, "turned 180° + flip"),
+    "grey": Attack(grey, "recoloured"),
+    "gamma 0.6 or 1.7": Attack(gamma, "recoloured"),
+    "six levels a colour": Attack(posterized),
+    "negative": Attack(negative),
+    "32 px square covered": Attack(cover(32), "covered"),
+    "blur, σ = 2 px": Attack(blur(2.0), "blurred"),
+    "noise, σ = 20": Attack(noise(20), "noise"),
+    "JPEG, quality 10": Attack(jpeg(10), "JPEG", "blurred"),
+    "blend 70/30": Attack(blend(0.7), "blend", promised=85),
+    "blend 50/50": Attack(blend(0.5), "blend", promised=60),
+    "scaled up by half and back": Attack(half_up_and_back, "", "near-exact + blurred"),
+    "scaled to three quarters and back": Attack(three_quarters_and_back, "", "near-exact + blurred"),
 }
-"""What an audit has to find, with the percentage of it that it has to find at least."""
-BLENDS: dict[str, tuple[float, float]] = {"blend 70/30": (0.7, 85), "blend 50/50": (0.5, 60)}
-"""Share of the first picture, and the percentage to find."""
-OTHERS: dict[str, Attack] = {
-    "shift + blur": chain(shift(6), blur(1.0)),
-    "turn + flip": chain(turn(8), flip),
-    "crop + noise": chain(crop(0.85), noise(8)),
-    "crop + turn": chain(crop(0.85), turn(8)),
-    "crop + JPEG": chain(crop(0.70), jpeg(40)),
-    "turn + hue + cover": chain(turn(8), hue, cover(16)),
-    "grey + flip + JPEG": chain(grey, flip, jpeg(40)),
-    "shrink + brightness": chain(shrink, brightness),
-    "shift + flip + noise + gamma": chain(shift(4), flip, noise(8), gamma),
-    "crop of 50% of the area": crop(0.5),
-    "turn by ± 15°": turn(15),
-    "stretched": stretch,
-    "on a plain ground at 80%": shrink,
-    "head over": head_over,
-    "grey": grey,
-    "gamma 0.6 or 1.7": gamma,
-    "six levels a colour": posterized,
-    "negative": negative,
-    "32 px square covered": cover(32),
-    "blur, σ = 2 px": blur(2.0),
-    "noise, σ = 20": noise(20),
-    "JPEG, quality 10": jpeg(10),
-}
-"""What nothing was tuned on."""
-RESIZED: dict[str, Attack] = {
-    "scaled up by half and back": half_up_and_back,
-    "scaled to three quarters and back": three_quarters_and_back,
-}
-"""Scaled without any other loss."""
-KINDS: dict[str, tuple[str, str]] = {
-    "exact": ("exact", ""),
-    "flip": ("flip", ""),
-    "JPEG, quality 40": ("JPEG", ""),
-    "scaled to half and back": ("blurred", ""),
-    "scaled up by half and back": ("", "near-exact + blurred"),
-    "scaled to three quarters and back": ("", "near-exact + blurred"),
-    "blur, σ = 1 px": ("blurred", ""),
-    "noise, σ = 8": ("noise", ""),
-    "brightness ± 25%": ("recoloured", ""),
-    "contrast ± 25%": ("recoloured", ""),
-    "hue ± 30°": ("recoloured", ""),
-    "crop of 85% of the area": ("crop", ""),
-    "crop of 70% of the area": ("crop", ""),
-    "shift by 6 px": ("shift", "covered"),
-    "turn by ± 8°": ("turned", "covered"),
-    "16 px square covered": ("covered", ""),
-    "crop + flip + contrast": ("crop + flip + recoloured", ""),
-    "blend 70/30": ("blend", ""),
-    "blend 50/50": ("blend", ""),
-    "shift + blur": ("shift + blurred", "covered"),
-    "turn + flip": ("turned + flip", "covered"),
-    "crop + noise": ("crop + noise", ""),
-    "crop + turn": ("crop + turned", "covered"),
-    "crop + JPEG": ("crop + JPEG", "blurred"),
-    "turn + hue + cover": ("turned + recoloured + covered", ""),
-    "grey + flip + JPEG": ("recoloured + flip + JPEG", ""),
-    "shrink + brightness": ("shrunk + recoloured", "covered"),
-    "shift + flip + noise + gamma": ("shift + flip + noise + recoloured", "covered"),
-    "crop of 50% of the area": ("crop", ""),
-    "turn by ± 15°": ("turned", "covered"),
-    "stretched": ("stretched", "crop"),
-    "on a plain ground at 80%": ("shrunk", "covered"),
-    "head over": ("turned 180° + flip", ""),
-    "grey": ("recoloured", ""),
-    "gamma 0.6 or 1.7": ("recoloured", ""),
-    "32 px square covered": ("covered", ""),
-    "blur, σ = 2 px": ("blurred", ""),
-    "noise, σ = 20": ("noise", ""),
-    "JPEG, quality 10": ("JPEG", "blurred"),
-}
-"""What the kind has to name, and what it may name beside, as that is true: a turn bares the corners."""
 GEOMETRY = frozenset(("crop", "shrunk", "shift", "stretched", "turned"))
 """Parts of a kind that another form of the same training picture changes."""
 
 
 def named_right(attack: str, kind: str, *, same_form: bool) -> bool:
     """Whether a kind says what was done; `same_form`: whether it is told of the very view that was copied."""
-    needed, allowed = (set(filter(None, part.split(" + "))) for part in KINDS[attack])
+    needed, allowed = (set(filter(None, (part or "").split(" + "))) for part in ATTACKS[attack][1:3])
     steps = set(kind.partition(" of ")[0].split(" + "))
     if not same_form:
         needed, allowed = needed - GEOMETRY - {"exact"}, allowed | GEOMETRY | {"near-exact"}

@@ -9,7 +9,7 @@ the training pictures, whole or square by chance. Each attack is judged on its o
 honest pictures, at the audit's default false discovery rate.
 
 A second table says how many of the flagged copies have a kind that names what was done: all of it, and
-nothing that is not true (`attacks.KINDS`). Where another form of the right training picture was found, the
+nothing that is not true (`attacks.ATTACKS`). Where another form of the right training picture was found, the
 geometry is free, as a crop of the one is a shift of the other.
 
 Beside it stands what a threshold on MiFID's distance finds, the cosine distance of the features to the
@@ -34,7 +34,7 @@ from dogsgan.audit.judgement import judge
 from dogsgan.audit.workspace import Workspace
 from dogsgan.data.sources import Source, open_source
 from dogsgan.features.extraction import features_of
-from dogsgan.features.networks import FeatureNetwork, open_network
+from dogsgan.features.networks import open_network
 from dogsgan.features.sides import real_side_of
 from dogsgan.metrics.memorization import nearest_real
 
@@ -69,7 +69,8 @@ def main() -> int:
         names = [training_source.images[row].name for row in side.rows]
         originals = Originals.of(side.features, names, training)
         workspace = Workspace(work / f"bench-{args.seed}-{args.honest}-{args.count}")
-        pictures = Pictures(pixels, features(pixels, network), features(pixels[:, :, ::-1], network))
+        sides = (features_of(some, network, show_progress=True) for some in (pixels, pixels[:, :, ::-1]))
+        pictures = Pictures(pixels, *sides)
         sample = real_sample(training, groups, network, workspace, args.seed)
         middle = time.perf_counter()
         found, null = (
@@ -147,27 +148,14 @@ def copies(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return `count` copies for each attack, and the views that they were made of; of a blend, the first."""
     made, sources = {}, {}
-    single = {name: attack for name, (attack, _) in attacks.PROMISED.items()} | attacks.OTHERS
-
-    def attacked(name: str, attack: attacks.Attack) -> None:
+    for name, attack in attacks.ATTACKS.items():
         sources[name] = chosen_rows(training, random, count)
-        made[name] = np.stack([attack(np.asarray(training.pictures[row]), random) for row in sources[name]])
-
-    for name, attack in single.items():
-        attacked(name, attack)
-    for name, (share, _) in attacks.BLENDS.items():
-        sources[name] = chosen_rows(training, random, count)
-        first, second = training.pictures[sources[name]], chosen(training, random, count)
-        second = second[random.permutation(len(second))]
-        made[name] = np.stack([attacks.blend(a, b, share) for a, b in zip(first, second, strict=True)])
-    for name, attack in attacks.RESIZED.items():
-        attacked(name, attack)
+        pictures = list(training.pictures[sources[name]])
+        if name.startswith("blend"):
+            second = chosen(training, random, count)
+            pictures = list(zip(pictures, second[random.permutation(len(second))], strict=True))
+        made[name] = np.stack([attack.make(picture, random) for picture in pictures])
     return made, sources
-
-
-def features(pixels: np.ndarray, network: FeatureNetwork) -> np.ndarray:
-    """Return the features, N×D."""
-    return features_of(pixels, network, show_progress=True)
 
 
 def report_kinds(
@@ -179,19 +167,16 @@ def report_kinds(
     sources: dict[str, np.ndarray],
 ) -> int:
     """Print which kinds the flagged copies were given; return 1 if fewer than 90% are named right."""
-    ends = np.cumsum([len(some) for some in sets.values()])
-    starts = dict(zip(sets, ends - [len(some) for some in sets.values()], strict=True))
+    rows_of = rows_by_set(sets)
     named = flagged = 0
     print("\n| copies | flagged | named right | named wrong |")
     print("| --- | ---: | ---: | --- |")
-    for name in (name for name in sets if name in attacks.KINDS):
-        rows = np.concatenate([np.arange(len(sets["honest"])), starts[name] + np.arange(len(sets[name]))])
+    for name in (name for name, attack in attacks.ATTACKS.items() if attack.named is not None):
+        rows = np.concatenate([rows_of["honest"], rows_of[name]])
         evidence = part_of(found, rows)
         case = Case(
             names=tuple(map(str, rows)),
-            pictures=Pictures(
-                pictures.pixels[rows], pictures.features[rows], pictures.mirrored_features[rows]
-            ),
+            pictures=Pictures(*(values[rows] for values in pictures[:3])),
             views=training,
             features_of_views=lambda views: np.zeros((len(views), pictures.features.shape[1])),
             evidence=evidence,
@@ -219,25 +204,21 @@ def report_kinds(
 
 def report(sets: dict[str, np.ndarray], found: Evidence, null: Evidence, distance: np.ndarray) -> int:
     """Print the table and return 1 if a promise is broken."""
-    ends = np.cumsum([len(pictures) for pictures in sets.values()])
-    rows = {
-        name: np.arange(end - len(pictures), end)
-        for (name, pictures), end in zip(sets.items(), ends, strict=True)
-    }
+    rows = rows_by_set(sets)
     limit = np.quantile(distance[rows["honest"]], RATE)
-    promised = {name: least for name, (_, least) in (attacks.PROMISED | attacks.BLENDS).items()}
+    listed = sorted(attacks.ATTACKS.items(), key=lambda item: item[1].promised is None)
     worst_honest, broken = 0.0, []
     print(f"| copies | promised | flagged | honest flagged | MiFID's distance, cut at {limit:.4f} |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    for name in [*promised, *attacks.OTHERS]:
+    for name, attack in listed:
         mixture = np.concatenate([rows["honest"], rows[name]])
         flagged = judge(part_of(found, mixture), null, rate=RATE).flagged
         honest, copied = flagged[: len(rows["honest"])], flagged[len(rows["honest"]) :]
         by_distance = float((distance[rows[name]] < limit).mean())
         worst_honest = max(worst_honest, float(honest.mean()))
-        if name in promised and 100 * copied.mean() < promised[name]:
+        if attack.promised is not None and 100 * copied.mean() < attack.promised:
             broken.append(name)
-        least = f"{promised[name]:.0f}%" if name in promised else ""
+        least = f"{attack.promised:.0f}%" if attack.promised is not None else ""
         print(f"| {name} | {least} | {copied.mean():.1%} | {honest.mean():.2%} | {by_distance:.1%} |")
     alone = judge(part_of(found, rows["honest"]), null, rate=RATE).flagged
     twins = judge(part_of(found, np.concatenate([rows["honest"], rows["with a twin"]])), null, rate=RATE)
@@ -247,6 +228,13 @@ def report(sets: dict[str, np.ndarray], found: Evidence, null: Evidence, distanc
     print(f"{len(caught)} unseen pictures with a twin in the training half: {caught.mean():.0%} flagged")
     print(f"broken: {', '.join(broken) or 'nothing'}")
     return int(bool(broken) or worst_honest > RATE)
+
+
+def rows_by_set(sets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return where the pictures of each set lie among all."""
+    ends = np.cumsum([len(pictures) for pictures in sets.values()])
+    parts = np.split(np.arange(ends[-1]), ends[:-1])
+    return dict(zip(sets, parts, strict=True))
 
 
 def part_of(evidence: Evidence, rows: np.ndarray) -> Evidence:

@@ -6,7 +6,7 @@ among ten thousand pictures can have a p-value small enough to be told. (Such se
 Knijnenburg et al. 2009, "Fewer permutations, more accurate P-values".)
 """
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import false_discovery_control
@@ -15,16 +15,10 @@ from dogsgan.errors import DogsganError
 
 FEWEST = 20
 """Real pictures that a calibration takes at least."""
-_BODY, _SHOULDER, _TAIL = (
-    0.80,
-    0.95,
-    0.90,
-)  # quantiles between which the fall is measured, and where the tail begins
-_FAR_TAIL = 0.97
-_SHORTEST_SCALE = 0.01  # of nearness: a hair's breadth is no evidence, however alike the real pictures are
-_UNHEARD_OF = (
-    1e-3  # the chance that the largest of the sample lies where it does, below which it is a duplicate
-)
+_BODY, _SHOULDER = 0.80, 0.95  # quantiles between which the fall is measured
+_TAIL, _FAR_TAIL = 0.90, 0.97  # quantiles where the tail begins
+_SHORTEST_SCALE = 0.01  # of nearness: less is no evidence, however alike the real pictures are
+_UNHEARD_OF = 1e-3  # a largest value of the sample that is less probable is that of a duplicate
 
 
 def nearness_of_distance(distance: np.ndarray) -> np.ndarray:
@@ -37,13 +31,12 @@ def nearness_of_similarity(similarity: np.ndarray) -> np.ndarray:
     return np.arctanh(np.clip(similarity, -0.999999, 0.999999))
 
 
-@dataclass(frozen=True, eq=False)
-class Null:
+class Null(NamedTuple):
     """The null distribution of a nearness."""
 
-    nearness: np.ndarray = field(repr=False)
+    nearness: np.ndarray
     """Sorted, without what was taken for duplicates."""
-    kept: np.ndarray = field(repr=False)
+    kept: np.ndarray
     """Which of the values given were kept, bool, in the order they were given."""
     start: float
     """Where the tail begins."""
@@ -51,11 +44,6 @@ class Null:
     """The tail falls by a factor e over this much nearness, where it begins."""
     evidence: int
     """From how many values the fall was measured; the fewer, the slower the tail is taken to end."""
-
-    @property
-    def removed(self) -> int:
-        """How many pictures lay so near that they must stand twice in the real set."""
-        return int((~self.kept).sum())
 
     def p_values(self, nearness: np.ndarray) -> np.ndarray:
         """Return how often a real picture comes at least as near, N values in 0..1."""

@@ -1,6 +1,6 @@
 """P-values of the evidence by the null distribution, and which pictures are flagged."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ TESTS = 3
 """Of each picture: features, one view in pixels, two views in pixels."""
 
 
-@dataclass(frozen=True, eq=False)
-class Judgement:
+class Judgement(NamedTuple):
     """The verdict on N pictures."""
 
     p_value: np.ndarray

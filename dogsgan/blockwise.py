@@ -4,19 +4,14 @@ A matrix product that all cores share ends when the last of them does: on cores 
 else too it is slower than on one alone. With a block of its own none waits.
 """
 
-import itertools
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from dogsgan.cores import Item, Result, in_order
 from dogsgan.progress import progress_bar
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 _MOST_WORKERS = 4
 
@@ -35,21 +30,11 @@ def blockwise(
     """
     threads = torch.get_num_threads()
     workers = min(threads, most)
-    remaining = iter(progress_bar(items, description=description, unit="blocks") if description else items)
-    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    shown = progress_bar(items, description=description, unit="blocks") if description else items
     with ThreadPoolExecutor(workers, initializer=_take_share, initargs=(threads // workers,)) as pool:
-        try:
-            _start_all(pool, workers)
-            torch.set_num_threads(threads)  # what the workers took, threads that start from now on would too
-            for item in itertools.islice(remaining, workers + 1):
-                waiting.append((item, pool.submit(work, item)))
-            while waiting:
-                item, future = waiting.popleft()
-                yield item, future.result()
-                for following in itertools.islice(remaining, 1):
-                    waiting.append((following, pool.submit(work, following)))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        _start_all(pool, workers)
+        torch.set_num_threads(threads)  # what the workers took, threads that start from now on would too
+        yield from in_order(pool, work, shown, ahead=workers + 1)
 
 
 def _take_share(share: int) -> None:

@@ -124,7 +124,6 @@ def settle(request: dict[str, Any]) -> dict[str, Any]:
     Raises:
         DogsganError: a value cannot be used, the run in `out` is another one, or sampling takes too long.
     """
-    from dogsgan.features.choice import chosen_network
     from dogsgan.features.networks import open_network
 
     out, count, device = Path(request["out"]), request["count"], request["device"]
@@ -140,8 +139,7 @@ def settle(request: dict[str, Any]) -> dict[str, Any]:
     recipe = unconditional_without_labels(recipe, source)
     recipe.model.check_truncation(request["truncation"])
     weights = None if request["weights"] is None else Path(request["weights"])
-    chosen = chosen_network(request["network"], size_px=recipe.data.size_px, weights=weights)
-    judge = open_network(chosen.name, weights=weights, device="cpu")
+    judge = open_network(request["network"], weights=weights, device="cpu", size_px=recipe.data.size_px)
     crop_set = _refuse_other_recipe(out, recipe, source)
     needed_s = None
     if deadline.budget_s is not None:
@@ -153,8 +151,8 @@ def settle(request: dict[str, Any]) -> dict[str, Any]:
     return {
         "recipe": recipe.to_json(),
         "device": str(pick_device(device)),
-        "network": chosen.name,
-        "note": chosen.note,
+        "network": judge.name,
+        "note": judge.note,
         "recognises": judge.classifier is not None,
         "crop_set": crop_set,
         "budget_s": deadline.budget_s,

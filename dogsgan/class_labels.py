@@ -15,18 +15,14 @@ from dogsgan.submission.labels import read_labels
 _NAMES_SHOWN = 3
 
 
-def class_names_of(source: Source, labels: Path | None) -> list[str | None]:
-    """Return the class of each generated picture as `generated_classes` does; they may all be None."""
-    if labels is None:
-        return [image.class_name for image in source.images]
-    return generated_classes(source, labels)
-
-
 def labelled_sample(
     source: Source, labels: Path | None, *, count: int | None, seed: int = 0
 ) -> tuple[Source, list[str | None]]:
-    """Return a source with `count` of its pictures chosen by chance (None: all), and the class of each."""
-    names = class_names_of(source, labels)
+    """Return a source with `count` of its pictures chosen by chance (None: all), and the class of each.
+
+    The classes are those of `generated_classes`; without a labels file they may all be None.
+    """
+    names = [image.class_name for image in source.images] if labels is None else _in_file(source, labels)
     if count is None or count >= len(source.images):
         return source, names
     rows = np.sort(np.random.default_rng(seed).permutation(len(source.images))[:count])
@@ -42,29 +38,28 @@ def generated_classes(source: Source, labels: Path | None) -> list[str | None]:
     Raises:
         DogsganError: no picture has a class, or the file's names are not those of the pictures.
     """
-    if labels is None:
-        classes = [image.class_name for image in source.images]
-        if not any(classes):
-            raise DogsganError(
-                f"the generated pictures in {source.path} have no classes: give --labels FILE, which "
-                "dogsgan generate --labels writes, or put them into one folder for each class"
-            )
-        return classes
+    _, classes = labelled_sample(source, labels, count=None)
+    if labels is None and not any(classes):
+        raise DogsganError(
+            f"the generated pictures in {source.path} have no classes: give --labels FILE, which "
+            "dogsgan generate --labels writes, or put them into one folder for each class"
+        )
+    return classes
+
+
+def _in_file(source: Source, labels: Path) -> list[str | None]:
     by_name = read_labels(labels)
     names = [image.name for image in source.images]
     without = [name for name in names if name not in by_name]
-    if without:
-        raise DogsganError(
-            f"the labels file {labels} leaves out {len(without):,} of the {len(names):,} pictures in "
-            f"{source.path}, the first {without[0]}: give the file that was written with them"
-        )
     unknown = sorted(by_name.keys() - set(names))
-    if unknown:
-        raise DogsganError(
-            f"the labels file {labels} names {len(unknown):,} pictures that are not in {source.path}, the "
-            f"first {unknown[0]}: give the file that was written with them"
-        )
-    return [by_name[name] for name in names]
+    if without:
+        problem = f"leaves out {len(without):,} of the {len(names):,} pictures in"
+        problem += f" {source.path}, the first {without[0]}"
+    elif unknown:
+        problem = f"names {len(unknown):,} pictures that are not in {source.path}, the first {unknown[0]}"
+    else:
+        return [by_name[name] for name in names]
+    raise DogsganError(f"the labels file {labels} {problem}: give the file that was written with them")
 
 
 def real_classes(source: Source) -> list[str | None]:

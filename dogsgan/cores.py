@@ -1,6 +1,14 @@
-"""The one place that counts processor cores."""
+"""The one place that counts processor cores, and the order of work that is spread over them."""
 
+import itertools
 import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def usable_cores() -> int:
@@ -12,3 +20,25 @@ def usable_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # Linux alone has it
         return os.cpu_count() or 1
+
+
+def in_order(
+    pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
+) -> Iterator[tuple[Item, Result]]:
+    """Yield each item with what `work` returns for it, in order, while a pool works on up to `ahead` of them.
+
+    What is waiting is given up where the caller stops or `work` fails.
+    """
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    remaining = iter(items)
+    try:
+        for item in itertools.islice(remaining, ahead):
+            waiting.append((item, pool.submit(work, item)))
+        while waiting:
+            item, future = waiting.popleft()
+            yield item, future.result()
+            for following in itertools.islice(remaining, 1):
+                waiting.append((following, pool.submit(work, following)))
+    finally:
+        for _, future in waiting:
+            future.cancel()

@@ -24,7 +24,7 @@ from dogsgan.models.generator_file import BEST_GENERATOR_FILE, GENERATOR_FILE
 from dogsgan.models.sampling import Sampler
 from dogsgan.progress import optional_file
 from dogsgan.recognition.imagenet import DOGS
-from dogsgan.recognition.shares import guesses_of, shares_of
+from dogsgan.recognition.shares import best_guesses, shares_of
 from dogsgan.training.checkpoint import checkpoints
 
 COUNT, REAL_COUNT = 1000, 2000
@@ -71,9 +71,8 @@ class Evaluator:
         features = features_of(_rgb(sampler.sample(self.count)), self.network)
         figures = {"fid": frechet_distance_between(statistics_of(features), self._real)}
         if self.network.classifier is not None and sampler.recipe.data.channels == 3:
-            guesses = guesses_of(features, self.network.classifier, classes=DOGS)
-            own = [None] * len(features)
-            figures["dogs"] = shares_of(guesses.best, classes=DOGS, own=own).in_classes
+            best = best_guesses(features, self.network.classifier)
+            figures["dogs"] = shares_of(best, classes=DOGS, own=[None] * len(features)).in_classes
         return figures
 
 

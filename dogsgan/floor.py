@@ -19,8 +19,7 @@ from dogsgan.cores import usable_cores
 from dogsgan.data.prepare import crops_in_order
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features.choice import chosen_network
-from dogsgan.features.extraction import features_of_batches, features_of_stream
+from dogsgan.features.extraction import features_of_stream
 from dogsgan.features.networks import FeatureNetwork, open_network
 from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.statistics import Statistics, statistics_of
@@ -119,8 +118,7 @@ def floor(
         raise DogsganError(
             f"{source} has {len(opened.images)} pictures: a floor needs at least {2 * _FEWEST}"
         )
-    choice = chosen_network(network, size_px=size_px, weights=weights, cache_dir=cache_dir)
-    judge = open_network(choice.name, weights=weights, device=device, cache_dir=cache_dir)
+    judge = open_network(network, weights=weights, device=device, cache_dir=cache_dir, size_px=size_px)
     if judge.required_px not in (None, size_px):
         raise DogsganError(
             f"the network {judge.name} takes {judge.required_px} px: give --size {judge.required_px}"
@@ -144,7 +142,7 @@ def floor(
         whole=whole.count or 0,
         size_px=size_px,
         policies=tuple(sorted(found, key=lambda each: each.fid)),
-        note=choice.note,
+        note=judge.note,
     )
 
 
@@ -152,29 +150,23 @@ def _whole(half: Source, network: FeatureNetwork, *, count: int, size_px: int) -
     """Return the statistics of whole pictures, read as the score reads its real side."""
     some = dataclasses.replace(half, images=half.images[:count])
     stream = PictureReader(some).stream(whole_at(some, network.real_px or size_px))
-    pictures = ((some.images[row].name, [picture]) for row, picture in stream)
-    name = "whole pictures"
-    [features] = features_of_stream(pictures, [network], total=len(some.images), description=name)
-    return _statistics(features, name)
+    pictures = ((some.images[row].name, picture) for row, picture in stream)
+    return _statistics(pictures, network, "whole pictures", total=len(some.images))
 
 
 def _crops(half: Source, network: FeatureNetwork, data: DataRecipe, *, count: int) -> Statistics:
     """Return the statistics of crops as `prepare` cuts them."""
     cropped = crops_in_order(half, data, workers=usable_cores())
-    crops = itertools.islice((picture for each in cropped for picture, _ in each.crops), count)
-    name = f"crops, {data.crop_policy}"
-    batches = _batches(crops, network.batch_size)
-    return _statistics(features_of_batches(batches, network, total=count, description=name), name)
+    crops = itertools.islice((("a crop", picture) for each in cropped for picture, _ in each.crops), count)
+    return _statistics(crops, network, f"crops, {data.crop_policy}", total=count)
 
 
-def _batches(pictures: Iterator[np.ndarray], size: int) -> Iterator[tuple[np.ndarray, list[str]]]:
-    while batch := list(itertools.islice(pictures, size)):
-        yield np.stack(batch), ["a crop"] * len(batch)
-
-
-def _statistics(features: np.ndarray, name: str) -> Statistics:
+def _statistics(
+    pictures: Iterator[tuple[str, np.ndarray]], network: FeatureNetwork, description: str, *, total: int
+) -> Statistics:
+    features = features_of_stream(pictures, network, total=total, description=description)
     if len(features) < _FEWEST:
         raise DogsganError(
-            f"{len(features)} {name} can be had: a floor takes {_FEWEST} at least of each kind"
+            f"{len(features)} {description} can be had: a floor takes {_FEWEST} at least of each kind"
         )
     return statistics_of(features)

@@ -1,21 +1,18 @@
 """Pictures of a source, each read once: bytes, hash and decoding in one pass that everybody shares.
 
 `PictureReader.stream` gives what a view makes of every picture; consumers take other views of the same
-decoded pictures in the same pass. `read_table` keeps the pixels of generated pictures.
+decoded pictures in the same pass. `read_generated` keeps the pixels of generated pictures.
 """
 
-import itertools
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from dogsgan.cores import usable_cores
+from dogsgan.cores import in_order, usable_cores
 from dogsgan.data.borders import add_border
 from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import Source
@@ -30,7 +27,7 @@ PIXELS = f"{DECODERS}, pixels {VERSION}"
 """What decides the pixels that a network is given, beside the pictures' bytes and the size asked for."""
 
 _IN_MEMORY_BYTES = 256 * 2**20
-"""Tables that are larger lie in a temporary file, mapped."""
+"""Pixels that are larger lie in a temporary file, mapped."""
 
 T = TypeVar("T")
 View: TypeAlias = Callable[[SourceImage, Decoded], T]
@@ -47,52 +44,6 @@ class Consumer(Protocol):
         """Take what `view` made of the source's picture `row`, in order; a DogsganError if it failed."""
 
 
-@dataclass(frozen=True, eq=False)
-class PictureTable:
-    """Pictures of a source that were read: N of its rows."""
-
-    source: Source
-    rows: np.ndarray
-    """N int64: places of the pictures in the source."""
-    pixels: np.ndarray | None = field(repr=False)
-    """N×S×S×3 uint8, mapped from disk where it is large; None where only views were wanted."""
-    unreadable: tuple[str, ...] = ()
-    """One line for each picture that was left out."""
-    not_png: int = 0
-    """How many are in another format than PNG."""
-    jpegs_by_pillow: int = 0
-    """How many JPEGs were decoded by Pillow, as the competition's decoder could not read them."""
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The pictures' names in the source, N."""
-        return tuple(self.source.images[row].name for row in self.rows)
-
-    @cached_property
-    def class_names(self) -> tuple[str | None, ...]:
-        """Their classes, N; None where the source knows none."""
-        return tuple(self.source.images[row].class_name for row in self.rows)
-
-    @cached_property
-    def digests(self) -> tuple[str, ...]:
-        """The sha256 of each picture's file, N; of the pixels for a prepared set."""
-        return tuple(self.source.digest(self.source.images[row]) for row in self.rows)
-
-    @property
-    def key(self) -> str:
-        """A hash of the contents of the whole source, in order; nothing is read again for it."""
-        return self.source.fingerprint()
-
-    @property
-    def size_px(self) -> int:
-        """The side of the pictures, S."""
-        assert self.pixels is not None
-        return int(self.pixels.shape[1])
-
-
 @dataclass
 class PictureReader:
     """One pass over a source's pictures, and what was noticed in it."""
@@ -101,21 +52,34 @@ class PictureReader:
     skip_unreadable: bool = True
     """Leave out a picture that cannot be decoded; else it is an error."""
     rows: list[int] = field(default_factory=list)
+    """Places in the source of the pictures that were read."""
     unreadable: list[str] = field(default_factory=list)
+    """One line for each picture that was left out."""
     not_png: int = 0
+    """How many are in another format than PNG."""
     jpegs_by_pillow: int = 0
+    """How many JPEGs were decoded by Pillow, as the competition's decoder could not read them."""
+    pixels: np.ndarray | None = field(default=None, repr=False)
+    """Those of generated pictures, N×S×S×3 uint8, mapped from disk where they are large."""
     _first: Decoded | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return how many pictures there are, readable or not."""
         return len(self.source.images)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in the source of the pictures that were read."""
+        return tuple(self.source.images[row].name for row in self.rows)
+
     def side_px(self) -> int:
-        """Return the side of the first picture, which must be square; it is kept for the pass.
+        """Return the pictures' side: that of the first one, which must be square and is kept for the pass.
 
         Raises:
             DogsganError: it cannot be decoded, or is not square.
         """
+        if self.pixels is not None:
+            return int(self.pixels.shape[1])
         if self.source.crop_set is not None:
             return self.source.crop_set.size_px
         image = self.source.images[0]
@@ -157,17 +121,6 @@ class PictureReader:
             self.rows.append(row)
             yield row, seen
 
-    def table(self, pixels: np.ndarray | None = None) -> PictureTable:
-        """Return the table of what was read so far."""
-        return PictureTable(
-            source=self.source,
-            rows=np.array(self.rows, dtype=np.int64),
-            pixels=pixels,
-            unreadable=tuple(self.unreadable),
-            not_png=self.not_png,
-            jpegs_by_pillow=self.jpegs_by_pillow,
-        )
-
     def _decoded(self, image: SourceImage) -> Decoded:
         if self.source.crop_set is not None:
             crop = np.asarray(self.source.crop_set.pictures[int(image.member)])
@@ -185,9 +138,7 @@ class PictureReader:
             ) from error
 
 
-def read_table(
-    source: Source | PictureReader, size_px: int | None = None, *, consumers: Sequence[Consumer] = ()
-) -> PictureTable:
+def read_generated(source: Source | PictureReader, size_px: int | None = None) -> PictureReader:
     """Read generated pictures, which must all be squares of `size_px`, or of the first one's size.
 
     Raises:
@@ -197,15 +148,17 @@ def read_table(
     reader.skip_unreadable = False
     size_px = size_px or reader.side_px()
     crop_set = reader.source.crop_set
-    if crop_set is not None and crop_set.size_px == size_px and not consumers:
+    if crop_set is not None and crop_set.size_px == size_px:
         chosen = [int(image.member) for image in reader.source.images]
         reader.rows = list(range(len(chosen)))
         whole = len(chosen) == len(crop_set)
-        return reader.table(crop_set.pictures if whole else crop_set.pictures[chosen])
+        reader.pixels = crop_set.pictures if whole else crop_set.pictures[chosen]
+        return reader
     pixels = _empty((len(reader), size_px, size_px, 3))
-    for row, picture in reader.stream(as_it_is(reader.source, size_px), consumers):
+    for row, picture in reader.stream(as_it_is(reader.source, size_px)):
         pixels[row] = picture
-    return reader.table(pixels)
+    reader.pixels = pixels
+    return reader
 
 
 def as_it_is(source: Source, size_px: int) -> View[np.ndarray]:
@@ -252,15 +205,6 @@ def _made(view: View[T], image: SourceImage, picture: Decoded) -> T | DogsganErr
 def _in_threads(load: Callable[[SourceImage], T], images: Sequence[SourceImage]) -> Iterator[T]:
     """Yield what `load` made of each image, in order, while threads work a few dozen ahead."""
     workers = min(8, usable_cores())
-    waiting: deque[Future[T]] = deque()
-    remaining = iter(images)
     with ThreadPoolExecutor(workers) as pool:
-        try:
-            for image in itertools.islice(remaining, 64 * workers):
-                waiting.append(pool.submit(load, image))
-            while waiting:
-                yield waiting.popleft().result()
-                for following in itertools.islice(remaining, 1):
-                    waiting.append(pool.submit(load, following))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for _, loaded in in_order(pool, load, images, ahead=64 * workers):
+            yield loaded

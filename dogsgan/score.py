@@ -11,13 +11,16 @@ import torch
 from dogsgan.cache import default_cache_dir
 from dogsgan.class_labels import labelled_sample
 from dogsgan.competition import COUNT
-from dogsgan.data.sources import open_source
-from dogsgan.errors import DogsganError
-from dogsgan.features.choice import generated_size, opened_for, refuse_without_classifier
+from dogsgan.data.sources import Source, open_source
 from dogsgan.features.extraction import Side
 from dogsgan.features.networks import FeatureNetwork
-from dogsgan.features.sides import generated_side_of, real_side_of
-from dogsgan.features.statistics_file import is_statistics_file, load_statistics, save_statistics
+from dogsgan.features.sides import generated_side_of, opened_for, real_side_of
+from dogsgan.features.statistics_file import (
+    check_statistics_name,
+    is_statistics_file,
+    load_statistics,
+    save_statistics,
+)
 from dogsgan.metrics import Measured, registered
 from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.leaderboard import SUBMISSIONS, percentile_2019
@@ -26,11 +29,11 @@ from dogsgan.metrics.mifid import mifid
 from dogsgan.metrics.small_samples import few_pictures
 from dogsgan.number_text import distance as distance_text
 from dogsgan.number_text import significant
-from dogsgan.pictures import PictureReader, read_table
+from dogsgan.pictures import PictureReader
 from dogsgan.progress import optional
-from dogsgan.recognition.imagenet import class_set
-from dogsgan.recognition.real_crops import RealCrops, crops_to_cut
-from dogsgan.recognition.recognise import recognise
+from dogsgan.recognition.imagenet import ClassSet, class_set
+from dogsgan.recognition.real_crops import RealCrops
+from dogsgan.recognition.recognise import recognise, refuse_without_classifier
 from dogsgan.recognition.shares import Recognition
 
 _REAL_COUNT_AT_LEAST = 20_000
@@ -108,7 +111,7 @@ class Score:
             )
         for name, found in self.metrics.items():
             if name not in _IN_HEADLINE:
-                lines.append(f"  {registered()[name].title} {_with_std(found)}")
+                lines.append(f"  {registered()[name].title} {found.summary()}")
         if self.percentile_2019 is not None:
             lines.append(
                 f"  better than {self.percentile_2019:g}% of the {SUBMISSIONS} submissions of 2019 "
@@ -149,7 +152,7 @@ def score(
 ) -> Score:
     """Score generated pictures (zip, folder or prepared set) against real ones (or a statistics file).
 
-    `network` and `weights` are as for `open_network`, or `auto`: see `chosen_network`. Features of the real
+    `network` and `weights` are as for `open_network`. Features of the real
     side are kept in `cache_dir`, by default the user's cache folder. `save_stats` names an `.npz` for the
     real side's statistics. Where the network is a classifier, the score says how often it recognises one of
     `classes` (see `class_set`; dogs), and the class that each picture is of: by the CSV `labels`, else by the
@@ -159,83 +162,92 @@ def score(
         DogsganError: something is missing, unreadable, of the wrong size, or gives NaN.
     """
     check_statistics_name(save_stats)
-    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     chosen_classes = class_set(classes) if classes is not None else None
-    generated_source = open_source(Path(generated))  # what is not there is named before any network
+    source = open_source(Path(generated))  # what is not there is named before any network
     stored = is_statistics_file(Path(real)) and Path(real).exists()
-    real_source = None if stored else open_source(Path(real))
-    reader = PictureReader(generated_source)
-    opened, notes = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
+    opened_real = Path(real) if stored else open_source(Path(real))
+    reader = PictureReader(source)
+    opened = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
     for option, given in (("--labels", labels), ("--classes", classes)):
         if given is not None:
             refuse_without_classifier(opened, option)
-    some, names = labelled_sample(generated_source, labels, count=sample)
-    if some is not generated_source:
-        reader = PictureReader(some)
-    stored_side = (
-        load_statistics(Path(real), dimension=opened.dimension, network=opened.name) if stored else None
-    )
-    size_px = generated_size(reader, opened)
-    generated_side, warnings = generated_side_of(read_table(reader, size_px), opened, batch_size=batch_size)
-    crops: Sequence[RealCrops] = ()
-    if stored_side is not None:
-        real_side = stored_side
-    else:
-        assert real_source is not None
-        crops = crops_to_cut(
-            real_source,
-            opened,
-            count=len(reader),
-            size_px=size_px,
-            cache_dir=cache_dir,
-            asked=chosen_classes is not None,
-        )
+    some, names = labelled_sample(source, labels, count=sample)
+    return compare(
+        reader if some is source else PictureReader(some),
+        opened_real,
+        opened,
+        class_names=names,
+        classes=chosen_classes,
+        recognition_asked=labels is not None or classes is not None,
+        batch_size=batch_size,
+        cache_dir=cache_dir,
+        save_stats=save_stats,
+    )[0]
+
+
+def compare(
+    reader: PictureReader,
+    real: Source | Path,
+    network: FeatureNetwork,
+    *,
+    class_names: Sequence[str | None],
+    classes: ClassSet | None,
+    recognition_asked: bool,
+    batch_size: int | None,
+    cache_dir: Path | None,
+    save_stats: Path | None,
+) -> tuple[Score, Side, Side]:
+    """Return the score of generated pictures, of `class_names`, against real ones or a statistics file.
+
+    Return both sides' features, too. Each picture is read, decoded and shown to the network once. The rest is
+    as for `score`.
+
+    Raises:
+        DogsganError: as `score`.
+    """
+    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    crops = None
+    if isinstance(real, Path):
+        real_side = load_statistics(real, dimension=network.dimension, network=network.name)
+    generated_side, warnings = generated_side_of(reader, network, batch_size=batch_size)
+    size_px = reader.side_px()
+    if isinstance(real, Source):
+        crops = RealCrops(real, network, count=len(reader), size_px=size_px, cache_dir=cache_dir)
         real_side, noted = real_side_of(
-            real_source,
-            opened,
+            real,
+            network,
             size_px=size_px,
             batch_size=batch_size,
             cache_dir=cache_dir,
-            consumers=crops,
+            consumers=crops.wanted(asked=classes is not None),
         )
-        warnings = warnings + noted
+        warnings += noted
     failed: list[str] = []
     if save_stats is not None:
         with optional("the statistics file", failed):
             save_statistics(Path(save_stats), real_side)
     recognition = None
-    with optional("recognition", failed if labels is not None or classes is not None else warnings):
+    with optional("recognition", failed if recognition_asked else warnings):
         recognition = recognise(
-            some,
+            reader.source,
             generated_side,
-            real_source,
+            crops,
             real_side,
-            opened,
-            generated_classes=names,
-            size_px=size_px,
-            cache_dir=cache_dir,
-            classes=chosen_classes,
-            crops=crops,
+            network,
+            generated_classes=class_names,
+            classes=classes,
         )
-    found = score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings])
-    return dataclasses.replace(found, recognition=recognition, failed=tuple(failed))
-
-
-def check_statistics_name(path: Path | None) -> None:
-    """Refuse to write statistics to a file that is not called `.npz`, before anything is computed.
-
-    Raises:
-        DogsganError: it has another ending.
-    """
-    if path is not None and not is_statistics_file(Path(path)):
-        raise DogsganError(f"the statistics file {path} should end in .npz")
+    notes = [network.note] if network.note else []
+    found = score_sides(generated_side, real_side, network, warnings=[*notes, *warnings])
+    found = dataclasses.replace(found, recognition=recognition, failed=tuple(failed))
+    return found, generated_side, real_side
 
 
 def score_sides(
-    generated: Side, real: Side, network: FeatureNetwork, *, warnings: list[str] | None = None
+    generated: Side, real: Side, network: FeatureNetwork, *, warnings: Sequence[str] = ()
 ) -> Score:
     """Score two sides whose features `network` made; `warnings` are carried into the result."""
-    notes = list(warnings or [])
+    notes = list(warnings)
     fid = frechet_distance_between(generated.statistics, real.statistics)
     distance = score_value = None
     metrics: dict[str, Measured] = {}
@@ -255,7 +267,8 @@ def score_sides(
     generated_count = generated.count or 0
     if network.competition and generated_count != COUNT:
         notes.append(f"the competition scored {COUNT:,} pictures, these are {generated_count:,}")
-    notes += [*_few(generated, real, fid), *_few(real, generated, fid, name="real")]
+    notes += few_pictures("generated", generated.statistics, generated.features, real.statistics, fid=fid)
+    notes += few_pictures("real", real.statistics, real.features, generated.statistics, fid=fid)
     comparable = (
         network.competition
         and generated_count == COUNT
@@ -284,12 +297,3 @@ def score_sides(
 def _on(side: Side, network: FeatureNetwork) -> torch.Tensor:
     """Return a side's features where float64 sums run: on a CUDA GPU, else on the CPU, for MPS has none."""
     return torch.as_tensor(side.features).to(network.device if network.device.type == "cuda" else "cpu")
-
-
-def _with_std(measured: Measured) -> str:
-    std = "" if measured.std is None else f" ± {significant(measured.std, 2)}"
-    return f"{significant(measured.value, 4)}{std}"
-
-
-def _few(side: Side, other: Side, fid: float, *, name: str = "generated") -> list[str]:
-    return few_pictures(name, side.statistics, side.features, other.statistics, fid=fid)

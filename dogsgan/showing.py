@@ -193,20 +193,17 @@ def _nearest(
     weights: Path | None,
     device: str,
 ) -> None:
-    from dogsgan.features.choice import generated_size, opened_for
-    from dogsgan.features.sides import generated_side_of, real_side_of
+    from dogsgan.features.sides import generated_side_of, opened_for, real_side_of
     from dogsgan.metrics.nearest import nearest_rows
-    from dogsgan.pictures import PictureReader, read_table
+    from dogsgan.pictures import PictureReader
 
     pictures = sampler.sample(NEAREST_ROWS, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         write_submission([pictures], Path(folder) / "generated.zip", count=len(pictures))
         reader = PictureReader(open_source(Path(folder) / "generated.zip"))
-        opened, _ = opened_for(reader, network, weights=weights, device=device)
-        size_px = generated_size(reader, opened)
-        table = read_table(reader, size_px)
-        generated, _ = generated_side_of(table, opened)
-    side, _ = real_side_of(source, opened, size_px=size_px)
+        opened = opened_for(reader, network, weights=weights, device=device)
+        generated, _ = generated_side_of(reader, opened)
+    side, _ = real_side_of(source, opened, size_px=reader.side_px())
     if side.features is None or side.rows is None or generated.features is None:
         raise DogsganError("the real pictures have no features")
     places = nearest_rows(generated.features, side.features, count=NEAREST).indices

@@ -26,7 +26,7 @@ from dogsgan.cores import usable_cores
 from dogsgan.data.sources import open_source
 from dogsgan.features.inception import Conv, Inception2015, folded_keys
 from dogsgan.features.sides import generated_side_of
-from dogsgan.pictures import read_table
+from dogsgan.pictures import PictureReader
 from dogsgan.scoring import frechet_distance, memorization_distance, open_network
 
 
@@ -120,7 +120,7 @@ def bench_features(pictures: int, *, rounds: int) -> None:
         network = open_network("public", weights=weights, device="cpu")
 
         def ours() -> None:
-            generated_side_of(read_table(open_source(images), 64), network)
+            generated_side_of(PictureReader(open_source(images)), network)
 
         def by_pytorch_fid() -> None:
             pytorch_fid.fid_score.get_activations(files, theirs, batch_size=50, dims=2048, device="cpu")

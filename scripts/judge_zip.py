@@ -18,12 +18,12 @@ import torch
 from dogsgan.cache import default_cache_dir
 from dogsgan.class_labels import labelled_sample
 from dogsgan.data.sources import Source, open_source
-from dogsgan.features.choice import generated_size
 from dogsgan.features.sides import generated_side_of, real_side_of
 from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.memorization import memorization_distance
 from dogsgan.metrics.precision_recall import precision_recall
-from dogsgan.pictures import PictureReader, read_table
+from dogsgan.pictures import PictureReader
+from dogsgan.recognition.real_crops import RealCrops
 from dogsgan.recognition.recognise import recognise
 from dogsgan.scoring import open_network
 
@@ -39,19 +39,12 @@ def main() -> None:
 def _recognised(generated: Source, names: list[str | None], real: Source) -> dict[str, object]:
     began = time.monotonic()
     network = open_network("efficientnet-lite0")
-    size_px = generated_size(PictureReader(generated), network)
-    side, _ = generated_side_of(read_table(generated, size_px), network)
+    reader = PictureReader(generated)
+    side, _ = generated_side_of(reader, network)
+    size_px = reader.side_px()
     real_side, _ = real_side_of(real, network, size_px=size_px)
-    found = recognise(
-        generated,
-        side,
-        real,
-        real_side,
-        network,
-        generated_classes=names,
-        size_px=size_px,
-        cache_dir=default_cache_dir(),
-    )
+    crops = RealCrops(real, network, count=len(names), size_px=size_px, cache_dir=default_cache_dir())
+    found = recognise(generated, side, crops, real_side, network, generated_classes=names)
     assert found is not None
     recognition = found.to_json()
     del recognition["class_indices"]
@@ -66,8 +59,9 @@ def _recognised(generated: Source, names: list[str | None], real: Source) -> dic
 def _distance(generated: Source, real: Source, name: str, weights: Path | None) -> dict[str, object]:
     began = time.monotonic()
     network = open_network(name, weights=weights)
-    size_px = generated_size(PictureReader(generated), network)
-    side, _ = generated_side_of(read_table(generated, size_px), network)
+    reader = PictureReader(generated)
+    side, _ = generated_side_of(reader, network)
+    size_px = reader.side_px()
     real_side, _ = real_side_of(real, network, size_px=size_px)
     assert side.features is not None
     assert real_side.features is not None

@@ -26,7 +26,7 @@ from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import open_source
 from dogsgan.decoding import Decoded
 from dogsgan.errors import DogsganError
-from dogsgan.features import choice
+from dogsgan.features import sides
 from dogsgan.features.networks import FeatureNetwork, open_network
 from dogsgan.features.timm_networks import Classifier
 
@@ -420,7 +420,7 @@ def test_recognition_reads_no_training_picture_again(
     network = dataclasses.replace(
         open_network("stand-in", device="cpu"), classifier=Classifier(weight, torch.zeros(1000))
     )
-    monkeypatch.setattr(choice, "open_network", lambda *args, **options: network)
+    monkeypatch.setattr(sides, "open_network", lambda *args, **options: network)
     counts = Counts(monkeypatch)
     result = audit(generated, real, network="stand-in", cache_dir=tmp_path / "cache")
     assert set(counts.reads.values()) == set(counts.decodes.values()) == {1}

@@ -19,7 +19,7 @@ from dogsgan.data.sources import open_source
 from dogsgan.decoding import decode, open_decoded_here
 from dogsgan.errors import DogsganError
 from dogsgan.features.sides import real_side_of
-from dogsgan.pictures import PictureReader, read_table, whole_at
+from dogsgan.pictures import PictureReader, read_generated, whole_at
 from dogsgan.resize import tf1_resize, tf1_resize_batch
 from dogsgan.scoring import score
 
@@ -168,7 +168,7 @@ def test_scored_pictures_are_not_turned_and_audited_ones_are(tmp_path: Path) -> 
     (tmp_path / "a.jpg").write_bytes(rotated(jpeg(photo(64, 64)), 6))
     (tmp_path / "b.jpg").write_bytes(rotated(jpeg(photo(64, 64)), 6))
     source = open_source(tmp_path)
-    pictures = read_table(source).pixels
+    pictures = read_generated(source).pixels
     assert pictures.shape == (2, 64, 64, 3)
     np.testing.assert_array_equal(pictures[0], decode(rotated(jpeg(photo(64, 64)), 1), "x.jpg").pixels)
 
@@ -191,11 +191,11 @@ def test_other_decoders_make_other_features(tmp_path: Path, monkeypatch: pytest.
         (tmp_path / f"{index}.jpg").write_bytes(jpeg(photo(seed=index)))
     source, network = open_source(tmp_path), networks.open_network("stand-in", device="cpu")
     kept, _ = real_side_of(source, network, size_px=64, cache_dir=tmp_path)
-    found = cache.cached_side(tmp_path, source, network, size_px=64)
+    found = cache.load_cached(cache.feature_file(tmp_path, source, network, size_px=64).path(), network)
     np.testing.assert_array_equal(found.features, kept.features)
     assert f"decoding {decoding.VERSION}," in cache.PIXELS
     monkeypatch.setattr(cache, "PIXELS", cache.PIXELS.replace("decoding ", "decoding 1"))
-    assert cache.cached_side(tmp_path, source, network, size_px=64) is None
+    assert not cache.feature_file(tmp_path, source, network, size_px=64).is_likely()
 
 
 def test_a_kernel_needs_no_simplejpeg() -> None:

@@ -40,7 +40,7 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("DOGSGAN_CACHE", str(folder / "cache"))
     monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
-    monkeypatch.setattr("dogsgan.features.choice.LITE0", "stand-in")  # what `auto` means, quickly
+    monkeypatch.setattr("dogsgan.features.networks.LITE0", "stand-in")  # what `auto` means, quickly
 
 
 def test_the_examples_run() -> None:

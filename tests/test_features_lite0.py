@@ -14,8 +14,7 @@ from dogsgan.data.pictures import open_picture
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features import lite0
-from dogsgan.features.choice import chosen_network
-from dogsgan.features.networks import FeatureNetwork
+from dogsgan.features.networks import FeatureNetwork, auto_network
 from dogsgan.features.weights import read_weights
 from dogsgan.scoring import features_of, open_network
 
@@ -104,20 +103,20 @@ def test_tensors_of_other_shapes_are_refused(tmp_path: Path) -> None:
         open_network("efficientnet-lite0", weights=tmp_path / "swapped.pth", device="cpu")
 
 
-def test_auto_is_the_competitions_network_only_where_its_weights_and_size_are(tmp_path: Path) -> None:
-    without = chosen_network("auto", size_px=64, cache_dir=tmp_path)
-    assert without.name == "efficientnet-lite0"
-    assert "not Kaggle's; `dogsgan weights public` fetches them" in (without.note or "")
-    other_size = chosen_network("auto", size_px=32, cache_dir=tmp_path)
-    assert other_size.name == "efficientnet-lite0"
-    assert "takes 64 px, not 32" in (other_size.note or "")
-    assert chosen_network("auto", size_px=64, weights=tmp_path / "w.pth").name == "public"
-    for named in ("public", "stand-in", "timm:resnet18"):
-        chosen = chosen_network(named, size_px=64, cache_dir=tmp_path)
-        assert (chosen.name, chosen.note) == (named, None)
+def test_auto_is_the_competitions_network_only_where_its_weights_and_size_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, note = auto_network(64, cache_dir=tmp_path)
+    assert name == "efficientnet-lite0"
+    assert "not Kaggle's; `dogsgan weights public` fetches them" in (note or "")
+    name, note = auto_network(32, cache_dir=tmp_path)
+    assert name == "efficientnet-lite0"
+    assert "takes 64 px, not 32" in (note or "")
+    assert auto_network(64, weights=tmp_path / "w.pth", cache_dir=tmp_path) == ("public", None)
+    monkeypatch.setattr("dogsgan.features.networks.find_weights", lambda network, cache_dir: tmp_path)
+    assert auto_network(64, cache_dir=tmp_path) == ("public", None)
 
 
-def test_auto_takes_the_competitions_network_where_its_weights_are(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("dogsgan.features.choice.find_weights", lambda network, cache_dir: tmp_path)
-    chosen = chosen_network("auto", size_px=64, cache_dir=tmp_path)
-    assert (chosen.name, chosen.note) == ("public", None)
+def test_the_note_is_that_of_auto_alone(tmp_path: Path) -> None:
+    assert open_network("efficientnet-lite0", device="cpu").note is None
+    assert "takes 64 px, not 32" in (open_network("auto", device="cpu", size_px=32).note or "")

@@ -180,7 +180,9 @@ def test_timm_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> 
 def test_network_names() -> None:
     with pytest.raises(DogsganError, match="no such network: 'privat'"):
         open_network("privat")
-    with pytest.raises(DogsganError, match="needs its weights"):
+    with pytest.raises(
+        DogsganError, match="no weights for the network timm:resnet18: run dogsgan weights timm:resnet18 "
+    ):
         open_network("timm:resnet18", device="cpu")
     with pytest.raises(DogsganError, match="leave out --weights"):
         open_network("stand-in", weights=Path("file"), device="cpu")

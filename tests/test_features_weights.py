@@ -17,8 +17,7 @@ from dogsgan.cli import main
 from dogsgan.errors import DogsganError
 from dogsgan.features import weights
 from dogsgan.features.download import download
-from dogsgan.features.timm_weights import release_of
-from dogsgan.features.weights import fetch_weights, find_weights, read_weights
+from dogsgan.features.weights import fetch_weights, find_weights, read_weights, release_of
 from dogsgan.scoring import open_network
 
 CONTENT = os.urandom(3_000_000)
@@ -144,7 +143,7 @@ def test_weights_are_found_in_the_cache_then_in_kaggle_datasets(
     monkeypatch.setitem(
         weights.RELEASED,
         "public",
-        weights.ReleasedWeights("public", released.file_name, "", hashlib.sha256(b"not it").hexdigest()),
+        weights.Release(released.file_name, "", hashlib.sha256(b"not it").hexdigest()),
     )
     assert find_weights("public", cache_dir=tmp_path / "cache") == attached
     cached = tmp_path / "cache" / "weights" / released.file_name

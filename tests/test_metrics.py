@@ -21,7 +21,7 @@ REAL, FAKE = RANDOM.randn(500, 32), RANDOM.randn(400, 32) + 0.1
 
 
 def side(features: np.ndarray) -> Side:
-    return Side(statistics_of(features), features.astype(np.float32), "drawn")
+    return Side(statistics_of(features), features.astype(np.float32))
 
 
 def test_every_metric_measures_and_says_what_it_means():
@@ -70,7 +70,7 @@ def test_a_score_reports_the_quick_metrics(monkeypatch):
 
 
 def test_statistics_alone_give_no_metrics():
-    real = Side(statistics_of(REAL), None, "statistics")
+    real = Side(statistics_of(REAL), None)
     score = score_sides(side(FAKE), real, open_network("stand-in", device="cpu"))
     assert score.to_json()["metrics"] == {}
 

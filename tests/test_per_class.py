@@ -264,20 +264,6 @@ def test_unreadable_real_pictures_put_no_row_under_another_name(unreadable, subm
     assert {each.name: each.real for each in first.classes}[unreadable[:3]] == 11 + 2 * (unreadable[0] == "b")
 
 
-def test_features_are_computed_once_for_all_figures(submission, real, tmp_path, monkeypatch):
-    from dogsgan.features import sides
-
-    calls = []
-    extracted = sides.features_of_stream
-    monkeypatch.setattr(
-        sides,
-        "features_of_stream",
-        lambda *args, **options: calls.append(options["description"]) or extracted(*args, **options),
-    )
-    figures_of(submission, real, tmp_path, submission.with_suffix(".csv"))
-    assert calls == ["generated", "real"]
-
-
 def rewritten(path, *, drop=(), add=()):
     labels = read_labels(path)
     for name in drop:

@@ -1,7 +1,6 @@
 """Each picture is read once, decoded once and goes once through the network: counted."""
 
 import dataclasses
-import hashlib
 from collections import Counter
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from PIL import Image
 from dogsgan import pictures
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features import choice
-from dogsgan.features.choice import NetworkChoice
+from dogsgan.features import networks
+from dogsgan.features import sides as sides_module
 from dogsgan.features.networks import FeatureNetwork, open_network
 from dogsgan.features.sides import real_sides_of
 from dogsgan.features.timm_networks import Classifier
@@ -69,7 +68,7 @@ class Counts:
 @pytest.mark.parametrize("network", ["stand-in", "auto"])
 @pytest.mark.parametrize("scored", [score_of, per_class])
 def test_a_score_reads_decodes_and_shows_each_picture_once(scored, network, sides, tmp_path, monkeypatch):
-    monkeypatch.setattr(choice, "chosen_network", lambda *args, **options: NetworkChoice("stand-in"))
+    monkeypatch.setattr(networks, "auto_network", lambda *args, **options: ("stand-in", None))
     options = {"network": network, "device": "cpu", "cache_dir": tmp_path / "cache"}
     cold = Counts(monkeypatch)
     first = scored(*sides, **options)
@@ -77,7 +76,7 @@ def test_a_score_reads_decodes_and_shows_each_picture_once(scored, network, side
     assert cold.of("real") == ({1}, {1})
     assert cold.passes == 2 * PICTURES
     monkeypatch.undo()
-    monkeypatch.setattr(choice, "chosen_network", lambda *args, **options: NetworkChoice("stand-in"))
+    monkeypatch.setattr(networks, "auto_network", lambda *args, **options: ("stand-in", None))
     warm = Counts(monkeypatch)
     assert scored(*sides, **options) == first
     assert warm.of("generated") == ({1}, {1})
@@ -94,7 +93,7 @@ def test_recognition_cuts_its_real_crops_in_the_same_pass(sides, tmp_path, monke
         options = {"network": "stand-in", "cache_dir": tmp_path / scored.__name__}
         for reads, decodes, passes in (({1}, {1}, 3), ({1}, {0}, 1)):  # cold, then warm
             monkeypatch.undo()
-            monkeypatch.setattr(choice, "open_network", lambda *args, **options: with_classes)
+            monkeypatch.setattr(sides_module, "open_network", lambda *args, **options: with_classes)
             counts = Counts(monkeypatch)
             found = scored(*sides, **options)
             recognition = getattr(found, "score", found).recognition
@@ -105,7 +104,7 @@ def test_recognition_cuts_its_real_crops_in_the_same_pass(sides, tmp_path, monke
         for kept in (tmp_path / scored.__name__ / "guesses").iterdir():
             kept.unlink()
         monkeypatch.undo()
-        monkeypatch.setattr(choice, "open_network", lambda *args, **options: with_classes)
+        monkeypatch.setattr(sides_module, "open_network", lambda *args, **options: with_classes)
         counts = Counts(monkeypatch)
         again = scored(*sides, **options)
         assert counts.of("real") == ({1}, {1}), "features are kept, guesses are not"
@@ -151,20 +150,17 @@ def test_networks_and_consumers_share_a_pass(sides, tmp_path, monkeypatch):
         np.testing.assert_array_equal(alone.features, kept.features)
 
 
-def test_a_table_says_what_was_read(sides):
+def test_generated_pictures_are_read_with_their_pixels(sides):
     source = open_source(sides[0])
-    table = pictures.read_table(source)
-    assert table.size_px == SIZE
-    assert table.names == tuple(image.name for image in source.images)
-    assert set(table.class_names) == {"class-0", "class-1"}
-    np.testing.assert_array_equal(table.pixels[4], np.asarray(Image.open(sides[0] / table.names[4])))
-    assert table.digests[4] == hashlib.sha256((sides[0] / table.names[4]).read_bytes()).hexdigest()
-    assert table.key == open_source(sides[0]).fingerprint()
+    read = pictures.read_generated(source)
+    assert read.names == tuple(image.name for image in source.images)
+    assert read.pixels.shape == (PICTURES, SIZE, SIZE, 3)
+    np.testing.assert_array_equal(read.pixels[4], np.asarray(Image.open(sides[0] / read.names[4])))
 
 
-def test_large_tables_are_mapped(sides, monkeypatch):
-    small = pictures.read_table(open_source(sides[0])).pixels
+def test_large_sets_are_mapped(sides, monkeypatch):
+    small = pictures.read_generated(open_source(sides[0])).pixels
     monkeypatch.setattr(pictures, "_IN_MEMORY_BYTES", 100)
-    mapped = pictures.read_table(open_source(sides[0])).pixels
+    mapped = pictures.read_generated(open_source(sides[0])).pixels
     assert isinstance(mapped, np.memmap)
     np.testing.assert_array_equal(mapped, small)

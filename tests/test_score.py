@@ -15,7 +15,7 @@ from tiny import crop_set
 
 from dogsgan import score as scorer
 from dogsgan.errors import DogsganError
-from dogsgan.features import cache, choice, networks
+from dogsgan.features import cache, networks
 from dogsgan.features import sides as sides_module
 from dogsgan.features.extraction import Side
 from dogsgan.metrics.statistics import statistics_of
@@ -216,7 +216,7 @@ def sides(count: int, *, real: int, copied: bool = False) -> tuple[Side, Side]:
     random = np.random.RandomState(0)
     there = np.abs(random.randn(real, 6)).astype(np.float32)
     here = there[:count] * 2 if copied else np.abs(random.randn(count, 6)).astype(np.float32)
-    return tuple(Side(statistics_of(rows), rows, "") for rows in (here, there))  # type: ignore[return-value]
+    return tuple(Side(statistics_of(rows), rows) for rows in (here, there))  # type: ignore[return-value]
 
 
 def competition_network(epsilon: float = 0.1) -> networks.FeatureNetwork:
@@ -244,7 +244,7 @@ def test_copies_are_penalised() -> None:
 
 def test_a_network_of_the_competition_refuses_other_sizes(real: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     network = dataclasses.replace(competition_network(), required_px=64)
-    monkeypatch.setattr(choice, "open_network", lambda *args, **options: network)
+    monkeypatch.setattr(sides_module, "open_network", lambda *args, **options: network)
     small = write_zip(tmp_path / "small.zip", drawn(6, seed=1, size=32))
     with pytest.raises(DogsganError, match="are 32×32 px: the network public scores 64×64"):
         score(small, real, cache_dir=tmp_path)
@@ -262,15 +262,15 @@ def test_the_cache_is_keyed_by_the_network(real: Path, tmp_path: Path) -> None:
     other = dataclasses.replace(network, identity="another")
     source = open_source(real)
     sides_module.real_side_of(source, network, size_px=64, cache_dir=tmp_path)
-    assert cache.cached_side(tmp_path, source, network, size_px=64) is not None
-    assert cache.cached_side(tmp_path, source, network, size_px=32) is None
-    assert cache.cached_side(tmp_path, source, other, size_px=64) is None
+    assert cache.feature_file(tmp_path, source, network, size_px=64).path().is_file()
+    assert not cache.feature_file(tmp_path, source, network, size_px=32).is_likely()
+    assert not cache.feature_file(tmp_path, source, other, size_px=64).is_likely()
 
 
 @pytest.mark.parametrize("device", ["mps", "meta", "cpu"])
 def test_sums_in_float64_are_left_to_the_cpu_where_there_is_no_cuda(device: str) -> None:
     features = np.random.RandomState(0).rand(5, 3).astype(np.float32)
-    side = Side(statistics=statistics_of(features), features=features, description="")
+    side = Side(statistics=statistics_of(features), features=features)
     network = dataclasses.replace(open_network("stand-in", device="cpu"), device=torch.device(device))
     assert scorer._on(side, network).device.type == "cpu"
 

@@ -124,7 +124,7 @@ def test_the_distance_is_the_packages_own_of_the_runs_pictures(finished, crops, 
     pictures = np.concatenate([batch.pictures for batch in sampler.batches(12, seed=0)])
     features = features_of(pictures, network)
     real, _ = real_side_of(open_source(crops.path), network, size_px=32, cache_dir=tmp_path)
-    expected = score_sides(Side(statistics_of(features), features, ""), real, network)
+    expected = score_sides(Side(statistics_of(features), features), real, network)
     run = next(r for r in runs_of(finished.out) if (r["variant"], r["seed"]) == ("attention-32-sn", 1))
     assert run["figures"]["frechet_distance"] == pytest.approx(expected.fid, rel=1e-6)
 

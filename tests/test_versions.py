@@ -156,8 +156,7 @@ def test_crops_that_a_study_judges_by(tmp_path: Path) -> None:
     network = open_network("stand-in", device="cpu")
     options = {"count": 6, "real_count": 8, "cache_dir": tmp_path}
     batches = [
-        batch
-        for channels in (1, 3)
-        for batch, _ in judge.Judge(crops, network, channels=channels, **options)._real_batches()  # type: ignore[arg-type]
+        np.stack([picture for _, picture in judged._real_pictures()])
+        for judged in (judge.Judge(crops, network, channels=channels, **options) for channels in (1, 3))  # type: ignore[arg-type]
     ]
     check_digest(judge, digest(*batches), {1: "2b7b0beb62d84293"})

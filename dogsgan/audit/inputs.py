@@ -15,10 +15,10 @@ from dogsgan.cache import default_cache_dir
 from dogsgan.class_labels import labelled_sample
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features.choice import generated_size, opened_for
 from dogsgan.features.networks import FeatureNetwork
+from dogsgan.features.sides import generated_size, opened_for
 from dogsgan.files import write_text
-from dogsgan.pictures import PIXELS, PictureReader, PictureTable, read_table
+from dogsgan.pictures import PIXELS, PictureReader, read_generated
 from dogsgan.progress import say
 
 VERSION = 5
@@ -33,7 +33,7 @@ class Inputs:
 
     generated: Source
     """The generated pictures that are scored."""
-    table: PictureTable
+    table: PictureReader
     """Those pictures, read."""
     submitted: int
     """How many generated pictures there are."""
@@ -72,7 +72,7 @@ def open_inputs(
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     some, classes = labelled_sample(sources[0], labels, count=scored, seed=seed)
     reader = PictureReader(some)
-    opened, notes = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
+    opened = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
     if generated.resolve() == real.resolve() or _same_pictures(*sources):
         raise DogsganError(f"{generated} and {real} are the same pictures: give the training set as --real")
     if unseen is not None and _same_pictures(unseen, sources[1]):
@@ -83,7 +83,7 @@ def open_inputs(
     size_px = generated_size(reader, opened)
     return Inputs(
         generated=some,
-        table=read_table(reader, size_px),
+        table=read_generated(reader, size_px),
         submitted=len(sources[0].images),
         classes=classes,
         real=sources[1],
@@ -91,7 +91,7 @@ def open_inputs(
         network=opened,
         size_px=size_px,
         cache_dir=cache_dir,
-        notes=tuple(notes),
+        notes=(opened.note,) if opened.note else (),
     )
 
 

@@ -22,7 +22,7 @@ from dogsgan.features.sides import generated_side_of, real_sides_of
 from dogsgan.features.weights import RELEASED, find_weights
 from dogsgan.metrics.statistics import statistics_of
 from dogsgan.progress import optional
-from dogsgan.recognition.real_crops import RealCrops, crops_to_cut
+from dogsgan.recognition.real_crops import RealCrops
 from dogsgan.recognition.recognise import recognise
 from dogsgan.score import Score, score_sides
 
@@ -39,8 +39,8 @@ class RealSide:
     names: Sequence[str]
     """Those of the pictures that have features, M."""
     warnings: Sequence[str]
-    crops: Sequence[RealCrops]
-    """What recognition looks at, cut in the same pass; empty where its guesses are kept."""
+    crops: RealCrops
+    """What recognition looks at, cut in the same pass unless its guesses are kept."""
 
     @property
     def features(self) -> np.ndarray:
@@ -81,12 +81,11 @@ def read_real(inputs: Inputs, folder: Path, *, others: bool, device: str, left_o
 
 def _read_real(inputs: Inputs, networks: Sequence[FeatureNetwork], folder: Path) -> RealSide:
     source, size_px, cache_dir = inputs.real, inputs.size_px, inputs.cache_dir
-    crops = crops_to_cut(
-        source, inputs.network, count=len(inputs.classes), size_px=size_px, cache_dir=cache_dir, asked=False
-    )
+    crops = RealCrops(source, inputs.network, count=len(inputs.classes), size_px=size_px, cache_dir=cache_dir)
+    consumers = crops.wanted(asked=False)
     with cutting_views(source, size_px=size_px, folder=folder) as cutters:
         sides, warnings = real_sides_of(
-            source, networks, size_px=size_px, cache_dir=cache_dir, consumers=[*crops, *cutters]
+            source, networks, size_px=size_px, cache_dir=cache_dir, consumers=[*consumers, *cutters]
         )
     views, rows = kept_views(source, size_px=size_px, folder=folder), sides[0].rows
     assert views is not None, "just written"
@@ -131,21 +130,18 @@ def read_generated(inputs: Inputs, real: RealSide, workspace: Workspace) -> Gene
         }
 
     kept = workspace.stage("generated-features", extracted)
-    features, description = kept["features"], inputs.generated.description
-    side = Side(statistics_of(features), features, description, jpegs_by_pillow=inputs.table.jpegs_by_pillow)
+    features = kept["features"]
+    side = Side(statistics_of(features), features, jpegs_by_pillow=inputs.table.jpegs_by_pillow)
     warnings = [*inputs.notes, *kept["warnings"].tolist(), *real.warnings]
     recognition = None
     with optional("recognition", warnings):
         recognition = recognise(
             inputs.generated,
             side,
-            inputs.real,
+            real.crops,
             real.sides[0],
             inputs.network,
             generated_classes=inputs.classes,
-            size_px=inputs.size_px,
-            cache_dir=inputs.cache_dir,
-            crops=real.crops,
         )
     score = score_sides(side, real.sides[0], inputs.network, warnings=warnings)
     score = dataclasses.replace(score, recognition=recognition)

@@ -11,7 +11,7 @@ import torch
 from dogsgan.audit import meanings
 from dogsgan.audit.result import Statistic
 from dogsgan.errors import DogsganError
-from dogsgan.metrics.authenticity import authenticity_of, authenticity_of_unseen
+from dogsgan.metrics.authenticity import authentic_of
 from dogsgan.metrics.bootstrap import interval_of_mean
 from dogsgan.metrics.data_copying import FEWEST_GENERATED, FEWEST_TEST, cells_of, data_copying, fit_cells
 from dogsgan.metrics.distances import checked_pair
@@ -131,14 +131,12 @@ def _authpct(
     to_real: Neighbours, among_real: Neighbours, unseen_to_real: Neighbours | None, *, seed: int
 ) -> Statistic:
     """Compare AuthPct with that of real pictures that were not trained on, where there are enough."""
-    unseen = authenticity_of_unseen(among_real)
-    if unseen_to_real is not None:
-        unseen = authenticity_of(unseen_to_real, among_real)
-    compared = min(len(to_real.indices), len(among_real.indices), len(unseen.authentic))
+    unseen = among_real if unseen_to_real is None else unseen_to_real  # else each against the others
     expected = None
-    if compared >= _FEWEST_COMPARED:
-        expected = (unseen.percent, *interval_of_mean(100.0 * unseen.authentic, seed=seed))
-    authentic = 100.0 * authenticity_of(to_real, among_real).authentic
+    if min(len(to_real.indices), len(among_real.indices), len(unseen.indices)) >= _FEWEST_COMPARED:
+        of_unseen = 100.0 * authentic_of(unseen, among_real)
+        expected = (float(of_unseen.mean()), *interval_of_mean(of_unseen, seed=seed))
+    authentic = 100.0 * authentic_of(to_real, among_real)
     return _mean("authpct", authentic, partial(meanings.of_authenticity, expected=expected), seed=seed)
 
 

@@ -130,7 +130,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 
 def add_network(parser: argparse.ArgumentParser, *, default: str = "auto") -> None:
-    """Add `--network` and `--weights`, for `chosen_network` and `open_network`."""
+    """Add `--network` and `--weights`, for `open_network`."""
     parser.add_argument(
         "--network",
         default=default,

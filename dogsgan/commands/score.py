@@ -44,39 +44,18 @@ def add_command(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> Outcome:
-    if args.per_class:
-        return _run_per_class(args)
-    if args.out is not None:
+    if args.out is not None and not args.per_class:
         raise DogsganError("--out goes with --per-class: give both or neither")
-    from dogsgan.scoring import score
+    from dogsgan.scoring import per_class, score
 
-    result = score(
-        args.generated,
-        args.real,
-        network=args.network,
-        weights=args.weights,
-        device=args.device,
-        save_stats=args.save_stats,
-        labels=args.labels,
-        classes=args.classes,
-    )
-    return Outcome(result.to_json(), result.summary(), failed=result.failed)
-
-
-def _run_per_class(args: argparse.Namespace) -> Outcome:
-    from dogsgan.scoring import per_class
-
-    result = per_class(
-        args.generated,
-        args.real,
-        labels=args.labels,
-        out=args.out,
-        network=args.network,
-        weights=args.weights,
-        device=args.device,
-        save_stats=args.save_stats,
-        classes=args.classes,
-    )
+    options: dict[str, Any] = {
+        name: getattr(args, name)
+        for name in ("network", "weights", "device", "save_stats", "labels", "classes")
+    }
+    if not args.per_class:
+        found = score(args.generated, args.real, **options)
+        return Outcome(found.to_json(), found.summary(), failed=found.failed)
+    result = per_class(args.generated, args.real, out=args.out, **options)
     drawn = args.out is not None and (args.out / "per-class.png").is_file()
     where = f"\nlook at {args.out / 'per-class.png'}" if drawn else ""
     return Outcome(result.to_json(), result.summary() + where, failed=result.score.failed)

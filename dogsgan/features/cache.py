@@ -1,7 +1,7 @@
-"""The features of real pictures, kept from one call to the next.
+"""What was found of a source's pictures, kept from one call to the next: features, and guesses of real crops.
 
 A file is named `LISTING-CONTENTS.npz`. LISTING is a hash of what is known without reading a picture: the
-names, the network, how pictures are decoded and resized. CONTENTS is a hash of the pictures' bytes. So a
+names, and what decides the result beside the pictures. CONTENTS is a hash of the pictures' bytes. So a
 source that no file is kept for is hashed while it is decoded, and one that has a file is only hashed.
 """
 
@@ -18,26 +18,35 @@ from dogsgan.pictures import PIXELS
 from dogsgan.progress import say
 
 
-def is_likely_cached(cache_dir: Path, source: Source, network: FeatureNetwork, *, size_px: int) -> bool:
-    """Return whether features of a source with such names are kept; no picture is read for it."""
-    return any((cache_dir / "features").glob(f"{_listing(source, network, size_px)}-*.npz"))
+class CacheFile:
+    """The file of a source in a folder; `decisive` is what decides its contents beside the pictures."""
+
+    def __init__(self, folder: Path, source: Source, *decisive: object) -> None:
+        self._folder, self._source = folder, source
+        self._listing = _hash(*decisive, source.kind, *(image.name for image in source.images))
+
+    def is_likely(self) -> bool:
+        """Return whether there is a file of a source with such names; no picture is read for it."""
+        return any(self._folder.glob(f"{self._listing}-*.npz"))
+
+    def path(self) -> Path:
+        """Return the path for the source's contents.
+
+        Raises:
+            DogsganError: a prepared set changed since it was written.
+        """
+        return self._folder / f"{self._listing}-{_hash(self._source.fingerprint())}.npz"
 
 
-def cached_side(cache_dir: Path, source: Source, network: FeatureNetwork, *, size_px: int) -> Side | None:
-    """Return the side kept for a source's contents, or None where there is none that can be read.
-
-    Raises:
-        DogsganError: a prepared set changed since it was written.
-    """
-    if not is_likely_cached(cache_dir, source, network, size_px=size_px):
-        return None
-    return load_cached(_path(cache_dir, _listing(source, network, size_px), source), network)
+def feature_file(cache_dir: Path, source: Source, network: FeatureNetwork, *, size_px: int) -> CacheFile:
+    """Return the file of a real side's features."""
+    return CacheFile(cache_dir / "features", source, network.identity, PIXELS, size_px, source.bordered)
 
 
-def keep_side(cache_dir: Path, source: Source, network: FeatureNetwork, side: Side, *, size_px: int) -> None:
+def keep_side(file: CacheFile, side: Side) -> None:
     """Keep the side of a source whose pictures have been read; where that fails, say so and go on."""
     try:
-        save_side(_path(cache_dir, _listing(source, network, size_px), source), side)
+        save_side(file.path(), side)
     except (DogsganError, OSError) as error:
         say(f"features of the real side are not cached: {error}, or name another folder with {VARIABLE}")
 
@@ -53,14 +62,5 @@ def load_cached(path: Path, network: FeatureNetwork) -> Side | None:
         return None
 
 
-def _listing(source: Source, network: FeatureNetwork, size_px: int) -> str:
-    names = (image.name for image in source.images)
-    return _hash(network.identity, PIXELS, size_px, source.bordered, source.kind, *names)[:32]
-
-
-def _path(cache_dir: Path, listing: str, source: Source) -> Path:
-    return cache_dir / "features" / f"{listing}-{_hash(source.fingerprint())[:32]}.npz"
-
-
 def _hash(*parts: object) -> str:
-    return hashlib.sha256("\n".join(map(str, parts)).encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha256("\n".join(map(str, parts)).encode(errors="surrogateescape")).hexdigest()[:32]

@@ -31,54 +31,50 @@ def download(
         DogsganError: the server refuses, the connection keeps failing, the hash is wrong, or the disk is
         full.
     """
+    import torch
+
     if not url.startswith(("https://", "http://")):
         raise DogsganError(f"cannot fetch {url}: the address should start with https://")
     if target.is_file() and sha256_of(target).startswith(sha256):
         return target
     wrong = ""
-    for attempt in range(attempts):
-        if attempt:
-            time.sleep(pause_s * 2 ** (attempt - 1))
-        found = _fetch(url, target, sha256=sha256, show_progress=show_progress)
-        if found == "":
-            return target
-        if found == wrong:
-            raise DogsganError(
-                f"{url} sent a file that is cut short or another one ({found}): not kept; try again later, "
-                "or fetch it elsewhere and give it with --weights"
-            )
-        wrong = found or wrong
-    raise DogsganError(f"the connection to {url} keeps failing: run the command again")
-
-
-def _fetch(url: str, target: Path, *, sha256: str, show_progress: bool) -> str | None:
-    """Fetch `url`; return what is wrong with its hash, or "", or None where the connection failed."""
-    import torch
-
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT_S)  # torch's function takes none
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(target), hash_prefix=sha256, progress=show_progress)
-        return ""
-    except RuntimeError as error:
-        return str(error)
-    except urllib.error.HTTPError as error:
-        if error.code in _TRY_AGAIN:
-            return None
-        raise DogsganError(f"{url} answers {error.code} {error.reason}: check the address") from error
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, (TimeoutError, ConnectionError)):
-            return None
-        raise DogsganError(
-            f"cannot reach {url} ({error.reason}): check the address and the network"
-        ) from error
-    except (TimeoutError, ConnectionError, http.client.HTTPException):
-        return None
-    except OSError as error:
+        for attempt in range(attempts):
+            time.sleep(pause_s * 2 ** (attempt - 1) if attempt else 0)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                torch.hub.download_url_to_file(url, str(target), hash_prefix=sha256, progress=show_progress)
+                return target
+            except RuntimeError as error:  # the hash
+                if str(error) == wrong:
+                    raise DogsganError(
+                        f"{url} sent a file that is cut short or another one ({error}): not kept; try again "
+                        "later, or fetch it elsewhere and give it with --weights"
+                    ) from error
+                wrong = str(error)
+            except OSError as error:
+                _refuse_unless_passing(error, url, target)
+            except http.client.HTTPException:
+                pass
+    finally:
+        socket.setdefaulttimeout(timeout)
+    raise DogsganError(f"the connection to {url} keeps failing: run the command again")
+
+
+def _refuse_unless_passing(error: OSError, url: str, target: Path) -> None:
+    """Raise the line for an error that another attempt would meet again."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(error, urllib.error.HTTPError):
+        if error.code not in _TRY_AGAIN:
+            raise DogsganError(f"{url} answers {error.code} {error.reason}: check the address") from error
+    elif isinstance(reason, (TimeoutError, ConnectionError)):
+        pass
+    elif isinstance(error, urllib.error.URLError):
+        raise DogsganError(f"cannot reach {url} ({reason}): check the address and the network") from error
+    else:
         raise DogsganError(
             f"cannot write {target} ({error.strerror or error}): free space, or set DOGSGAN_CACHE to a "
             "folder with room"
         ) from error
-    finally:
-        socket.setdefaulttimeout(timeout)

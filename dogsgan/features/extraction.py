@@ -28,7 +28,6 @@ class Side:
     statistics: Statistics
     features: np.ndarray | None
     """N×D float32; None where only statistics are known."""
-    description: str
     rows: np.ndarray | None = None
     """N int64: which pictures of the source have features, by their place in it; None where not known."""
     jpegs_by_pillow: int = 0
@@ -54,38 +53,36 @@ def features_of(
     """
     if pictures.ndim != 4 or pictures.shape[3] != 3:
         raise ValueError(f"pictures of shape {pictures.shape}, expected N×H×W×3")
-    step = batch_size or network.batch_size
-    batches = (
-        (
-            pictures[start : start + step],
-            [str(index) for index in range(start, min(start + step, len(pictures)))],
-        )
-        for start in range(0, len(pictures), step)
-    )
-    return features_of_batches(
-        batches, network, total=len(pictures), description="pictures" if show_progress else None
+    named = ((str(index), picture) for index, picture in enumerate(pictures))
+    description = "pictures" if show_progress else None
+    return features_of_stream(
+        named, network, total=len(pictures), batch_size=batch_size, description=description
     )
 
 
-def features_of_batches(
-    batches: Iterable[tuple[np.ndarray, list[str]]],
+def features_of_stream(
+    pictures: Iterable[tuple[str, np.ndarray]],
     network: FeatureNetwork,
     *,
     total: int,
+    batch_size: int | None = None,
     description: str | None,
 ) -> np.ndarray:
-    """Return the features, N×D float32, of picture batches (N×H×W×3, names), at most `total` in all.
+    """Return the features, N×D float32, of pictures that come one by one, at most `total`: name and H×W×3.
 
     `description` heads a progress bar; None shows none.
 
     Raises:
         DogsganError: the network returned NaN or an infinity for a picture, which is named.
     """
-    tagged = ((0, pictures, names) for pictures, names in batches)
-    return _extracted(tagged, [network], total=total, description=description)[0]
+    views = ((name, [picture]) for name, picture in pictures)
+    [features] = features_by_networks(
+        views, [network], total=total, batch_size=batch_size, description=description
+    )
+    return features
 
 
-def features_of_stream(
+def features_by_networks(
     pictures: Iterable[tuple[str, Sequence[np.ndarray]]],
     networks: Sequence[FeatureNetwork],
     *,
@@ -93,10 +90,10 @@ def features_of_stream(
     batch_size: int | None = None,
     description: str | None,
 ) -> list[np.ndarray]:
-    """Return features by each network of pictures that come one by one: a name, and H×W×3 for each network.
+    """Return features by several networks, as `features_of_stream`, of a view of each picture for each.
 
-    Raises:
-        DogsganError: as `features_of_batches`.
+    On the CPU several batches are worked on at once, one core each: cores that share a batch wait for each
+    other after every layer.
     """
 
     def batches() -> Iterator[_Batch]:
@@ -112,29 +109,16 @@ def features_of_stream(
             if some:
                 yield index, np.stack(some), names
 
-    return _extracted(batches(), networks, total=total, description=description)
-
-
-def _extracted(
-    batches: Iterable[_Batch], networks: Sequence[FeatureNetwork], *, total: int, description: str | None
-) -> list[np.ndarray]:
-    """Return the features of batches by the network that each names.
-
-    On the CPU several batches are worked on at once, one core each: cores that share a batch wait for each
-    other after every layer.
-    """
-    features = [np.empty((total, network.dimension), dtype=np.float32) for network in networks]
-    counts = [0] * len(networks)
-    alone = networks[0].device.type != "cpu" or torch.get_num_threads() == 1
-
     def forward(batch: _Batch) -> torch.Tensor:
         return networks[batch[0]].features(batch[1])
 
-    done = (
-        ((batch, forward(batch)) for batch in batches)
-        if alone
-        else blockwise(forward, batches, most=_MOST_BATCHES)
-    )
+    features = [np.empty((total, network.dimension), dtype=np.float32) for network in networks]
+    counts = [0] * len(networks)
+    done: Iterator[tuple[_Batch, torch.Tensor]]
+    if networks[0].device.type == "cpu" and torch.get_num_threads() > 1:
+        done = blockwise(forward, batches(), most=_MOST_BATCHES)
+    else:
+        done = ((batch, forward(batch)) for batch in batches())
     with contextlib.ExitStack() as stack:
         bar = None
         if description is not None:

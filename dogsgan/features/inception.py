@@ -99,6 +99,8 @@ def _with_conv(block: type[nn.Module]) -> Any:
 class Inception2015(inception.Inception3):
     """Pictures N×3×H×W with values 0..255 ─▶ features N×2048."""
 
+    dimension = 2048
+
     def __init__(self) -> None:
         blocks = (_BlockA, inception.InceptionB, _BlockC, inception.InceptionD, _BlockE)
         super().__init__(

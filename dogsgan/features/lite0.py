@@ -76,23 +76,13 @@ def folded(model: "nn.Module") -> "nn.Module":
     of the time.
     """
     from torch import nn
-    from torch.nn.utils.fusion import fuse_conv_bn_weights
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
 
     for parent in list(model.modules()):
-        children = list(parent.named_children())
-        for (_, convolution), (name, norm) in itertools.pairwise(children):
-            if not (isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
-                continue
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            convolution.weight, convolution.bias = fuse_conv_bn_weights(
-                convolution.weight,
-                convolution.bias,
-                norm.running_mean,
-                norm.running_var,
-                norm.eps,
-                norm.weight,
-                norm.bias,
-            )
-            setattr(parent, name, getattr(norm, "act", nn.Identity()))  # timm's norm holds its activation
+        for (first, convolution), (second, norm) in itertools.pairwise(list(parent.named_children())):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, first, fuse_conv_bn_eval(convolution, norm))
+                setattr(
+                    parent, second, getattr(norm, "act", nn.Identity())
+                )  # timm's norm holds its activation
     return model.requires_grad_(False)

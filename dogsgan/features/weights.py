@@ -1,6 +1,7 @@
 """Where a network's weights come from: a file that was named, the cache, or an attached Kaggle dataset."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,58 +9,88 @@ from typing import TYPE_CHECKING
 from dogsgan.cache import VARIABLE, user_cache_dir
 from dogsgan.errors import DogsganError
 from dogsgan.features.download import download
-from dogsgan.features.timm_weights import PREFIX, fetch_timm_weights, find_timm_weights
-from dogsgan.files import sha256_of
+from dogsgan.files import read_json, sha256_of, write_json
 
 if TYPE_CHECKING:
     import torch
 
+TIMM = "timm:"
+KAGGLE_INPUT = Path("/kaggle/input")
+"""Where Kaggle mounts the datasets attached to a kernel."""
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")
+
 
 @dataclass(frozen=True)
-class ReleasedWeights:
-    """A public weights file: its name, where it is released, and its sha256 or the start of that."""
+class Release:
+    """A public weights file."""
 
-    network: str
     file_name: str
+    """In the cache; of timm's networks it names the network and its training."""
     url: str
     sha256: str
+    """The hash, or the start of it that the file's name tells; empty where nothing tells it."""
 
 
 RELEASED = {
-    "public": ReleasedWeights(
-        network="public",
-        file_name="pt_inception-2015-12-05-6726825d.pth",
-        url=(
-            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
-            "pt_inception-2015-12-05-6726825d.pth"
-        ),
-        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    "public": Release(
+        "pt_inception-2015-12-05-6726825d.pth",
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+        "pt_inception-2015-12-05-6726825d.pth",
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     ),
-    "private": ReleasedWeights(
-        network="private",
-        file_name="nasnetalarge-dc4a7b8b.pth",
-        url=(
-            "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/"
-            "nasnetalarge-dc4a7b8b.pth"
-        ),
-        sha256="dc4a7b8b",
+    "private": Release(
+        "nasnetalarge-dc4a7b8b.pth",
+        "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/"
+        "nasnetalarge-dc4a7b8b.pth",
+        "dc4a7b8b",
     ),
 }
-"""The competition's two networks. Of the second hash, the release publishes the start, in the file's name."""
+"""The competition's two networks."""
 
-KAGGLE_INPUT = Path("/kaggle/input")
-"""Where Kaggle mounts the datasets attached to a kernel."""
+
+def release_of(network: str) -> Release:
+    """Return the release of `public`, `private` or `timm:NAME`, whose options (`:px=128`) do not matter here.
+
+    Of timm's networks that is timm's own address where the file's name there tells its hash, else the
+    network's page at Hugging Face (`$HF_ENDPOINT` or https://huggingface.co).
+
+    Raises:
+        DogsganError: there is no such network, or no weights for it that can be read here.
+    """
+    if network in RELEASED:
+        return RELEASED[network]
+    if not network.startswith(TIMM):
+        raise DogsganError(
+            f"no weights are to be fetched for {network!r}: choose from {', '.join(RELEASED)} or timm:NAME"
+        )
+    import timm
+
+    model = network.split(":")[1]
+    configuration = timm.get_pretrained_cfg(model) if timm.is_model(model) else None
+    if configuration is None:
+        raise DogsganError(f"timm has no network called {model!r}: `timm.list_models()` lists what it has")
+    name = ".".join(part for part in (configuration.architecture, configuration.tag) if part)
+    url = str(configuration.url or "")
+    if told := _HASH_IN_NAME.search(url):
+        return Release(f"timm-{name}{Path(url).suffix}", url, told[1])
+    if configuration.hf_hub_id:
+        place = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+        file = configuration.hf_hub_filename or "model.safetensors"
+        url = f"{place}/{configuration.hf_hub_id}/resolve/main/{file}"
+        return Release(f"timm-{name}{Path(file).suffix}", url, "")
+    raise DogsganError(f"timm has no weights for {model} that can be read here: give a file with --weights")
 
 
 def is_released(network: str, sha256: str) -> bool:
-    """Return whether `sha256` is that of the released weights of `network`."""
-    return network in RELEASED and sha256.startswith(RELEASED[network].sha256)
+    """Return whether `sha256` is that of the released weights of `network`, one of the competition's."""
+    return sha256.startswith(RELEASED[network].sha256)
 
 
 def find_weights(network: str, *, weights: Path | None = None, cache_dir: Path | None = None) -> Path:
     """Return a network's weights file: `weights` if given, else the cache's, else a Kaggle dataset's.
 
-    A file that is found rather than named must have the released file's sha256.
+    A file that is found rather than named must have the released file's sha256, or where no release tells
+    one, that with which it was fetched.
 
     Raises:
         DogsganError: there is none, or the one found is damaged.
@@ -70,32 +101,25 @@ def find_weights(network: str, *, weights: Path | None = None, cache_dir: Path |
                 f"no weights file at {weights}: give the path of an existing file with --weights"
             )
         return Path(weights)
+    release, fetch = release_of(network), f"dogsgan weights {':'.join(network.split(':')[:2])}"
     cache = cache_dir or user_cache_dir()
-    if network.startswith(PREFIX):
-        fetched = find_timm_weights(network, folder=cache / "weights") if cache is not None else None
-        if fetched is not None:
-            return fetched
-        raise DogsganError(
-            f"the network {network} needs its weights: give them with --weights FILE, or run dogsgan weights "
-            f"{PREFIX}{network.removeprefix(PREFIX).split(':')[0]} where there is internet"
-        )
-    if network not in RELEASED:
-        raise DogsganError(f"the network {network} needs its weights: give them with --weights FILE")
-    released = RELEASED[network]
-    cached = [cache / "weights" / released.file_name] if cache is not None else []
-    attached = sorted(KAGGLE_INPUT.rglob(released.file_name)) if KAGGLE_INPUT.is_dir() else []
+    cached = [cache / "weights" / release.file_name] if cache is not None else []
+    attached = sorted(KAGGLE_INPUT.rglob(release.file_name)) if KAGGLE_INPUT.is_dir() else []
     for candidate in (*cached, *attached):
-        if os.path.isfile(candidate):  # noqa: PTH113 (False, too, where the cache may not be looked into)
-            if not is_released(network, sha256_of(candidate)):
-                raise DogsganError(
-                    f"{candidate} does not have the sha256 of {released.file_name}: it is damaged; "
-                    f"remove it, then run dogsgan weights {network}"
-                )
-            return candidate
+        if not os.path.isfile(candidate):  # noqa: PTH113 (False, too, where the cache may not be looked into)
+            continue
+        if not release.sha256 and not _record(candidate).is_file():
+            continue
+        if not sha256_of(candidate).startswith(release.sha256 or _recorded(candidate)):
+            raise DogsganError(
+                f"{candidate} does not have the sha256 of the released file: it is damaged; remove it, then "
+                f"run {fetch}"
+            )
+        return candidate
     raise DogsganError(
-        f"no weights for the network {network}: run dogsgan weights {network} where there is internet, "
-        f"give the file with --weights, or attach a Kaggle dataset that holds {released.file_name}; "
-        "--network efficientnet-lite0 needs none, but its figure is not Kaggle's"
+        f"no weights for the network {network}: run {fetch} where there is internet, give the file with "
+        f"--weights, or attach a Kaggle dataset that holds {release.file_name}; --network efficientnet-lite0 "
+        "needs none, but its figure is not Kaggle's"
     )
 
 
@@ -110,28 +134,35 @@ def fetch_weights(
     """Download the released weights of `network` into the cache, unless they are there, and return the file.
 
     `url` names another place to fetch the file from; its hash must be the released one's unless `sha256` (or
-    the start of it) says otherwise. Of `timm:NAME` they are timm's own, see `timm_weights`.
+    the start of it) says otherwise. Where no release tells a hash, that of what was fetched is written beside
+    the file, which is held against it from then on.
 
     Raises:
         DogsganError: no weights are released for `network`, the download fails, or the hash is wrong.
     """
+    release = release_of(network)
     cache = cache_dir or user_cache_dir()
     if cache is None:
         raise DogsganError(f"no home folder to keep weights in: set {VARIABLE} to a folder")
-    folder = cache / "weights"
-    if network.startswith(PREFIX):
-        return fetch_timm_weights(network, folder=folder, url=url, sha256=sha256, show_progress=show_progress)
-    if network not in RELEASED:
-        raise DogsganError(
-            f"no weights are to be fetched for {network!r}: choose from {', '.join(RELEASED)} or timm:NAME"
-        )
-    released = RELEASED[network]
-    return download(
-        url or released.url,
-        folder / released.file_name,
-        sha256=sha256 or released.sha256,
-        show_progress=show_progress,
-    )
+    file = cache / "weights" / release.file_name
+    if not release.sha256 and file.is_file() and _record(file).is_file():
+        return find_weights(network, cache_dir=cache)
+    source = url or release.url
+    download(source, file, sha256=sha256 or release.sha256, show_progress=show_progress)
+    if not release.sha256:
+        write_json(_record(file), {"url": source, "sha256": sha256_of(file), "bytes": file.stat().st_size})
+    return file
+
+
+def _record(file: Path) -> Path:
+    return file.with_name(f"{file.name}.json")
+
+
+def _recorded(file: Path) -> str:
+    """Return the sha256 with which a file was fetched; a word that is none where the record is damaged."""
+    record = read_json(_record(file))
+    found = record.get("sha256") if isinstance(record, dict) else None
+    return found if isinstance(found, str) and found else "damaged"
 
 
 def read_weights(path: Path) -> "dict[str, torch.Tensor]":

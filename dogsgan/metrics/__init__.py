@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dogsgan.number_text import significant
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -19,6 +21,11 @@ class Measured:
     value: float
     std: float | None = None
     """The standard deviation over the subsets that the value is the mean of; None for a metric without."""
+
+    def summary(self) -> str:
+        """Return the value for people, with its deviation."""
+        std = "" if self.std is None else f" ± {significant(self.std, 2)}"
+        return f"{significant(self.value, 4)}{std}"
 
 
 @dataclass(frozen=True)

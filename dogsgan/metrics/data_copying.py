@@ -55,20 +55,18 @@ def data_copying(
 ) -> DataCopying:
     """Return C_T from each picture's distance to its nearest training picture and the cell it lies in.
 
-    In every cell π the Mann–Whitney U of generated against test distances is turned into a z-score, negative
-    where generated ones are smaller; C_T is the mean of the z-scores, weighted by the share of test pictures
-    in the cell, over the cells that hold more than τ = 20/m of the m generated pictures. Distances are those
-    to the whole training set, as in the paper (its authors' code looks at the cell's own part only), and U
-    is not corrected for continuity. Where nothing is copied the z-scores are independent and standard normal,
-    so C_T over the root of the sum of its squared weights is too: that gives the p-value.
+    In every cell π the Mann–Whitney U of generated against test distances, not corrected for continuity, is
+    turned into a z-score, negative where generated ones are smaller; C_T is the mean of the z-scores,
+    weighted by the share of test pictures in the cell, over the cells that hold more than τ = 20/m of the m
+    generated pictures. Distances are those to the whole training set, as in the paper (its authors' code
+    looks at the cell's own part only). Where nothing is copied the z-scores are independent and standard
+    normal, so C_T over the root of the sum of its squared weights is too: that gives the p-value.
 
     The test pictures come from the training set's distribution and are not in it. Where there are none, take
-    the training pictures themselves, each with its distance to the rest of the training set (leave-one-out).
-    Each is then as good as unseen by what it is compared with, at the price of two differences: the rest is
-    smaller by one picture, which hardly matters, and two training pictures can be each other's nearest, so
-    that the distances are not independent. On Gaussians of 2 to 10 dimensions that widens C_T's spread by a
-    fifth at most, so that p = 0.01 stands for about 0.03; of 64 and more it does not show. Training pictures
-    that stand twice have to be left out, for each is the other's copy.
+    the training pictures, each with its distance to the rest (leave-one-out) and without twins. Two of them
+    can be each other's nearest, so that the distances are not independent: on Gaussians of 2 to 10 dimensions
+    that widens C_T's spread by a fifth at most (p = 0.01 stands for about 0.03); of 64 and more it does not
+    show.
 
     The interval draws generated and test pictures anew and holds the training set, the cells, and which of
     them count fixed.

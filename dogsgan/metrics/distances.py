@@ -12,6 +12,7 @@ import torch
 from dogsgan.errors import DogsganError
 
 Array: TypeAlias = np.ndarray | torch.Tensor
+Device: TypeAlias = torch.device | str
 Block: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 """Some rows, n×D, in a frame, and their squared norms, n."""
 
@@ -73,14 +74,14 @@ def exact_squared(
 
 
 def checked_pair(
-    generated: Array, real: Array, *, side: str = "generated"
+    generated: Array, real: Array, *, side: str = "generated", device: Device = "cpu"
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return both sides' features, N×D and M×D, as tensors in main memory; `side` names the first in errors.
+    """Return both sides' features, N×D and M×D, as tensors on a device; `side` names the first in errors.
 
     Raises:
         DogsganError: sizes differ, or a feature is NaN or infinite.
     """
-    sides = checked_features(generated, side), checked_features(real, "real")
+    sides = checked_features(generated, side, device), checked_features(real, "real", device)
     if sides[0].shape[1] != sides[1].shape[1]:
         raise DogsganError(
             f"{side} pictures have {sides[0].shape[1]} features and real ones {sides[1].shape[1]}: "
@@ -89,13 +90,13 @@ def checked_pair(
     return sides
 
 
-def checked_features(features: Array, side: str) -> torch.Tensor:
-    """Return features, N×D, as a tensor of float32 or float64 in main memory.
+def checked_features(features: Array, side: str, device: Device = "cpu") -> torch.Tensor:
+    """Return features, N×D, as a tensor of float32 or float64 on a device.
 
     Raises:
         DogsganError: they are not N×D, or one is NaN or infinite; the picture is named by its index.
     """
-    rows = torch.as_tensor(features).detach().cpu()
+    rows = torch.as_tensor(features).detach().to(device)
     if rows.ndim != 2:
         raise DogsganError(f"{side} features have {rows.ndim} dimensions, expected 2 (pictures × features)")
     if rows.dtype not in (torch.float32, torch.float64):

@@ -1,15 +1,12 @@
 """The Fréchet distance between two Gaussians, singular ones too, and the bias of small samples."""
 
-from typing import TypeAlias
-
 import numpy as np
 import torch
 
 from dogsgan.errors import DogsganError
 from dogsgan.metrics import Measured, Metric
+from dogsgan.metrics.distances import Array
 from dogsgan.metrics.statistics import Statistics, statistics_of
-
-Array: TypeAlias = np.ndarray | torch.Tensor
 
 _EPSILON = float(np.finfo(np.float64).eps)
 _TOLERATED_ERROR = 1e-9

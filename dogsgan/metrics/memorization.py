@@ -1,14 +1,11 @@
 """How close generated pictures come to real ones: the memorization distance, in blocks of bounded memory."""
 
-from typing import TypeAlias
-
 import numpy as np
 import torch
 
 from dogsgan.errors import DogsganError
 from dogsgan.metrics import Measured, Metric
-
-Array: TypeAlias = np.ndarray | torch.Tensor
+from dogsgan.metrics.distances import Array, checked_pair
 
 _ROWS_AT_ONCE = 1024
 _COLUMNS_AT_ONCE = 4096
@@ -44,16 +41,11 @@ def nearest_real(generated: Array, real: Array) -> tuple[np.ndarray, np.ndarray]
     count all real rows. Memory beyond the features: two blocks in float64 and their product, about 120 MB at
     2048 features.
     """
-    generated_rows = _checked(generated, "generated")
-    real_rows = _checked(real, "real").to(generated_rows.device)
-    if generated_rows.shape[1] != real_rows.shape[1]:
-        raise DogsganError(
-            f"generated pictures have {generated_rows.shape[1]} features and real ones {real_rows.shape[1]}: "
-            "both sides need the same network"
-        )
+    device = torch.as_tensor(generated).device
+    generated_rows, real_rows = checked_pair(generated, real, device=device)
     generated_kept, real_kept = _nonzero(generated_rows, "generated"), _nonzero(real_rows, "real")
-    best = torch.full((len(generated_kept),), -1.0, dtype=torch.float64, device=generated_rows.device)
-    index = torch.zeros(len(generated_kept), dtype=torch.long, device=generated_rows.device)
+    best = torch.full((len(generated_kept),), -1.0, dtype=torch.float64, device=device)
+    index = torch.zeros(len(generated_kept), dtype=torch.long, device=device)
     for columns in real_kept.split(_COLUMNS_AT_ONCE):
         block = _unit_rows(real_rows[columns])
         for start in range(0, len(generated_kept), _ROWS_AT_ONCE):
@@ -65,20 +57,6 @@ def nearest_real(generated: Array, real: Array) -> tuple[np.ndarray, np.ndarray]
             index[rows] = torch.where(closer, columns[position], index[rows])
     distances = (1.0 - best).clamp_min(0.0)  # equal rows: rounding may leave their cosine above 1
     return distances.cpu().numpy(), index.cpu().numpy()
-
-
-def _checked(features: Array, side: str) -> torch.Tensor:
-    rows = torch.as_tensor(features).detach()
-    if rows.ndim != 2:
-        raise DogsganError(f"{side} features have {rows.ndim} dimensions, expected 2 (pictures × features)")
-    for start in range(0, len(rows), _COLUMNS_AT_ONCE):
-        finite = torch.isfinite(rows[start : start + _COLUMNS_AT_ONCE]).all(dim=1)
-        if not finite.all():
-            first = start + int((~finite).nonzero()[0])
-            raise DogsganError(
-                f"the features of {side} picture {first} are NaN or infinite: no distance is defined"
-            )
-    return rows
 
 
 def _nonzero(rows: torch.Tensor, side: str) -> torch.Tensor:

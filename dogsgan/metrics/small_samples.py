@@ -5,7 +5,8 @@ import math
 import numpy as np
 import torch
 
-from dogsgan.metrics.frechet import Array, frechet_distance_between
+from dogsgan.metrics.distances import Array
+from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.statistics import Statistics, statistics_of
 from dogsgan.progress import optional
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,11 @@ class ClassFigures:
     reasons: dict[str, str] = field(default_factory=dict)
     """By the name of a figure that is None: why."""
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain values."""
+        values = dataclasses.asdict(self)
+        return {"class": values.pop("name"), **values}
+
 
 @dataclass(frozen=True)
 class EqualCounts:
@@ -90,10 +96,12 @@ def class_figures(
         DogsganError: a feature is NaN or infinite.
         ValueError: rows and classes differ in number.
     """
-    names = sorted({name for name in (*generated_classes, *real_classes) if name is not None})
-    sides = (_by_class(generated, generated_classes), _by_class(real, real_classes))
-    nothing = np.zeros((0, real.shape[1]), dtype=real.dtype)
-    pairs = {name: _Pair(*(side.get(name, nothing) for side in sides)) for name in names}
+    for features, classes in ((generated, generated_classes), (real, real_classes)):
+        if len(features) != len(classes):
+            raise ValueError(f"{len(features)} rows of features and {len(classes)} classes")
+    named, known = (np.array(classes, dtype=object) for classes in (generated_classes, real_classes))
+    names = sorted({*generated_classes, *real_classes} - {None})  # type: ignore[type-var]
+    pairs = {name: _Pair(generated[named == name], real[known == name]) for name in names}
     equal = _equal_counts(pairs.values(), neighbours=neighbours)
     found = [
         _figures_of(name, pair, equal=equal, neighbours=neighbours)
@@ -122,16 +130,6 @@ def with_recognition(figures: ClassFigures, recognition: Recognition, index: int
 def _worst_first(figures: ClassFigures) -> tuple[bool, float]:
     distance = figures.kernel_distance
     return distance is None, 0.0 if distance is None else -distance
-
-
-def _by_class(features: np.ndarray, classes: Sequence[str | None]) -> dict[str, np.ndarray]:
-    if len(features) != len(classes):
-        raise ValueError(f"{len(features)} rows of features and {len(classes)} classes")
-    rows: dict[str, list[int]] = {}
-    for index, name in enumerate(classes):
-        if name is not None:
-            rows.setdefault(name, []).append(index)
-    return {name: features[indices] for name, indices in rows.items()}
 
 
 def _equal_counts(pairs: Iterable[_Pair], *, neighbours: int) -> EqualCounts | None:
@@ -183,15 +181,13 @@ def _reasons(pair: _Pair, *, neighbours: int) -> dict[str, str]:
         "fid": (dimension + 1, f"a Fréchet distance of {dimension:,} features takes more than as many"),
         **dict.fromkeys(("precision", "recall", "equal_precision", "equal_recall"), ball),
     }
-    found = {figure: _too_few(pair, least, remark=remark) for figure, (least, remark) in needs.items()}
-    return {figure: reason for figure, reason in found.items() if reason}
-
-
-def _too_few(pair: _Pair, least: int, *, remark: str) -> str | None:
-    for side, rows in (("real", pair.real), ("generated", pair.generated)):
-        if not len(rows):
-            return f"no {side} picture is of this class"
-    for side, rows in (("real", pair.real), ("generated", pair.generated)):
-        if len(rows) < least:
-            return f"{len(rows):,} {side} {'picture' if len(rows) == 1 else 'pictures'}: {remark}"
-    return None
+    counts = {"real": len(pair.real), "generated": len(pair.generated)}
+    reasons = {}
+    for figure, (least, remark) in needs.items():
+        if few := next((side for side, count in counts.items() if count < least), None):
+            reasons[figure] = (
+                f"{counts[few]:,} {few} {'picture' if counts[few] == 1 else 'pictures'}: {remark}"
+            )
+        if none := next((side for side, count in counts.items() if not count), None):
+            reasons[figure] = f"no {none} picture is of this class"
+    return reasons

@@ -8,18 +8,11 @@ from dogsgan.per_class.result import PerClassScore
 from dogsgan.progress import optional_file
 from dogsgan.spreadsheet import Value, write_rows
 
-_NUMBERS = (
-    "real",
-    "generated",
-    "kernel_distance",
-    "standard_error",
-    "fid",
-    "precision",
-    "recall",
-    "equal_precision",
-    "equal_recall",
+_COLUMNS = (
+    *("class", "real", "generated", "kernel_distance", "standard_error", "fid", "precision", "recall"),
+    *("equal_precision", "equal_recall", "reasons", "network"),
+    *("first", "among_five", "real_first", "real_among_five"),
 )
-_RECOGNITION = ("first", "among_five", "real_first", "real_among_five")
 
 
 def write_per_class(result: PerClassScore, out: Path) -> list[str]:
@@ -39,10 +32,9 @@ def write_per_class(result: PerClassScore, out: Path) -> list[str]:
 
 def _write_table(result: PerClassScore, path: Path) -> None:
     """Write one row a class, the worst first."""
-    rows: list[list[Value]] = [["class", *_NUMBERS, "reasons", "network", *_RECOGNITION]]
+    rows: list[list[Value]] = [list(_COLUMNS)]
     for figures in result.classes:
-        numbers = [getattr(figures, name) for name in _NUMBERS]
         reasons = "; ".join(f"{figure}: {reason}" for figure, reason in figures.reasons.items())
-        recognised = [getattr(figures, name) for name in _RECOGNITION]
-        rows.append([figures.name, *numbers, reasons, result.score.network, *recognised])
+        values = {**figures.to_json(), "reasons": reasons, "network": result.score.network}
+        rows.append([values[column] for column in _COLUMNS])
     write_rows(path, rows)

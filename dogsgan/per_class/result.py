@@ -1,5 +1,6 @@
 """What a score per class found, whether it goes with the number of pictures, and that as text for people."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +66,6 @@ class PerClassScore:
 
     def to_json(self) -> dict[str, Any]:
         """Return the score's values, and below `per_class` the classes'."""
-        equal = self.equal_counts
         return {
             **self.score.to_json(),
             "per_class": {
@@ -74,18 +74,9 @@ class PerClassScore:
                 "note": self.note(),
                 "kernel": KERNEL,
                 "neighbours": self.neighbours,
-                "equal_counts": {"real": equal.real, "generated": equal.generated} if equal else None,
-                "classes": [_class_json(figures) for figures in self.classes],
-                "correlations_with_real": [
-                    {
-                        "figure": correlation.figure,
-                        "spearman": correlation.spearman,
-                        "p_value": correlation.p_value,
-                        "classes": correlation.classes,
-                        "reason": correlation.reason,
-                    }
-                    for correlation in self.correlations
-                ],
+                "equal_counts": dataclasses.asdict(self.equal_counts) if self.equal_counts else None,
+                "classes": [figures.to_json() for figures in self.classes],
+                "correlations_with_real": [dataclasses.asdict(each) for each in self.correlations],
                 "warnings": list(self.warnings),
             },
         }
@@ -173,56 +164,34 @@ def _spearman(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return float(found.statistic), float(exact.pvalue)
 
 
-def _class_json(figures: ClassFigures) -> dict[str, Any]:
-    return {
-        "class": figures.name,
-        "real": figures.real,
-        "generated": figures.generated,
-        "kernel_distance": figures.kernel_distance,
-        "standard_error": figures.standard_error,
-        "fid": figures.fid,
-        "precision": figures.precision,
-        "recall": figures.recall,
-        "equal_precision": figures.equal_precision,
-        "equal_recall": figures.equal_recall,
-        "first": figures.first,
-        "among_five": figures.among_five,
-        "real_first": figures.real_first,
-        "real_among_five": figures.real_among_five,
-        "reasons": figures.reasons,
-    }
-
-
 def _table(classes: Sequence[ClassFigures]) -> list[str]:
     names = [printable(figures.name)[:_NAME_WIDTH] for figures in classes]
-    width = max(len("class"), *map(len, names))
-    with_fid = any(figures.fid is not None for figures in classes)
-    fid_title = f" {'Fréchet':>9}" if with_fid else ""
-    recognised = any(figures.first is not None for figures in classes)
-    named_title = f" {'named first':>11} {'of real':>7}" if recognised else ""
-    lines = [
-        f"  {'class':<{width}} {'real':>7} {'generated':>9} {'kernel distance':>19}{fid_title} "
-        f"{'precision':>9} {'recall':>7}{named_title}"
+    columns: list[tuple[int, list[str]]] = [
+        (7, ["real", *(f"{each.real:,}" for each in classes)]),
+        (9, ["generated", *(f"{each.generated:,}" for each in classes)]),
+        (19, ["kernel distance", *map(_distance, classes)]),
     ]
-    for name, figures in zip(names, classes, strict=True):
-        distance = _with_error(figures.kernel_distance, figures.standard_error)
-        fid = f" {fixed(figures.fid, 2):>9}" if with_fid else ""
-        named = ""
-        if recognised:
-            named = f" {fixed(figures.first, 3):>11} {fixed(figures.real_first, 3):>7}"
-        lines.append(
-            f"  {name:<{width}} {figures.real:>7,} {figures.generated:>9,} {distance:>19}{fid} "
-            f"{fixed(figures.precision, 3):>9} {fixed(figures.recall, 3):>7}{named}"
-        )
-    return lines
+    if any(each.fid is not None for each in classes):
+        columns.append((9, ["Fréchet", *(fixed(each.fid, 2) for each in classes)]))
+    columns.append((9, ["precision", *(fixed(each.precision, 3) for each in classes)]))
+    columns.append((7, ["recall", *(fixed(each.recall, 3) for each in classes)]))
+    if any(each.first is not None for each in classes):
+        columns.append((11, ["named first", *(fixed(each.first, 3) for each in classes)]))
+        columns.append((7, ["of real", *(fixed(each.real_first, 3) for each in classes)]))
+    width = max(len("class"), *map(len, names))
+    return [
+        " ".join([f"  {name:<{width}}", *(f"{cells[row]:>{places}}" for places, cells in columns)])
+        for row, name in enumerate(["class", *names])
+    ]
 
 
-def _with_error(value: float | None, error: float | None) -> str:
-    """Return a value to the second digit of its standard error, as `0.351 ± 0.031`."""
+def _distance(figures: ClassFigures) -> str:
+    """Return a kernel distance to the second digit of its standard error, as `0.351 ± 0.031`."""
+    error = figures.standard_error
     if not error or not math.isfinite(error):
-        return significant(value, 4)
+        return significant(figures.kernel_distance, 4)
     decimals = max(0, 1 - math.floor(math.log10(error)))
-    return f"{fixed(value, decimals)} ± {fixed(error, decimals)}"
+    return f"{fixed(figures.kernel_distance, decimals)} ± {fixed(error, decimals)}"
 
 
 def _p_value(value: float) -> str:

@@ -6,30 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsgan.cache import default_cache_dir
-from dogsgan.class_labels import (
-    generated_classes,
-    listed,
-    matched_classes,
-    real_classes,
-)
+from dogsgan.class_labels import generated_classes, listed, matched_classes, real_classes
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features.choice import generated_size, opened_for, refuse_without_classifier
 from dogsgan.features.extraction import Side
-from dogsgan.features.sides import generated_side_of, real_side_of
-from dogsgan.features.statistics_file import is_statistics_file, save_statistics
+from dogsgan.features.sides import opened_for
+from dogsgan.features.statistics_file import check_statistics_name, is_statistics_file
 from dogsgan.metrics.precision_recall import NEIGHBOURS
 from dogsgan.per_class.figures import class_figures, with_recognition
 from dogsgan.per_class.files import write_per_class
 from dogsgan.per_class.result import PerClassScore, correlations_with_real
-from dogsgan.pictures import PictureReader, read_table
-from dogsgan.progress import optional
+from dogsgan.pictures import PictureReader
 from dogsgan.recognition.imagenet import class_set
-from dogsgan.recognition.real_crops import crops_to_cut
-from dogsgan.recognition.recognise import recognise
+from dogsgan.recognition.recognise import refuse_without_classifier
 from dogsgan.recognition.shares import Recognition
-from dogsgan.score import check_statistics_name, score_sides
+from dogsgan.score import compare
 
 
 def per_class(
@@ -67,69 +58,42 @@ def per_class(
     check_statistics_name(save_stats)
     sources = open_source(Path(generated)), open_source(Path(real))
     chosen_classes = class_set(classes) if classes is not None else None  # before anything is computed
-    names = generated_classes(sources[0], labels)
-    matched = matched_classes(names, real_classes(sources[1]))
+    names = generated_classes(sources[0], labels), real_classes(sources[1])
+    matched = matched_classes(*names)
     reader = PictureReader(sources[0])
-    opened, notes = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
+    opened = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
     if classes is not None:
         refuse_without_classifier(opened, "--classes")
-    size_px = generated_size(reader, opened)
-    generated_side, warnings = generated_side_of(read_table(reader, size_px), opened, batch_size=batch_size)
-    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-    crops = crops_to_cut(
+    score, generated_side, real_side = compare(
+        reader,
         sources[1],
         opened,
-        count=len(reader),
-        size_px=size_px,
-        cache_dir=cache_dir,
-        asked=chosen_classes is not None,
-    )
-    real_side, noted = real_side_of(
-        sources[1],
-        opened,
-        size_px=size_px,
+        class_names=names[0],
+        classes=chosen_classes,
+        recognition_asked=classes is not None,
         batch_size=batch_size,
         cache_dir=cache_dir,
-        consumers=crops,
+        save_stats=save_stats,
     )
-    failed: list[str] = []
-    if save_stats is not None:
-        with optional("the statistics file", failed):
-            save_statistics(Path(save_stats), real_side)
     assert real_side.rows is not None  # of pictures, not of a statistics file
     real_kept = [matched[1][row] for row in real_side.rows]
     figures, equal_counts = class_figures(
         _features(generated_side), matched[0], _features(real_side), real_kept, neighbours=neighbours
     )
-    recognition = None
-    with optional("recognition", failed if classes is not None else warnings):
-        recognition = recognise(
-            sources[0],
-            generated_side,
-            sources[1],
-            real_side,
-            opened,
-            generated_classes=names,
-            size_px=size_px,
-            cache_dir=cache_dir,
-            classes=chosen_classes,
-            crops=crops,
-        )
-    if recognition is not None:
-        indices = _indices_of(matched, (names, real_classes(sources[1])), recognition)
-        figures = tuple(with_recognition(each, recognition, indices.get(each.name)) for each in figures)
-    score = score_sides(generated_side, real_side, opened, warnings=[*notes, *warnings, *noted])
+    if score.recognition is not None:
+        indices = _indices_of(matched, names, score.recognition)
+        figures = tuple(with_recognition(each, score.recognition, indices.get(each.name)) for each in figures)
     result = PerClassScore(
-        score=dataclasses.replace(score, recognition=recognition),
+        score=score,
         classes=figures,
         correlations=correlations_with_real(figures),
         equal_counts=equal_counts,
         neighbours=neighbours,
         warnings=tuple(_left_out(sources, matched)),
     )
-    if out is not None:
-        failed += write_per_class(result, Path(out))
-    return dataclasses.replace(result, score=dataclasses.replace(result.score, failed=tuple(failed)))
+    failed = write_per_class(result, Path(out)) if out is not None else []
+    score = dataclasses.replace(score, failed=(*score.failed, *failed))
+    return dataclasses.replace(result, score=score)
 
 
 def _indices_of(

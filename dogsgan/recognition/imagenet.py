@@ -32,10 +32,6 @@ class ClassSet:
     indices: tuple[int, ...]
     """Sorted, each in 0..999."""
 
-    def summary(self) -> str:
-        """Return name, number and indices, as `dogs (121 classes: 151-268, 273-275)`."""
-        return f"{self.name} ({len(self.indices)} classes: {', '.join(_ranges(self.indices))})"
-
 
 DOGS = ClassSet("dogs", _DOG_INDICES)
 
@@ -49,21 +45,16 @@ def imagenet_wnids() -> tuple[str, ...]:
 
 
 @functools.cache
-def _indices_by_wnid() -> dict[str, int]:
-    return {wnid: index for index, wnid in enumerate(imagenet_wnids())}
-
-
-@functools.cache
-def _indices_by_name() -> dict[str, tuple[int, ...]]:
-    """Return by each name of a class, as `_plain` has it, the classes so called: two are a `crane`."""
+def _indices() -> dict[str, tuple[int, ...]]:
+    """Return the classes by wnid, and by each name as `_plain` has it: two are called `crane`."""
     from timm.data import ImageNetInfo
 
     info = ImageNetInfo("imagenet-1k")
-    found: dict[str, list[int]] = defaultdict(list)
+    found: dict[str, tuple[int, ...]] = defaultdict(tuple)
     for index, wnid in enumerate(imagenet_wnids()):
-        for name in info.label_name_to_description(wnid).split(","):
-            found[_plain(name)].append(index)
-    return {name: tuple(indices) for name, indices in found.items()}
+        for name in (wnid, *map(_plain, info.label_name_to_description(wnid).split(","))):
+            found[name] += (index,)
+    return found
 
 
 def class_set(text: str) -> ClassSet:
@@ -106,9 +97,7 @@ def imagenet_index(name: str, *, within: ClassSet | None = None) -> int | None:
     there is none, or where that does not decide.
     """
     wnid = _WNID.match(name)
-    if wnid:
-        return _indices_by_wnid().get(wnid[0])
-    candidates = _indices_by_name().get(_plain(name), ())
+    candidates = _indices().get(wnid[0] if wnid else _plain(name), ())
     if len(candidates) > 1 and within is not None:
         candidates = tuple(index for index in candidates if index in within.indices)
     return candidates[0] if len(candidates) == 1 else None
@@ -140,13 +129,3 @@ def imagenet_indices(
 
 def _plain(name: str) -> str:
     return " ".join(re.sub(r"[-_]", " ", name).lower().split())
-
-
-def _ranges(indices: Iterable[int]) -> list[str]:
-    spans: list[list[int]] = []
-    for index in indices:
-        if spans and index == spans[-1][-1] + 1:
-            spans[-1][1:] = [index]
-        else:
-            spans.append([index])
-    return ["-".join(map(str, span)) for span in spans]

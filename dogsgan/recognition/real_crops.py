@@ -1,6 +1,5 @@
 """Real crops beside generated pictures, for a classifier: squares around boxes, cut in a shared pass."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,43 +14,61 @@ from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import Source
 from dogsgan.decoding import DECODERS, Decoded
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import features_of_batches
+from dogsgan.features.cache import CacheFile
+from dogsgan.features.extraction import Side, features_of_stream
 from dogsgan.features.networks import FeatureNetwork
 from dogsgan.files import atomic_path
 from dogsgan.pictures import PictureReader
 from dogsgan.progress import say
-from dogsgan.recognition.imagenet import ClassSet
-from dogsgan.recognition.shares import guesses_of
+from dogsgan.recognition.shares import best_guesses
 
 _SEED = 0
 _SPARE = 1.02
 """So many more pictures are cut than crops are wanted, as some cannot be read."""
-_NOTHING = np.zeros((0, 5), dtype=np.int64)
 
 
 class RealGuesses(NamedTuple):
-    """A classifier's guesses of real crops, N×5, and the class of each."""
+    """A classifier's guesses of real crops, M×5, the class of each, and which crops these are in words."""
 
     best: np.ndarray
     class_names: list[str | None]
+    description: str
 
 
 class RealCrops:
-    """A consumer that cuts `count` crops of `size_px` out of pictures of a source chosen by chance."""
+    """Crops of `size_px` for a classifier, `count` at most, out of pictures of a source chosen by chance.
 
-    def __init__(self, source: Source, *, count: int, size_px: int) -> None:
+    Those of a prepared set are taken as they are. Of other sources they are squares around the boxes, cut as
+    a consumer of the pass over the real pictures; their guesses are kept in the cache folder.
+    """
+
+    def __init__(
+        self, source: Source, network: FeatureNetwork, *, count: int, size_px: int, cache_dir: Path
+    ) -> None:
         order = np.random.default_rng(_SEED).permutation(len(source.images))
-        self._source, self.count, self.size_px = source, count, size_px
+        self.source, self._network, self._count, self._size_px = source, network, count, size_px
         self._chosen = [source.images[index] for index in order[: int(count * _SPARE) + 8]]
         self._names = {image.name for image in self._chosen}
         self._data = DataRecipe(size_px=min(max(size_px, 8), 1024), policy="square")  # whatever was generated
         self._crops: dict[str, list[np.ndarray]] = {}
+        decisive = ("real crops 2", network.identity, count, size_px, _SEED, VERSION, DECODERS)
+        self._file = CacheFile(cache_dir / "guesses", source, *decisive)
+
+    def wanted(self, *, asked: bool) -> "Sequence[RealCrops]":
+        """Return the consumers that a pass over the real pictures needs for recognition: itself or none.
+
+        `asked` tells whether classes were named, so that digits and faces are looked at too.
+        """
+        needless = self._network.classifier is None or self.source.crop_set is not None
+        if needless or not (asked or self.source.may_show_dogs) or self._file.is_likely():
+            return []
+        return [self]
 
     def view(self, image: SourceImage, picture: Decoded) -> tuple[str, list[np.ndarray]] | None:
         """Cut the picture if it was chosen."""
         if image.name not in self._names:
             return None
-        cropped = crop_image(self._source, image, self._data, picture=picture.upright(image.name))
+        cropped = crop_image(self.source, image, self._data, picture=picture.upright(image.name))
         return image.name, [crop for crop, _ in cropped.crops]
 
     def take(self, row: int, made: tuple[str, list[np.ndarray]] | DogsganError | None) -> None:
@@ -59,77 +76,50 @@ class RealCrops:
         if isinstance(made, tuple):
             self._crops[made[0]] = made[1]
 
-    def guesses(self, network: FeatureNetwork, classes: ClassSet) -> RealGuesses:
-        """Return the guesses of the crops, in the order by chance; read the pictures if no pass did."""
-        assert network.classifier is not None
+    def guesses(self, side: Side) -> RealGuesses:
+        """Return the guesses, given the source's side; the pictures are read if no pass did."""
+        assert self._network.classifier is not None
+        images = self.source.images
+        if self.source.crop_set is not None and side.features is not None and side.count == len(images):
+            chosen = np.sort(np.random.default_rng(_SEED).permutation(len(images))[: self._count])
+            best = best_guesses(side.features[chosen], self._network.classifier)
+            policy = self.source.crop_set.provenance.get("policy", "unknown")
+            names = [images[row].class_name for row in chosen]
+            return RealGuesses(best, names, f"crops of the prepared set ({policy})")
+        best_and_names = self._kept()
+        if best_and_names is None:
+            best_and_names = self._made()
+            self._keep(*best_and_names)
+        return RealGuesses(*best_and_names, f"square crops of the boxes at {self._size_px} px")
+
+    def _made(self) -> tuple[np.ndarray, list[str | None]]:
+        assert self._network.classifier is not None
         if not self._crops:
-            chosen = replace(self._source, images=self._chosen)
+            chosen = replace(self.source, images=self._chosen)
             for _ in PictureReader(chosen).stream(lambda image, picture: None, [self]):
                 pass
         crops = [
             (crop, image.class_name) for image in self._chosen for crop in self._crops.get(image.name, [])
-        ][: self.count]
-        if not crops:
-            return RealGuesses(_NOTHING, [])
-        step = network.batch_size
-        parts = (crops[start : start + step] for start in range(0, len(crops), step))
-        batches = ((np.stack([crop for crop, _ in part]), ["a real crop"] * len(part)) for part in parts)
-        features = features_of_batches(batches, network, total=len(crops), description="real crops")
-        best = guesses_of(features, network.classifier, classes=classes).best
-        return RealGuesses(best, [name for _, name in crops])
+        ][: self._count]
+        stream = (("a real crop", crop) for crop, _ in crops)
+        features = features_of_stream(stream, self._network, total=len(crops), description="real crops")
+        return best_guesses(features, self._network.classifier), [name for _, name in crops]
 
-
-class KeptGuesses:
-    """The guesses of a source's crops in the cache folder, named as features are: `LISTING-CONTENTS.npz`."""
-
-    def __init__(
-        self, cache_dir: Path, source: Source, network: FeatureNetwork, *, count: int, size_px: int
-    ) -> None:
-        decisive = ("real crops 2", network.identity, count, size_px, _SEED, VERSION, DECODERS)
-        self._folder, self._source = cache_dir / "guesses", source
-        self._listing = _hash(*decisive, source.kind, *(image.name for image in source.images))
-
-    def are_likely(self) -> bool:
-        """Return whether there are guesses of a source with such names; nothing is read for it."""
-        return any(self._folder.glob(f"{self._listing}-*.npz"))
-
-    def load(self) -> RealGuesses | None:
-        """Return the guesses of these contents, or None where there are none that can be read."""
+    def _kept(self) -> tuple[np.ndarray, list[str | None]] | None:
+        """Return the guesses that are kept, or None where there are none that can be read."""
         try:
-            with np.load(self._path(), allow_pickle=False) as kept:
+            with np.load(self._file.path(), allow_pickle=False) as kept:
                 best, names = kept["best"], kept["names"].tolist()
         except Exception:  # not there, or damaged in any way: made anew
             return None
         if best.ndim != 2 or best.shape[1] != 5 or len(best) != len(names):
             return None
-        return RealGuesses(best, [name or None for name in names])
+        return best, [name or None for name in names]
 
-    def keep(self, guesses: RealGuesses) -> None:
-        """Write guesses; where that fails, say so and go on."""
-        names = np.array([name or "" for name in guesses.class_names], dtype=str)
+    def _keep(self, best: np.ndarray, class_names: Sequence[str | None]) -> None:
+        names = np.array([name or "" for name in class_names], dtype=str)
         try:
-            with atomic_path(self._path()) as partial, partial.open("wb") as file:
-                np.savez(file, best=guesses.best, names=names)
+            with atomic_path(self._file.path()) as partial, partial.open("wb") as file:
+                np.savez(file, best=best, names=names)
         except (DogsganError, OSError) as error:
             say(f"guesses of real crops are not cached: {error}")
-
-    def _path(self) -> Path:
-        return self._folder / f"{self._listing}-{_hash(self._source.fingerprint())}.npz"
-
-
-def crops_to_cut(
-    source: Source, network: FeatureNetwork, *, count: int, size_px: int, cache_dir: Path, asked: bool
-) -> Sequence[RealCrops]:
-    """Return the consumer that recognition will need of a pass over real pictures, if it needs any.
-
-    `asked` tells whether classes were named, so that digits and faces are looked at too.
-    """
-    if network.classifier is None or source.crop_set is not None or not (asked or source.may_show_dogs):
-        return []
-    if KeptGuesses(cache_dir, source, network, count=count, size_px=size_px).are_likely():
-        return []
-    return [RealCrops(source, count=count, size_px=size_px)]
-
-
-def _hash(*parts: object) -> str:
-    return hashlib.sha256("\n".join(map(str, parts)).encode(errors="surrogateescape")).hexdigest()[:32]

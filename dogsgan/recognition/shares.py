@@ -7,27 +7,26 @@ generated pictures means something beside the same figure of real crops of their
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from dogsgan.features.timm_networks import Classifier
+from dogsgan.metrics.distances import parts_of
 from dogsgan.number_text import percent
-from dogsgan.recognition.imagenet import ClassSet
+from dogsgan.recognition.imagenet import DOGS, ClassSet
 
 AMONG = 5
-_ROWS_AT_ONCE = 2048
 
 
-@dataclass(frozen=True, eq=False)
-class Guesses:
+class Guesses(NamedTuple):
     """The classes that a network takes N pictures for."""
 
     best: np.ndarray
     """N×5 int64: the most likely classes, the likeliest first."""
-    probability: np.ndarray | None = None
-    """N float32: that of the class a picture is of, or of the class set; None where it was not asked for."""
+    probability: np.ndarray
+    """N float32: that of the class a picture is of, or of the class set."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +109,7 @@ class Recognition:
 
 
 def guesses_of(
-    features: np.ndarray,
-    classifier: Classifier,
-    *,
-    classes: ClassSet,
-    own: Sequence[int | None] | None = None,
+    features: np.ndarray, classifier: Classifier, *, classes: ClassSet, own: Sequence[int | None]
 ) -> Guesses:
     """Return a classifier's guesses from features, N×D.
 
@@ -124,18 +119,21 @@ def guesses_of(
     best, probability = [], []
     in_set = torch.zeros(len(classifier.bias), dtype=torch.bool)
     in_set[list(classes.indices)] = True
-    for start in range(0, len(features), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
+    truth = torch.tensor([-1 if index is None else index for index in own], dtype=torch.long)
+    for rows in parts_of(len(features)):
         with torch.inference_mode():
             chances = classifier.logits(torch.as_tensor(features[rows])).softmax(dim=1)  # R×C
-        best.append(chances.topk(AMONG, dim=1).indices.numpy())
-        of_set = chances[:, in_set].sum(dim=1)
-        if own is not None:
-            asked = torch.tensor([-1 if index is None else index for index in own[rows]])
-            of_own = chances.gather(1, asked.clamp(min=0)[:, None])[:, 0]
-            of_set = torch.where(asked >= 0, of_own, of_set)
-        probability.append(of_set.numpy())
-    return Guesses(np.concatenate(best), np.concatenate(probability))
+        best.append(chances.topk(AMONG, dim=1).indices)
+        of_own = chances.gather(1, truth[rows].clamp(min=0)[:, None])[:, 0]
+        probability.append(torch.where(truth[rows] >= 0, of_own, chances[:, in_set].sum(dim=1)))
+    if not best:
+        return Guesses(np.zeros((0, AMONG), dtype=np.int64), np.zeros(0, dtype=np.float32))
+    return Guesses(torch.cat(best).numpy(), torch.cat(probability).numpy())
+
+
+def best_guesses(features: np.ndarray, classifier: Classifier) -> np.ndarray:
+    """Return the classes that a classifier takes pictures for, N×5, from features, N×D."""
+    return guesses_of(features, classifier, classes=DOGS, own=[None] * len(features)).best
 
 
 def shares_of(best: np.ndarray, *, classes: ClassSet, own: Sequence[int | None]) -> Shares:

@@ -12,7 +12,7 @@ import numpy as np
 from dogsgan.data.cropset import CropSet
 from dogsgan.errors import DogsganError
 from dogsgan.features.cache import load_cached
-from dogsgan.features.extraction import Side, features_of, features_of_batches
+from dogsgan.features.extraction import Side, features_of, features_of_stream
 from dogsgan.features.networks import FeatureNetwork
 from dogsgan.features.statistics_file import save_statistics
 from dogsgan.metrics.frechet import frechet_distance_between
@@ -115,10 +115,10 @@ class Judge:
         cached = self.cache_dir / f"{hashlib.sha256(identity.encode()).hexdigest()}.npz"
         side = load_cached(cached, self.network)
         if side is None:
-            features = features_of_batches(
-                self._real_batches(), self.network, total=self.real_count, description="real"
+            features = features_of_stream(
+                self._real_pictures(), self.network, total=self.real_count, description="real"
             )
-            side = Side(statistics_of(features), features, description=f"{len(features):,} crops")
+            side = Side(statistics_of(features), features)
             with optional(f"the cache {cached}"):
                 save_statistics(cached, side)
         return side
@@ -134,15 +134,12 @@ class Judge:
         """The features of `count` of the real pictures, or of all where there are no more."""
         return self.real_features[: self.count]
 
-    def _real_batches(self) -> Iterator[tuple[np.ndarray, list[str]]]:
-        chosen = self._crops[: self.real_count]
-        step = self.network.batch_size
-        for start in range(0, self.real_count, step):
-            indices = chosen[start : start + step]
-            pictures = self.crop_set.pictures[indices]
+    def _real_pictures(self) -> Iterator[tuple[str, np.ndarray]]:
+        for index in self._crops[: self.real_count]:
+            picture = self.crop_set.pictures[[index]]
             if self.channels == 1:  # grey as training shows them
-                pictures = in_grey(pictures)
-            yield _in_colour(pictures), [f"crop {index}" for index in indices]
+                picture = in_grey(picture)
+            yield f"crop {index}", _in_colour(picture)[0]
 
 
 def _in_colour(pictures: np.ndarray) -> np.ndarray:

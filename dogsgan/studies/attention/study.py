@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan.config import Recipe
-from dogsgan.features.choice import chosen_network
 from dogsgan.features.networks import open_network
 from dogsgan.files import holds
 from dogsgan.models import outline_networks, parameter_count
@@ -77,8 +76,7 @@ def study_attention(
     variants, left_out = choose_variants(recipe, attention, spectral_norm)
     for line in left_out:
         say(line)
-    chosen = chosen_network(network, size_px=recipe.data.size_px, weights=weights)
-    opened = open_network(chosen.name, weights=weights, device=device)
+    opened = open_network(network, weights=weights, device=device, size_px=recipe.data.size_px)
     crop_set, settings = crops_for(source, out, Settings(NAME, recipe, growing={"images": images}))
     base = recipe_of_set(recipe, crop_set)
     study = AttentionStudy(

@@ -12,7 +12,7 @@ from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.networks import LITE0
 from dogsgan.recognition.imagenet import DOGS, imagenet_indices, wnids_of
-from dogsgan.recognition.shares import Shares, guesses_of, shares_of
+from dogsgan.recognition.shares import Shares, best_guesses, shares_of
 from dogsgan.studies.judge import Figures, Judge
 
 CHOOSING, REPORTING = 0, 1
@@ -91,8 +91,8 @@ class Panel:
     def _shares(self, features: np.ndarray, own: Sequence[int | None]) -> Shares:
         assert self.recognising is not None
         assert self.recognising.classifier is not None
-        guesses = guesses_of(features, self.recognising.classifier, classes=DOGS)
-        return shares_of(guesses.best, classes=DOGS, own=own)
+        best = best_guesses(features, self.recognising.classifier)
+        return shares_of(best, classes=DOGS, own=own)
 
     def _own(self, count: int) -> list[int | None]:
         """Return ImageNet's index of the class of each generated picture, None where it has none."""

@@ -242,9 +242,7 @@ def panel_of(crops, cache_dir, network):
 def test_the_halves_share_no_crop(crops, tmp_path):
     panel = panel_of(crops, tmp_path, open_network("stand-in", device="cpu"))
     choosing, reporting = (panel._judges["stand-in"][half] for half in (CHOOSING, REPORTING))
-    halves = [
-        [name for _, names in judge._real_batches() for name in names] for judge in (choosing, reporting)
-    ]
+    halves = [[name for name, _ in judge._real_pictures()] for judge in (choosing, reporting)]
     assert len(halves[0]) == len(halves[1]) == panel.real_count == 15
     assert len({*halves[0], *halves[1]}) == 30
     figures = panel.figures(np.asarray(crops.pictures[:12]))

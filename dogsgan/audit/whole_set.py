@@ -131,11 +131,12 @@ def _authpct(
     to_real: Neighbours, among_real: Neighbours, unseen_to_real: Neighbours | None, *, seed: int
 ) -> Statistic:
     """Compare AuthPct with that of real pictures that were not trained on, where there are enough."""
-    unseen = among_real if unseen_to_real is None else unseen_to_real  # else each against the others
+    # with nothing held out, each training picture against the others
+    unseen = among_real if unseen_to_real is None else unseen_to_real
     expected = None
     if min(len(to_real.indices), len(among_real.indices), len(unseen.indices)) >= _FEWEST_COMPARED:
-        of_unseen = 100.0 * authentic_of(unseen, among_real)
-        expected = (float(of_unseen.mean()), *interval_of_mean(of_unseen, seed=seed))
+        of_unseen = authentic_of(unseen, among_real)
+        expected = (float(100 * of_unseen.mean()), *interval_of_mean(100.0 * of_unseen, seed=seed))
     authentic = 100.0 * authentic_of(to_real, among_real)
     return _mean("authpct", authentic, partial(meanings.of_authenticity, expected=expected), seed=seed)
 

@@ -1,5 +1,6 @@
 """Sources that are almost in a known layout: read where that is safe, else said, and no box or class lost."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from test_layouts_digits import FILES as DIGITS
 from test_sources import EXPECTED, POODLE, PUG, competition, facts, jpeg, lay_out, stanford, zip_up
 
+import dogsgan
 from dogsgan.cli import main
 from dogsgan.config import DataRecipe
 from dogsgan.data.cropset import CropSet
@@ -201,9 +203,11 @@ def a_run_in(folder: Path) -> None:
         "run/checkpoints/last.pt", "samples.png", "images.zip", "labels.csv", "report.json", "generate.json",
         *(f"shown/{name}" for name in ("breeds.png", "truncation.png", "interpolation.gif", "nearest.png")),
         "best.png", "worst.png", "recipes/settings.json", "recipes/recipe.json", "recipes/samples/fast.png",
+        "begun/recipe.json", "begun/reals.png", "begun/init.png",
         "audit/report.html", "audit/audit.json", "audit/neighbours.csv", "audit/flagged.png",
         "classes/per-class.csv", "classes/per-class.json", "classes/per-class.png",
         "study/settings.json", "study/attention.csv", "study/attention.png", "study/samples/a-seed-0.png",
+        "kernel/kernel.log", "kernel/crops.png", "kernel/samples.png",
     )  # fmt: skip
     lay_out(folder, dict.fromkeys(names, png))
     write_crop_set(folder / "crops", np.zeros((1, 16, 16, 3), np.uint8))
@@ -224,6 +228,24 @@ def test_own_outputs_inside_a_source_are_no_part_of_it(place: str, tmp_path: Pat
         for file in (tmp_path / "pics").rglob("*"):
             archive.write(file, file.relative_to(tmp_path / "pics"))
     assert open_source(tmp_path / "pics.zip").fingerprint() == before.fingerprint()
+
+
+def test_every_picture_that_the_package_names_is_known_as_its_own() -> None:
+    """Who adds an output picture adds it to `own_files`, too, or it becomes a training picture."""
+    package = Path(dogsgan.__file__).parent
+    named = {
+        name for file in package.rglob("*.py") for name in re.findall(r'"([\w-]+\.png)"', file.read_text())
+    }
+    assert {"best.png", "flagged.png", "init.png", "losses.png", "samples.png"} <= named
+    in_a_set_or_run = {"contact-sheet.png", "evaluation.png", "init.png", "losses.png", "reals.png"}
+    known = (package / "data" / "own_files.py").read_text()
+    assert [name for name in sorted(named - in_a_set_or_run) if f'"{name}"' not in known] == []
+
+
+def test_the_grids_of_a_run_that_was_removed_are_no_source(tmp_path: Path) -> None:
+    before = open_source(lay_out(tmp_path, {"1.png": jpeg()}))
+    lay_out(tmp_path, {"generate.json": b"{}", "samples.png": jpeg(), "best.png": jpeg()})
+    assert open_source(tmp_path).images == before.images
 
 
 def test_pictures_beside_own_outputs_stay(tmp_path: Path) -> None:

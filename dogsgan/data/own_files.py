@@ -13,24 +13,29 @@ _WHOLE = (  # a folder that holds the first and any of the second is left out as
     # not, because somebody asked for it, but for the third
     (GENERATED_FILE, (GENERATED_FILE,), ()),
     ("set.json", ("pictures.npy", "labels.npy", "origins.npy"), ()),
-    ("recipe.json", ("log.jsonl", "generator.safetensors"), ()),
+    ("recipe.json", ("log.jsonl", "generator.safetensors", "reals.png", "init.png"), ()),  # begun, too
     (
         "settings.json",
         tuple(f"{study}.{suffix}" for study in _STUDIES for suffix in ("json", "csv")),
         (*(f"{study}.png" for study in _STUDIES), "samples/"),
     ),
 )
+_GRIDS = ("samples.png", "best.png", "worst.png")
 _RUN_OUTPUT = (
-    *("samples.png", "best.png", "worst.png", "images.zip", "labels.csv", "report.json", "generate.json"),
+    *(*_GRIDS, "images.zip", "labels.csv", "report.json", "generate.json"),
     *("drawn-dogs.zip", "drawn-digits/", "run/", "crops/"),
 )
 _AUDIT = ("audit.json", "neighbours.csv", "report.html", "flagged.png")
 _SHOWN = ("breeds.png", "truncation.png", "interpolation.gif", "nearest.png")
+_CLASSES = ("per-class.csv", "per-class.json", "per-class.png")
 _BESIDE = (  # where all of the first stand in a folder, the others there are left out
     (("run/recipe.json",), _RUN_OUTPUT),
+    (("generate.json",), _RUN_OUTPUT),
+    (("kernel.log",), (*_GRIDS, "images.zip", "crops.png", "losses.png", "kernel.log")),
     (("audit.json",), _AUDIT),
     (("neighbours.csv",), _AUDIT),
-    (("per-class.csv",), ("per-class.csv", "per-class.json", "per-class.png")),
+    (("per-class.csv",), _CLASSES),
+    (("per-class.json",), _CLASSES),
     (("truncation.png", "interpolation.gif"), _SHOWN),
     (("breeds.png", "interpolation.gif"), _SHOWN),
 )

@@ -14,7 +14,7 @@ from PIL import Image
 from tiny_audit import HONEST, PUBLIC_SCORE, audit_of, copy, drawn_pair, finding, written_page
 
 from dogsgan.audit.kinds import MEANINGS
-from dogsgan.audit.page import report, thumbnails
+from dogsgan.audit.page import charts, report, thumbnails
 from dogsgan.audit.page.charts import Mark, histogram, shares
 from dogsgan.audit.page.report import write_report
 from dogsgan.audit.result import Audit, DuplicateGroup, Finding, Pair, Statistic
@@ -348,6 +348,34 @@ def test_a_part_of_the_report_that_fails_costs_itself_only(
     assert values["report"] == (None if file == "report.html" else str(tmp_path / "report.html"))
     missing = {"report.html", "neighbours.csv", "flagged.png"} - {path.name for path in tmp_path.iterdir()}
     assert missing == ({file} if file else {"flagged.png"} if function in ("tile", "strip") else set())
+
+
+def test_charts_that_fail_cost_themselves_only(
+    mixed: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Matplotlib without a font, without memory, or another version of it."""
+    whole = page_of(mixed, tmp_path / "whole")
+
+    def failing(*args: object, **options: object) -> None:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(charts, "histogram", failing)
+    page = page_of(mixed, tmp_path / "without")
+    assert rows_of(page) == rows_of(whole)
+    assert page.count("<figcaption>") == 0 < whole.count("<figcaption>")
+    assert "the page's charts is left out (RuntimeError: no font)" in capsys.readouterr().err
+
+
+def test_two_classes_that_people_call_alike_stay_two(tmp_path: Path) -> None:
+    folders = ["n02012849-crane", "n03126707-crane", "n02110958-pug"]
+    page = page_of(
+        audit_of([dataclasses.replace(copy(i), class_name=name) for i, name in enumerate(folders)]), tmp_path
+    )
+    choice = re.search(r'<select id="breed">(.*?)</select>', page, re.DOTALL)
+    assert choice
+    assert re.findall(r">([^<]+)</option>", choice[1]) == ["any", "n02012849-crane", "n03126707-crane", "pug"]
+    assert {row[0]: row[10] for row in rows_of(page)} == {0: 0, 1: 1, 2: 2}
+    assert [name for name in folders if f"· {name}</p>" in page] == folders[:2]
 
 
 def test_the_same_audit_gives_the_same_bytes(mixed: Audit, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from dogsgan.audit.kinds import MEANINGS
 from dogsgan.audit.page.charts import Chart, charts_of
 from dogsgan.audit.page.thumbnails import Strip
 from dogsgan.audit.result import Audit, DuplicateGroup, Finding, nearest_first
-from dogsgan.data.class_names import breed_name
+from dogsgan.data.class_names import names_for_people
 from dogsgan.errors import printable
 from dogsgan.number_text import distance, fixed, p_value, significant
 from dogsgan.progress import optional
@@ -53,7 +53,7 @@ def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
         "sentence": lambda text: text[:1].upper() + text[1:],
         "state": _state,
         "form": _form,
-        "breed": _breed,
+        "breed": lambda finding: breeds.get(finding.class_name or "", ""),
         "group_title": _group_title,
     }
     style, script = _resource("report.css"), _resource("report.js")
@@ -62,7 +62,8 @@ def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
         charts = charts_of(audit)
     shown = [finding for finding in nearest_first(audit.findings) if finding.index in strips]
     kinds = sorted({_name(finding.family) for finding in audit.findings if finding.family})
-    breeds = sorted({breed for breed in map(_breed, audit.findings) if breed})
+    breeds = _breeds(audit)
+    folders = list(breeds)
     html = environment.from_string(_resource("report.html")).render(
         audit=audit,
         policy=_policy(style, script),
@@ -77,9 +78,9 @@ def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
         charts=charts,
         kind_meanings=MEANINGS,
         kinds=kinds,
-        breeds=breeds,
+        breeds=list(breeds.values()),
         rows=[
-            _row(finding, kinds, breeds, shown=finding.index in strips)
+            _row(finding, kinds, folders, shown=finding.index in strips)
             for rank, finding in enumerate(nearest_first(audit.findings))
             if rank < MAX_ROWS or finding.index in strips
         ],
@@ -121,8 +122,10 @@ def _form(finding: Finding) -> str:
     return f"{finding.form}, mirrored" if finding.flipped else finding.form
 
 
-def _breed(finding: Finding) -> str:
-    return _name(breed_name(finding.class_name)) if finding.class_name else ""
+def _breeds(audit: Audit) -> dict[str, str]:
+    """Return each class's name as it is shown, by its folder, in the order of the names."""
+    names = names_for_people({finding.class_name for finding in audit.findings if finding.class_name})
+    return {folder: _name(name) for folder, name in sorted(names.items(), key=lambda item: item[::-1])}
 
 
 def _group_title(group: DuplicateGroup) -> str:
@@ -130,9 +133,9 @@ def _group_title(group: DuplicateGroup) -> str:
     return f"{how}, some mirrored" if group.flipped else how
 
 
-def _row(finding: Finding, kinds: list[str], breeds: list[str], *, shown: bool) -> list[Any]:
+def _row(finding: Finding, kinds: list[str], folders: list[str], *, shown: bool) -> list[Any]:
     """Return a finding in the columns that the page's script expects."""
-    kind, breed = _name(finding.family), _breed(finding)
+    kind = _name(finding.family)
     return [
         finding.index,
         _name(finding.name),
@@ -144,7 +147,7 @@ def _row(finding: Finding, kinds: list[str], breeds: list[str], *, shown: bool) 
         _state(finding),
         _name(finding.kind),
         kinds.index(kind) if kind else -1,
-        breeds.index(breed) if breed else -1,
+        folders.index(finding.class_name) if finding.class_name else -1,
         shown,
     ]
 

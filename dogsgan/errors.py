@@ -24,6 +24,10 @@ class ProcessLost(DogsganError):
     """Another of the processes that train together has ended or hangs. The last checkpoint is on disk."""
 
 
+class SourceChangedError(DogsganError):
+    """A picture changed between two readings: what was made of the first does not fit the second."""
+
+
 def printable(text: str) -> str:
     """Return `text` with control characters, surrogates and the like escaped, as in `\\x1b`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -17,7 +17,7 @@ from dogsgan.data.borders import add_border
 from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import Source
 from dogsgan.decoding import DECODERS, Decoded, decode
-from dogsgan.errors import DogsganError
+from dogsgan.errors import DogsganError, SourceChangedError
 from dogsgan.resize import tf1_resize
 
 VERSION = 2
@@ -98,11 +98,14 @@ class PictureReader:
 
         Raises:
             DogsganError: a picture cannot be decoded or viewed, and such are not left out.
+            SourceChangedError: one is another than at an earlier reading.
         """
 
         def load(image: SourceImage) -> tuple[list[Any], T | DogsganError, bool, bool]:
             try:
                 picture = self._decoded(image)
+            except SourceChangedError:  # features would be kept for other contents than these
+                raise
             except DogsganError as error:
                 return [error] * len(consumers), error, False, False
             made = [_made(consumer.view, image, picture) for consumer in consumers]

@@ -29,6 +29,7 @@ from dogsgan.data.prepare import VERSION, PrepareReport, prepare
 from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
+from dogsgan.pictures import read_table
 
 FILES = ("pictures.npy", "labels.npy", "origins.npy", "set.json", "skipped.json", "contact-sheet.png")
 
@@ -441,6 +442,23 @@ def test_nothing_that_one_picture_does_ends_the_set(
     assert len(report.crop_set) == 3
     assert report.skipped_by_reason == {"picture cannot be read": 1}
     assert "one picture" in report.skipped[0].detail
+
+
+def test_a_picture_that_changes_while_it_is_read_ends_the_set(tmp_path: Path) -> None:
+    """Else the set would be reused for contents that it was not made of."""
+    folder = unlike_in_contents_only(tmp_path / "pictures", 60)
+    source = open_source(folder)
+    source.fingerprint()
+    path = folder / "rose/1.bmp"
+    content = path.read_bytes()
+    path.write_bytes(content + b"x")
+    with pytest.raises(DogsganError, match=r"rose/1\.bmp in .* changed while it was read: run"):
+        prepare(source, tmp_path / "set", DataRecipe())
+    assert not (tmp_path / "set").exists()
+    with pytest.raises(DogsganError, match="changed while it was read"):
+        read_table(source)
+    path.write_bytes(content)
+    assert len(prepare(source, tmp_path / "set", DataRecipe()).crop_set) == len(source.images)
 
 
 def test_a_picture_that_is_gone_for_the_contact_sheet_costs_nothing(

@@ -13,7 +13,7 @@ from dogsgan.data.cropset import Origin
 from dogsgan.data.pictures import OpenPicture
 from dogsgan.data.source_image import UNREADABLE_ANNOTATION, Skipped, SourceImage
 from dogsgan.data.sources import Source
-from dogsgan.errors import DogsganError
+from dogsgan.errors import DogsganError, SourceChangedError
 
 OVERSAMPLING = 1.25  # a JPEG decoded at a reduced scale keeps at least this many pixels per pixel of a crop
 
@@ -33,6 +33,9 @@ def crop_image(
     """Cut one picture, which may be open already.
 
     Nothing about the picture raises: what cannot be used is among `skipped`.
+
+    Raises:
+        SourceChangedError: it is another picture than when the source was identified.
     """
     if source.annotated and data.crop_policy.needs_boxes and image.problem is not None:
         listed_already = image.problem == UNREADABLE_ANNOTATION
@@ -44,6 +47,8 @@ def crop_image(
         )
         crops = _cut(picture, plan, data.size_px, bordered=source.bordered)
         return Cropped(image, crops, skipped)
+    except SourceChangedError:  # the set would not be that of the contents it is known by
+        raise
     except Exception as error:  # of hostile content anything may come, and one picture must not end the set
         known = isinstance(error, DogsganError)
         detail = str(error) if known else f"{type(error).__name__}: {error}"[:200]

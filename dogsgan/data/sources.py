@@ -30,7 +30,7 @@ from dogsgan.data.pictures import (
 from dogsgan.data.source_image import Skipped, SourceImage
 from dogsgan.data.splits import SplitPath, parse_split
 from dogsgan.data.storage import Storage, open_storage
-from dogsgan.errors import DogsganError
+from dogsgan.errors import DogsganError, SourceChangedError
 from dogsgan.progress import progress_bar
 
 MAX_NAME_LENGTH = 512
@@ -92,6 +92,7 @@ class Source:
 
         Raises:
             DogsganError: the file cannot be read, or is larger than any genuine picture.
+            SourceChangedError: it is another one than at an earlier reading.
         """
         if self.crop_set is not None:
             buffer = io.BytesIO()
@@ -100,7 +101,12 @@ class Source:
             return buffer.getvalue()
         assert self.storage is not None
         content = self.storage.read(image.member, limit=MAX_PICTURE_BYTES)
-        self._digests[image.member] = hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256(content).hexdigest()
+        if self._digests.setdefault(image.member, digest) != digest:
+            raise SourceChangedError(
+                f"picture {image.name} in {self.path} changed while it was read: run the command again when "
+                "nothing writes there"
+            )
         return content
 
     def digest(self, image: SourceImage) -> str:

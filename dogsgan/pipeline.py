@@ -61,13 +61,13 @@ class RunReport:
     @property
     def ok(self) -> bool:
         """Whether there is a zip that the competition would take, by a generator that was trained."""
-        trained = self.train is not None and self.train.trained_something
-        return trained and self.check is not None and self.check.ok
+        return self.train is not None and not self.untrained and self.check is not None and self.check.ok
 
     @property
     def untrained(self) -> bool:
-        """Whether the zip comes from a generator that has learned nothing."""
-        return self.train is not None and not self.train.trained_something
+        """Whether the zip comes from a generator that has learned nothing, or of which nothing was saved."""
+        sampled_untrained = self.generate is not None and bool(self.generate.get("untrained"))
+        return sampled_untrained or (self.train is not None and not self.train.trained_something)
 
     def to_json(self) -> dict[str, Any]:
         """Return the reports by stage."""
@@ -242,6 +242,7 @@ def run_pipeline(
             generated, said = _generated(driver)
         record.report = dataclasses.replace(record.report, notes=(*record.report.notes, *session.events))
         record.add(said, generate=generated)
+        _note_older_generator(record, trained, generated)
         _checked(out, recipe, record, count=count, class_names=crop_set.class_names)
         stopped_by = wish.signal_name or trained.stopped_by
         if stopped_by in ENDING:
@@ -292,6 +293,16 @@ def _fields_of(report: type, told: dict[str, Any], **more: Any) -> dict[str, Any
     """Return the fields of a report among what a child told."""
     names = {field.name for field in dataclasses.fields(report)}
     return {**{name: value for name, value in told.items() if name in names}, **more}
+
+
+def _note_older_generator(record: _Record, trained: TrainReport, generated: dict[str, Any]) -> None:
+    """Say it where the zip comes from an earlier generator than training had reached, as on a full disk."""
+    sampled = generated.get("images_seen")
+    if sampled is not None and sampled < trained.images_seen:
+        record.note(
+            f"images.zip is by the generator of {sampled:,} images, and training reached "
+            f"{trained.images_seen:,}: a later one was not saved, or not sampled"
+        )
 
 
 def _checked(out: Path, recipe: Recipe, record: _Record, *, count: int, class_names: Sequence[str]) -> None:

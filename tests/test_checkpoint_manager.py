@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny import RECIPE, crop_set
 
+from dogsgan.cli import main
 from dogsgan.errors import DogsganError
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
 from dogsgan.supervise.attempts import Job, Training
@@ -18,6 +19,15 @@ from dogsgan.training.deadline import Deadline
 from dogsgan.training.loop import train
 from dogsgan.training.state import TrainingState
 
+SMALL = {
+    "data.size_px": 32,
+    "model.z_dim": 16,
+    "model.generator_width": 8,
+    "model.discriminator_width": 8,
+    "model.generator_attention_px": 16,
+    "model.discriminator_attention_px": 16,
+    "training.batch_size": 4,
+}
 INTERVAL = RECIPE.training.checkpoint_images
 
 
@@ -103,12 +113,49 @@ def test_the_generator_alone_is_published_where_only_that_fits(state, manager, f
     assert "(its generator is)" in said
 
 
-def test_without_room_for_either_the_one_before_stays(state, manager, full_disk, tmp_path, capsys):
+def test_without_room_for_either_the_one_before_stays(
+    state, manager, full_disk, tmp_path, capsys, monkeypatch
+):
     full_disk(checkpoint.WEIGHTS, GENERATOR_FILE)
     state.images_seen = INTERVAL
     manager.save()
     assert published(tmp_path / "run") == 0
     assert "(nor is its generator)" in capsys.readouterr().err
+    assert len(manager.failed) == 1
+    monkeypatch.undo()
+    manager.save()
+    assert manager.failed == ()
+
+
+def test_training_that_leaves_an_older_generator_ends_with_an_error(tmp_path, monkeypatch, capsys):
+    """What it learned is lost: a script must not go on to sample noise."""
+    for name in ("save_checkpoint", "publish_without_checkpoint"):
+        writes = getattr(checkpoint, name)
+
+        def full_but_for_the_first(state, run, writes=writes):
+            if state.images_seen:
+                raise DogsganError("the disk is full: free some space")
+            writes(state, run)
+
+        monkeypatch.setattr(checkpoint, name, full_but_for_the_first)
+    crop_set(tmp_path / "set")
+    settings = [f"--set={name}={value}" for name, value in SMALL.items()]
+    run = tmp_path / "run"
+    command = [
+        "train",
+        f"--data={tmp_path / 'set'}",
+        f"--run={run}",
+        "--images=8",
+        "--device=cpu",
+        "--preset=demo",
+    ]
+    assert main([*command, *settings]) == 2
+    printed = capsys.readouterr()
+    assert "trained 8 images" in printed.out
+    assert (
+        "error: checkpoint at 8 images not written: the disk is full: free some space (nor is" in printed.err
+    )
+    assert published(run) == 0
 
 
 def test_without_anything_to_sample_a_full_disk_is_an_error(state, full_disk, tmp_path):

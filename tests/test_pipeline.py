@@ -21,7 +21,7 @@ from dogsgan.models import build_networks, sampling
 from dogsgan.pipeline import run_pipeline
 from dogsgan.scoring import score
 from dogsgan.stages import finishing_seconds, generate, refuse_other_crops, train_within
-from dogsgan.submission import check_submission, write_submission
+from dogsgan.submission import CheckReport, SubmissionReport, check_submission, write_submission
 from dogsgan.submission.labels import read_labels
 from dogsgan.supervise.attempts import Job
 from dogsgan.supervise.clock import Clock
@@ -29,6 +29,7 @@ from dogsgan.supervise.driver import Driver
 from dogsgan.supervise.session import Session, Terminal
 from dogsgan.training import interrupts, loop
 from dogsgan.training.deadline import Deadline
+from dogsgan.training.report import TrainReport
 
 in_process = children.in_process_fixture
 
@@ -119,6 +120,19 @@ def test_a_spent_budget_still_gives_a_zip_that_is_never_called_ok(source, tmp_pa
     assert len(after) == 4
     assert all("untrained" in line for line in [*after, report.closing()]), after
     assert not any(": ok" in line for line in after)
+
+
+@pytest.mark.parametrize(("sampled", "is_noise"), [(0, True), (16, False), (48, False)])
+def test_a_zip_by_an_older_generator_is_said_and_noise_is_never_ok(sampled, is_noise, tmp_path):
+    """A full disk keeps what was trained from being saved: the first generator is all that is left."""
+    trained = TrainReport(tmp_path, 48, 6, "images", 1.0, 0)
+    written = SubmissionReport(tmp_path / "images.zip", 20, 1.0, 1, images_seen=sampled).to_json()
+    record = pipeline._Record(tmp_path, began=0.0, tell=lambda text: None)
+    record.add("", train=trained, generate=written, check=CheckReport(tmp_path, True, 20, (), 32, 3))
+    pipeline._note_older_generator(record, trained, written)
+    assert (record.report.untrained, record.report.ok) == (is_noise, not is_noise)
+    said = f"images.zip is by the generator of {sampled} images, and training reached 48"
+    assert [note.startswith(said) for note in record.report.notes] == [True] * (sampled < 48)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGXCPU"])

@@ -80,4 +80,4 @@ def _run(args: argparse.Namespace) -> Outcome:
     )
     if processes() > 1 and os.environ["RANK"] != "0":  # one of them prints
         return Outcome(None, "", report.trained_something)
-    return Outcome(report.to_json(), report.summary(), report.trained_something)
+    return Outcome(report.to_json(), report.summary(), report.trained_something, report.failed)

@@ -52,6 +52,8 @@ class CheckpointManager:
         saved = bool(checkpoint.checkpoints(run)) if state.group.is_main else False
         self._saved_at = state.group.broadcast(state.images_seen if saved else -1)
         self._tried_at = self._saved_at
+        self.failed: tuple[str, ...] = ()
+        """A line where the last generator could not be written."""
 
     def has_saved(self) -> bool:
         """Return whether there is a checkpoint to return to."""
@@ -67,7 +69,7 @@ class CheckpointManager:
         The generator is the average of the recipe's half-life, or the one that is to be `published`. It alone
         may still fit; a checkpoint is tried again when the next is due.
         """
-        self._tried_at = self.state.images_seen
+        self._tried_at, self.failed = self.state.images_seen, ()
         if self.state.group.is_main:
             self._write(published or self.state.averaged)
         self._saved_at = self.state.group.broadcast(self._saved_at)
@@ -83,8 +85,12 @@ class CheckpointManager:
         except DogsganError as error:
             if not (self.run / GENERATOR_FILE).exists():
                 raise
-            generator = "its generator is" if self._publishes_alone() else "nor is its generator"
-            say(f"checkpoint at {state.images_seen:,} images not written: {error} ({generator})")
+            line = f"checkpoint at {state.images_seen:,} images not written: {error}"
+            if self._publishes_alone():
+                say(f"{line} (its generator is)")
+            else:
+                self.failed = (f"{line} (nor is its generator)",)
+                say(*self.failed)
         self.deadline.note_saving(time.monotonic() - began)
 
     def _publishes_alone(self) -> bool:

@@ -121,7 +121,9 @@ def train(
                 with optional(PLOT_FILE):
                     plot_losses(run)
     seconds = time.monotonic() - begun.clock_s
-    return TrainReport(run, state.images_seen, state.steps, stopped_by, seconds, state.rollbacks)
+    return TrainReport(
+        run, state.images_seen, state.steps, stopped_by, seconds, state.rollbacks, manager.failed
+    )
 
 
 @contextlib.contextmanager

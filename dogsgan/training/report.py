@@ -16,6 +16,8 @@ class TrainReport:
     """`images`, `budget`, `diverged`, `out-of-memory` or the name of a signal, as `SIGTERM`."""
     seconds: float
     rollbacks: int
+    failed: tuple[str, ...] = ()
+    """A line where what was learned could not be written, and the generator on disk is an older one."""
 
     @property
     def trained_something(self) -> bool:

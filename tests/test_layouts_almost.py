@@ -234,7 +234,9 @@ def test_every_picture_that_the_package_names_is_known_as_its_own() -> None:
     """Who adds an output picture adds it to `own_files`, too, or it becomes a training picture."""
     package = Path(dogsgan.__file__).parent
     named = {
-        name for file in package.rglob("*.py") for name in re.findall(r'"([\w-]+\.png)"', file.read_text())
+        name
+        for file in package.rglob("*.py")
+        for name in re.findall(r'"([\w-]+\.(?:png|gif|jpg|webp))"', file.read_text())
     }
     assert {"best.png", "flagged.png", "init.png", "losses.png", "samples.png"} <= named
     in_a_set_or_run = {"contact-sheet.png", "evaluation.png", "init.png", "losses.png", "reals.png"}

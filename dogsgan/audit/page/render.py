@@ -42,6 +42,7 @@ def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
         "allow_nan": False,
         "ensure_ascii": False,
     }
+    breeds = _breeds(audit)
     environment.filters |= {
         "distance": distance,
         "p_value": p_value,
@@ -62,7 +63,6 @@ def render_page(audit: Audit, strips: Mapping[int, Strip]) -> str:
         charts = charts_of(audit)
     shown = [finding for finding in nearest_first(audit.findings) if finding.index in strips]
     kinds = sorted({_name(finding.family) for finding in audit.findings if finding.family})
-    breeds = _breeds(audit)
     folders = list(breeds)
     html = environment.from_string(_resource("report.html")).render(
         audit=audit,

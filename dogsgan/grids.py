@@ -25,7 +25,9 @@ def save_grid(pictures: np.ndarray | torch.Tensor, path: Path, *, columns: int =
     batch = np.asarray(pictures)
     if batch.ndim != 4 or not len(batch) or batch.shape[3] not in (1, 3) or batch.dtype != np.uint8:
         raise ValueError(f"pictures of shape {batch.shape} and type {batch.dtype}, expected N×H×W×C in uint8")
-    grid = _grid(batch.repeat(scale, axis=1).repeat(scale, axis=2), columns=min(columns, len(batch)))
+    if scale > 1:
+        batch = batch.repeat(scale, axis=1).repeat(scale, axis=2)
+    grid = _grid(batch, columns=min(columns, len(batch)))
     with atomic_path(path) as partial:
         Image.fromarray(grid).save(partial, format="PNG", compress_level=1)
 

@@ -522,8 +522,8 @@ def test_the_contact_sheet_shows_what_was_cut_out(tmp_path: Path) -> None:
     rows, columns = np.nonzero(green | red)
     assert green.any()
     assert red.any()
-    assert abs((columns.max() - columns.min() + 1) - 51) <= 1  # 40 px, drawn 1.28 times as large
-    assert abs((rows.max() - rows.min() + 1) - 51) <= 1
+    assert abs((columns.max() - columns.min() + 1) - 37) <= 1  # 40 px, drawn at 0.93 of their size
+    assert abs((rows.max() - rows.min() + 1) - 37) <= 1
 
 
 @pytest.fixture(scope="module")

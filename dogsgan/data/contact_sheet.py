@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -14,14 +14,14 @@ from dogsgan.data.sources import Source
 from dogsgan.grids import save_grid
 
 _COLUMNS = 6
-_ORIGINAL = (170, 128)  # width and height in px that an original is scaled down to fit
-_CROP_PX = 128
+_ORIGINAL = (124, 93)  # px that an original is scaled down to fit; ImageNet's 500×375 decode at a quarter of it
+_CROP_PX = 93
 _CAPTION_PX = 16
 _BOX_COLOUR = (255, 60, 60)
 _RECTANGLE_COLOUR = (60, 255, 90)
 
 
-def draw_contact_sheet(source: Source, crop_set: CropSet, path: Path, *, count: int = 36) -> None:
+def draw_contact_sheet(source: Source, crop_set: CropSet, path: Path, *, count: int = 24) -> None:
     """Write a PNG with `count` crops, spread evenly over the breeds, or over the set where there are none.
 
     The annotated box is drawn in red, what was cut out in green.
@@ -61,9 +61,10 @@ def _original(picture: OpenPicture, origin: Origin) -> Image.Image:
 def _tile(original: Image.Image, origin: Origin, crop: np.ndarray, breed: str) -> np.ndarray:
     tile = Image.new("RGB", (_ORIGINAL[0] + 4 + _CROP_PX, _ORIGINAL[1] + _CAPTION_PX), (24, 24, 24))
     tile.paste(original, ((_ORIGINAL[0] - original.width) // 2, (_ORIGINAL[1] - original.height) // 2))
-    enlarged = Image.fromarray(crop).resize((_CROP_PX, _CROP_PX), Image.Resampling.NEAREST)
+    enlarged = Image.fromarray(crop).resize((_CROP_PX, _CROP_PX), Image.Resampling.BICUBIC)
     tile.paste(enlarged, (_ORIGINAL[0] + 4, 0))
-    caption = f"{breed}  {origin.image}  {origin.policy}".strip().encode("ascii", "replace").decode()
+    name = PurePosixPath(origin.image).stem
+    caption = f"{breed}  {origin.policy}  {name}".strip().encode("ascii", "replace").decode()
     ImageDraw.Draw(tile).text(
         (3, _ORIGINAL[1] + 2), caption[:56], fill="white", font=ImageFont.load_default()
     )

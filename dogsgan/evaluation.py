@@ -26,6 +26,7 @@ from dogsgan.progress import optional_file
 from dogsgan.recognition.imagenet import DOGS
 from dogsgan.recognition.shares import best_guesses, shares_of
 from dogsgan.training.checkpoint import checkpoints
+from dogsgan.training.judging import JudgeEvery
 
 COUNT, REAL_COUNT = 1000, 2000
 """Pictures of each side while a run trains: enough to compare places of one run, not two recipes."""
@@ -74,6 +75,15 @@ class Evaluator:
             best = best_guesses(features, self.network.classifier)
             figures["dogs"] = shares_of(best, classes=DOGS, own=[None] * len(features)).in_classes
         return figures
+
+
+def judge_every(crop_set: CropSet, images: int, *, device: str = "auto") -> JudgeEvery:
+    """Return who judges a training on `crop_set` after every so many images.
+
+    Raises:
+        DogsganError: the network cannot be opened.
+    """
+    return JudgeEvery(Evaluator(crop_set, device=device), images)
 
 
 class Evaluated(NamedTuple):

@@ -156,6 +156,8 @@ def run_pipeline(
     null_sample: int | None = None,
     score_sample: int | None = None,
     is_stretched: bool = False,
+    evaluate_every: int | None = None,
+    outlets: Sequence[str] = (),
     tell: Tell = say,
 ) -> RunReport:
     """Go from a source to a scored and audited zip in `out`, or go on where an earlier call stopped.
@@ -173,6 +175,8 @@ def run_pipeline(
         score_sample: how many pictures to score, chosen by chance; None: all.
         network: as for `score`.
         is_stretched: whether the deadline is moved where sampling would take more than half of the budget.
+        evaluate_every: images between two evaluations while it trains, within the budget; None: none.
+        outlets: names of `training.outlets.OUTLETS`, where the training's log goes, too.
         tell: takes each stage's result as it ends.
 
     Raises:
@@ -228,6 +232,8 @@ def run_pipeline(
         truncation=truncation,
         class_count=len(crop_set.class_names),
         device=settled["device"],
+        evaluate_every=evaluate_every,
+        outlets=tuple(outlets),
     )
     driver = Driver(session, job)
     answer = "training ends after this step, and images.zip comes from what it has learned"

@@ -2,9 +2,12 @@
 
 import csv
 import json
+import math
 import sys
+import time
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +23,11 @@ from dogsgan.models import sampling
 from dogsgan.models.generator_file import BEST_GENERATOR_FILE, read_generator
 from dogsgan.models.sampling import Sampler
 from dogsgan.scoring import features_of, frechet_distance_of_features, open_network
+from dogsgan.supervise import worker
+from dogsgan.supervise.attempts import Job, Training
+from dogsgan.supervise.children import Ended
+from dogsgan.supervise.clock import Clock
+from dogsgan.supervise.session import Session, Terminal
 from dogsgan.training import outlets
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.judging import JudgeEvery
@@ -223,3 +231,35 @@ def test_an_outlet_that_is_not_installed_is_refused_before_anything_starts(
     assert main([*command, "--log", "wandb"]) == 2
     assert "pip install 'dogsgan[wandb]'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_supervised_trainer_is_judged_and_logged_as_run_asked(
+    crops: CropSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeWandb()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.setattr(
+        evaluation, "judge_every", lambda crop_set, images, *, device: judged_by([3.0, 2.0], [])
+    )
+    job = Job(
+        RECIPE,
+        crops.path,
+        run=tmp_path / "run",
+        zip_path=tmp_path / "images.zip",
+        images=32,
+        device="cpu",
+        evaluate_every=16,
+        outlets=("wandb",),
+    )
+
+    class InProcess(Session):
+        """Runs a part in this process, as far as it is JSON."""
+
+        def run(self, part: str, request: dict[str, Any], **_: Any) -> Ended:
+            return Ended("done", 0, (getattr(worker, part)(json.loads(json.dumps(request))),), (), 1.0)
+
+    training = Training(InProcess(Clock(time.monotonic(), math.inf), Terminal()), job)
+    training.run()
+    assert training.report["images_seen"] == 32
+    assert best_of(tmp_path / "run") == 32
+    assert fake.finished == 1

@@ -11,6 +11,7 @@ from dogsgan.commands.options import (
     add_network,
     add_preset,
     add_sampling,
+    add_watching,
     add_workers,
     command,
     deadline,
@@ -32,6 +33,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for everything that comes out")
     add_preset(parser)
     add_length(parser)
+    add_watching(parser)
     add_sampling(parser)
     add_network(parser)
     parser.add_argument("--no-audit", dest="audit", action="store_false", help="leave out the last step")
@@ -41,7 +43,9 @@ def add_command(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> Outcome:
     from dogsgan.pipeline import run_pipeline
+    from dogsgan.training.outlets import refuse_missing_outlets
 
+    refuse_missing_outlets(args.log)
     report = run_pipeline(
         args.source,
         args.out,
@@ -57,6 +61,8 @@ def _run(args: argparse.Namespace) -> Outcome:
         workers=args.workers,
         device=args.device,
         audited=args.audit,
+        evaluate_every=args.evaluate_every,
+        outlets=args.log,
         tell=printer(args),
     )
     return Outcome(report.to_json(), report.closing(), report.ok)

@@ -49,7 +49,6 @@ def _run(args: argparse.Namespace) -> Outcome:
     from dogsgan.data.sources import crop_set_source
     from dogsgan.stages import refuse_other_crops, train_within
     from dogsgan.training.distributed import processes
-    from dogsgan.training.judging import JudgeEvery
     from dogsgan.training.outlets import refuse_missing_outlets
 
     refuse_missing_outlets(args.log)
@@ -64,9 +63,9 @@ def _run(args: argparse.Namespace) -> Outcome:
     refuse_too_slow(recipe, source, args.run, left_s=until.left_s(), count=COUNT, device=args.device)
     judged = None
     if args.evaluate_every is not None:
-        from dogsgan.evaluation import Evaluator  # here, because training needs nothing that sees
+        from dogsgan.evaluation import judge_every  # here, because training needs nothing that sees
 
-        judged = JudgeEvery(Evaluator(crop_set, device=args.device), args.evaluate_every)
+        judged = judge_every(crop_set, args.evaluate_every, device=args.device)
     report = train_within(
         recipe,
         crop_set,

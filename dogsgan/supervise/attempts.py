@@ -45,6 +45,10 @@ class Job:
     """Where no GPUs are named."""
     cpu_recipe: Recipe | None = None
     """Begun anew where no GPU works any more. None: the recipe is never changed, and no run begun anew."""
+    evaluate_every: int | None = None
+    """Images between two evaluations while it trains; see `dogsgan.evaluation`."""
+    outlets: tuple[str, ...] = ()
+    """Where the training's log goes, too; see `training.outlets`."""
     is_checked: bool = False
     """Whether the sampler checks the zip and draws `samples.png` beside it."""
 
@@ -111,6 +115,8 @@ class Training:
             "device": self._device(),
             "count": job.count,
             "locks": job.cpu_recipe is None,
+            "evaluate_every": job.evaluate_every,
+            "outlets": list(job.outlets),
         }
         return session.run("train", request, stop_at=self._stop_at(), gpus=self.gpus, forward_signals=True)
 

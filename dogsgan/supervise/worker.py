@@ -85,16 +85,24 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
 
     if not request["locks"]:
         be_alone()
+    crop_set, judged = CropSet.open(Path(request["crops"])), None
+    if every := request.get(
+        "evaluate_every"
+    ):  # by name, because a kernel's path needs nothing that sees pictures
+        evaluation = importlib.import_module("dogsgan.evaluation")
+        judged = evaluation.judge_every(crop_set, every, device=request["device"])
     ready()
     with listen_for_stop(repeated_ends=False):
         report = train_within(
             Recipe.from_json(request["recipe"]),
-            CropSet.open(Path(request["crops"])),
+            crop_set,
             Path(request["run"]),
             images=request["images"],
             deadline=Deadline(request["budget_s"], started=request["started"]),
             device=request["device"],
             count=request["count"],
+            judged=judged,
+            outlets=request.get("outlets", ()),
         )
     return report.to_json()
 

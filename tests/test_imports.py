@@ -15,7 +15,7 @@ ORDER = (
     *("data", "models", "presets", "submission", "training", "run_report"),
     *("decoding", "pictures", "metrics", "features", "class_labels", "recognition", "score", "per_class"),
     *("floor", "scoring", "showing", "evaluation", "audit"),
-    *("stages", "choosing", "supervise", "pipeline", "demo", "kernel"),
+    *("stages", "ranking", "choosing", "supervise", "pipeline", "demo", "kernel"),
     *("commands.options", "studies", "commands", "cli", "__main__"),
 )
 """Modules and packages at the top of `dogsgan`, lowest first: each imports only what stands before it."""
@@ -29,6 +29,7 @@ SEEING = {
     "per_class",
     "floor",
     "showing",
+    "ranking",
     "evaluation",
     "audit",
 }

@@ -13,7 +13,12 @@ def add_command(commands: Any) -> None:
     parser = command(
         commands, "score", _run, "the competition's score (MiFID)", "score images.zip --real dogs.zip"
     )
-    parser.add_argument("generated", type=Path, help="zip or folder of generated pictures")
+    parser.add_argument(
+        "generated",
+        type=Path,
+        nargs="+",
+        help="zip or folder of generated pictures; of several, which is better, and by more than chance?",
+    )
     parser.add_argument(
         "--real",
         type=Path,
@@ -52,10 +57,24 @@ def _run(args: argparse.Namespace) -> Outcome:
         name: getattr(args, name)
         for name in ("network", "weights", "device", "save_stats", "labels", "classes")
     }
+    if len(args.generated) > 1:
+        return _run_several(args)
+    [generated] = args.generated
     if not args.per_class:
-        found = score(args.generated, args.real, **options)
+        found = score(generated, args.real, **options)
         return Outcome(found.to_json(), found.summary(), failed=found.failed)
-    result = per_class(args.generated, args.real, out=args.out, **options)
+    result = per_class(generated, args.real, out=args.out, **options)
     drawn = args.out is not None and (args.out / "per-class.png").is_file()
     where = f"\nlook at {args.out / 'per-class.png'}" if drawn else ""
     return Outcome(result.to_json(), result.summary() + where, failed=result.score.failed)
+
+
+def _run_several(args: argparse.Namespace) -> Outcome:
+    from dogsgan.ranking import rank
+
+    for name in ("per_class", "save_stats", "labels", "classes"):
+        if getattr(args, name):
+            option = name.replace("_", "-")
+            raise DogsganError(f"--{option} is for one submission: name one, or leave it out")
+    found = rank(args.generated, args.real, network=args.network, weights=args.weights, device=args.device)
+    return Outcome(found.to_json(), found.summary())

@@ -14,7 +14,10 @@ from dogsgan.data.sources import Source
 from dogsgan.grids import save_grid
 
 _COLUMNS = 6
-_ORIGINAL = (124, 93)  # px that an original is scaled down to fit; ImageNet's 500×375 decode at a quarter of it
+_ORIGINAL = (
+    124,
+    93,
+)  # px that an original is scaled down to fit; ImageNet's 500×375 decode at a quarter of it
 _CROP_PX = 93
 _CAPTION_PX = 16
 _BOX_COLOUR = (255, 60, 60)

@@ -1,0 +1,253 @@
+"""Several submissions beside one another: which is better, and whether by more than chance."""
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dogsgan.class_labels import labelled_sample
+from dogsgan.competition import COUNT
+from dogsgan.data.sources import open_source
+from dogsgan.errors import DogsganError
+from dogsgan.features.extraction import Side
+from dogsgan.features.sides import opened_for
+from dogsgan.metrics.frechet import frechet_distance_between
+from dogsgan.metrics.memorization import nearest_real
+from dogsgan.metrics.mifid import mifid
+from dogsgan.metrics.statistics import statistics_of
+from dogsgan.number_text import percent, significant
+from dogsgan.pictures import PictureReader
+from dogsgan.progress import progress_bar
+from dogsgan.run_report.record import RunRecord, duration
+from dogsgan.score import Score, compare
+from dogsgan.stages import generate
+
+RESAMPLES = 100
+"""Bootstrap resamples of each submission's pictures."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much worse a submission scores than the best one: the 95% bootstrap interval of the difference."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_beyond_chance(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One submission and its place: the best has no difference."""
+
+    path: Path
+    score: Score
+    difference: Difference | None
+
+    @property
+    def value(self) -> float:
+        """What is ranked by: MiFID, or the Fréchet distance where the real side has no features."""
+        return self.score.fid if self.score.mifid is None else self.score.mifid
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        difference = self.difference
+        return {
+            "path": str(self.path),
+            "score": self.score.to_json(),
+            "behind_best": difference and {**vars(difference), "beyond_chance": difference.is_beyond_chance},
+        }
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Submissions by one network against one real side, the best first."""
+
+    ranked: tuple[Ranked, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"ranking": [each.to_json() for each in self.ranked], "resamples": RESAMPLES}
+
+    def summary(self) -> str:
+        """Return a table, and a sentence on what it can tell."""
+        best = self.ranked[0].score
+        lines = [
+            f"{'MiFID':>8}  {'Fréchet':>8}  {'distance':>8}  {'dogs':>6}  {'pictures':>8}  behind the best"
+        ]
+        for each in self.ranked:
+            score = each.score
+            dogs = percent(score.recognition.generated.in_classes) if score.recognition else "–"
+            lines.append(
+                f"{significant(score.mifid, 4):>8}  {significant(score.fid, 4):>8}  "
+                f"{significant(score.distance, 3):>8}  {dogs:>6}  {score.generated:>8,}  "
+                f"{_behind(each.difference)}  {each.path}"
+            )
+        lines.append(
+            "Intervals (95%, bootstrap over the pictures) tell how far another draw of pictures would move a "
+            "difference; two trainings of one recipe may differ by more."
+        )
+        return "\n".join([*lines, f"{best.description}; {best.note()}"])
+
+
+def _behind(difference: Difference | None) -> str:
+    if difference is None:
+        return "best"
+    low, high = significant(difference.low, 3), significant(difference.high, 3)
+    verdict = "more than chance" if difference.is_beyond_chance else "may be chance"
+    return f"+{significant(difference.value, 3)} ({low} to {high}: {verdict})"
+
+
+def rank(
+    generated: Sequence[Path],
+    real: Path,
+    *,
+    network: str = "auto",
+    weights: Path | None = None,
+    device: str = "auto",
+    cache_dir: Path | None = None,
+) -> Ranking:
+    """Score each of several submissions against the same real pictures (any source), and rank them.
+
+    `network` and `weights` are as for `open_network`; the first submission's size decides what `auto` is.
+
+    Raises:
+        DogsganError: fewer than two, two of different sizes, or as `score`.
+    """
+    if len(generated) < 2:
+        raise DogsganError("a ranking needs at least two submissions")
+    sources = [open_source(Path(path)) for path in generated]  # all are there before any is scored
+    real_source = open_source(Path(real))
+    readers = [PictureReader(source) for source in sources]
+    opened = opened_for(readers[0], network, weights=weights, device=device, cache_dir=cache_dir)
+    found: list[tuple[Path, Score, np.ndarray]] = []
+    for path, source, reader in zip(generated, sources, readers, strict=True):
+        if reader.side_px() != readers[0].side_px():
+            raise DogsganError(
+                f"{path} is of {reader.side_px()} px and {generated[0]} of {readers[0].side_px()} px: "
+                "compare pictures of one size"
+            )
+        score, side, real_side = compare(
+            reader,
+            real_source,
+            opened,
+            class_names=labelled_sample(source, None, count=None)[1],
+            classes=None,
+            recognition_asked=False,
+            batch_size=None,
+            cache_dir=cache_dir,
+            save_stats=None,
+        )
+        found.append((Path(path), score, _resampled(side, real_side, epsilon=opened.epsilon)))
+    found.sort(key=lambda each: each[1].fid if each[1].mifid is None else each[1].mifid)
+    best = found[0]
+    ranked = [Ranked(best[0], best[1], None)]
+    for path, score, values in found[1:]:
+        observed = Ranked(path, score, None).value - ranked[0].value
+        ranked.append(Ranked(path, score, difference_of(values, best[2], observed=observed)))
+    return Ranking(tuple(ranked))
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Runs beside one another: what their recipes differ in, and the ranking of their pictures."""
+
+    ranking: Ranking
+    facts: dict[Path, str]
+    """What each run was trained on and for how long."""
+    differences: dict[Path, tuple[str, ...]]
+    """Of each run but the first: `section.field: first -> this`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        differences = {str(path): list(lines) for path, lines in self.differences.items()}
+        return {**self.ranking.to_json(), "recipe_differences": differences}
+
+    def summary(self) -> str:
+        """Return the runs, what their recipes differ in, and the ranking."""
+        lines = [f"{path}: {said}" for path, said in self.facts.items()]
+        for path, differing in self.differences.items():
+            lines += [f"{path}: {line}" for line in differing or ["the same recipe"]]
+        return "\n".join([*lines, self.ranking.summary()])
+
+
+def compare_runs(
+    runs: Sequence[Path],
+    real: Path,
+    *,
+    count: int = COUNT,
+    network: str = "auto",
+    weights: Path | None = None,
+    device: str = "auto",
+    cache_dir: Path | None = None,
+) -> RunComparison:
+    """Compare runs by their `images.zip`, or by `count` pictures of seed 0 where there is none.
+
+    Raises:
+        DogsganError: a folder holds no run, or as `rank`.
+    """
+    records = [RunRecord.open(Path(run)) for run in runs]
+    paths: dict[Path, Path] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for index, (run, record) in enumerate(zip(runs, records, strict=True)):
+            paths[Path(run)] = record.out / "images.zip"
+            if record.out == record.run or not paths[Path(run)].is_file():
+                paths[Path(run)] = Path(folder) / f"{index}.zip"
+                generate(record.run, paths[Path(run)], count=count, device=device)
+        ranking = rank(
+            list(paths.values()),
+            real,
+            network=network,
+            weights=weights,
+            device=device,
+            cache_dir=cache_dir,
+        )
+    named = {path: run for run, path in paths.items()}
+    ranked = tuple(dataclasses.replace(each, path=named[each.path]) for each in ranking.ranked)
+    return RunComparison(
+        Ranking(ranked),
+        facts={
+            Path(run): f"{record.recipe.name}, {record.images_seen:,} images in {duration(record.hours)}"
+            for run, record in zip(runs, records, strict=True)
+        },
+        differences={
+            Path(run): tuple(records[0].recipe.differences(record.recipe))
+            for run, record in zip(runs[1:], records[1:], strict=True)
+        },
+    )
+
+
+def difference_of(worse: np.ndarray, better: np.ndarray, *, observed: float) -> Difference:
+    """Return the observed difference with its interval, from bootstrap values of both sides.
+
+    The resamples' own mean is taken out: a resample has fewer distinct pictures, which raises every
+    Fréchet distance.
+    """
+    spread = worse - better
+    low, high = observed + np.percentile(spread - spread.mean(), [2.5, 97.5])
+    return Difference(float(observed), float(low), float(high))
+
+
+def _resampled(generated: Side, real: Side, *, epsilon: float | None, seed: int = 0) -> np.ndarray:
+    """Return the MiFID of resamples of the generated pictures, drawn with replacement."""
+    assert generated.features is not None
+    assert real.features is not None
+    random, features = np.random.default_rng(seed), generated.features
+    distances, _ = nearest_real(features, real.features)
+    values = np.empty(RESAMPLES)
+    with progress_bar(description="resamples", total=RESAMPLES, unit="resamples") as bar:
+        for index in range(RESAMPLES):
+            drawn = statistics_of(features[random.integers(len(features), size=len(features))])
+            distance = distances[random.integers(len(distances), size=len(distances))].mean()
+            fid = frechet_distance_between(drawn, real.statistics)
+            values[index] = mifid(fid, float(distance), epsilon=epsilon)
+            bar.update()
+    return values

@@ -1,23 +1,25 @@
 """The laws that the layers obey."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import RECIPE
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm as torch_spectral_norm
 
+from dogsgan.models import build_networks
 from dogsgan.models.layers import (
     ConditionalBatchNorm2d,
     ConvDownsample2d,
     SelfAttention,
     UpsampleConv2d,
-    _Normalised,
-    spectral_norm,
 )
+from dogsgan.models.spectral_norm import _Normalised, spectral_norm
 
 
 @settings(max_examples=20, deadline=None)
@@ -116,10 +118,43 @@ def test_weight_and_gradient_are_those_of_torch_s_spectral_norm(module):
 
 
 def test_a_gradient_penalty_can_go_through_the_normalisation():
-    matrix = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     u, v = (nn.functional.normalize(torch.randn(n, dtype=torch.float64), dim=0) for n in (3, 4))
-    assert torch.autograd.gradcheck(_Normalised.apply, (matrix, u, v))
-    assert torch.autograd.gradgradcheck(_Normalised.apply, (matrix, u, v))
+    u, v = u[:, None], v[None]
+
+    def normalised(weight):
+        return _Normalised.apply(weight, u, v, (weight * u * v).sum().detach())
+
+    assert torch.autograd.gradcheck(normalised, (weight,))
+    assert torch.autograd.gradgradcheck(normalised, (weight,))
+
+
+@pytest.mark.parametrize("architecture", ["sagan", "dcgan"])
+def test_iterations_of_all_layers_at_once_are_those_of_each_by_itself(architecture):
+    torch.manual_seed(0)
+    model = dataclasses.replace(RECIPE.model, architecture=architecture)
+    together = build_networks(dataclasses.replace(RECIPE, model=model), class_count=3)
+    for parameter in (*together.generator.parameters(), *together.discriminator.parameters()):
+        parameter.data.add_(0.1 * torch.randn_like(parameter))  # orthogonal weights have no direction to find
+    apart = copy.deepcopy(together)
+    inputs = (torch.randn(4, 16), torch.randn(4, 3, 32, 32))
+    labels = torch.arange(4) % 3
+    for network, twin, x in zip(together, apart, inputs, strict=True):
+        before = copy.deepcopy(network.state_dict())
+        twin._forward_pre_hooks.clear()
+        for _ in range(2):
+            found, expected = network(x, labels), twin(x, labels)
+            torch.testing.assert_close(found, expected)
+            found.square().sum().backward()
+            expected.square().sum().backward()
+        for (name, ours), theirs in zip(network.named_parameters(), twin.parameters(), strict=True):
+            torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
+        torch.testing.assert_close(network.state_dict(), twin.state_dict())
+        names = [name for name in before if name.endswith("._u") and len(before[name]) > 1]
+        assert len(names) > 3
+        assert all(not torch.equal(before[name], network.state_dict()[name]) for name in names)
+        network.eval()(x, labels)
+        torch.testing.assert_close(network.state_dict(), twin.state_dict())
 
 
 def test_spectral_norm_stays_in_float32_under_autocast():

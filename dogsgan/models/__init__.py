@@ -15,6 +15,7 @@ from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.models import dcgan, sagan
 from dogsgan.models.layers import LEAST_CHANNELS
+from dogsgan.models.spectral_norm import iterate_together
 
 
 class Networks(NamedTuple):
@@ -191,7 +192,10 @@ def build_networks(recipe: Recipe, *, class_count: int) -> Networks:
     maps = architecture.maps(recipe)
     _check_attention("generator", recipe.model.generator_attention_px, maps.generator)
     _check_attention("discriminator", recipe.model.discriminator_attention_px, maps.discriminator)
-    return architecture.build(recipe, class_count=class_count if recipe.model.conditional else 0)
+    networks = architecture.build(recipe, class_count=class_count if recipe.model.conditional else 0)
+    for network in networks:
+        iterate_together(network)
+    return networks
 
 
 def outline_networks(recipe: Recipe, *, class_count: int) -> Networks:

@@ -1,80 +1,13 @@
 """The layers that generators and discriminators are made of. Shapes are N×C×H×W throughout."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import _SpectralNorm
+
+from dogsgan.models.spectral_norm import in_float32, spectral_norm
 
 LEAST_CHANNELS = 8
 """Of a map with self-attention, whose queries have an eighth of them."""
-
-
-def in_float32(x: Tensor) -> torch.autocast:
-    """Return a context that switches autocast off for the device of `x`."""
-    kind = x.device.type
-    return torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False)
-
-
-class Float32SpectralNorm(_SpectralNorm):
-    """torch's spectral norm, its power iteration and division kept in float32 under autocast.
-
-    Autocast would run the matrix-vector products of the power iteration in 16 bits, and an estimate of the
-    largest singular value that is off by its rounding is no norm.
-    """
-
-    def _power_method(self, weight_mat: Tensor, n_power_iterations: int) -> None:
-        """Iterate, but not on the meta device: a shape has no norm, and trying takes seconds."""
-        if not weight_mat.is_meta:
-            super()._power_method(weight_mat, n_power_iterations)
-
-    def forward(self, weight: Tensor) -> Tensor:
-        """Return `weight` over its largest singular value; in training mode after one power iteration."""
-        with in_float32(weight):
-            matrix = self._reshape_weight_to_matrix(weight)
-            if self.training:
-                self._power_method(matrix.detach(), self.n_power_iterations)
-            # Copies, for the next forward changes u and v before this one's backward has used them.
-            normalised: Tensor = _Normalised.apply(matrix, self._u.clone(), self._v.clone())
-            others = [size for d, size in enumerate(weight.shape) if d != self.dim]
-            return normalised.unflatten(1, others).movedim(0, self.dim)
-
-
-class _Normalised(torch.autograd.Function):
-    """A matrix W over σ = uᵀWv, for u and v that do not depend on it.
-
-    The gradient for W is (G − ⟨G, W/σ⟩ uvᵀ)/σ: two passes over the weights, where taking the product and the
-    division apart costs eight.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, matrix: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        ctx.save_for_backward(matrix, u, v)
-        return matrix / torch.dot(u, torch.mv(matrix, v))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        matrix, u, v = ctx.saved_tensors
-        (gradient,) = gradients
-        sigma = torch.dot(u, torch.mv(matrix, v))  # again, for a second derivative
-        along = (gradient * matrix).sum() / sigma
-        return torch.addcmul(gradient, (along * u)[:, None], v[None], value=-1) / sigma, None, None
-
-
-def spectral_norm(module: nn.Module) -> nn.Module:
-    """Normalise `module.weight` by its largest singular value (Miyato et al. 2018, arXiv 1802.05957).
-
-    One power iteration per forward in training mode. Every read of `module.weight` in training mode iterates
-    again,
-    so a forward has to read it once.
-    """
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    dim = 1 if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) else 0
-    parametrize.register_parametrization(module, "weight", Float32SpectralNorm(weight, dim=dim, eps=1e-12))
-    return module
 
 
 class UpsampleConv2d(nn.Conv2d):

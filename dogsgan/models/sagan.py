@@ -14,9 +14,8 @@ from dogsgan.models.layers import (
     SelfAttention,
     UpsampleConv2d,
     generator_norm,
-    in_float32,
-    spectral_norm,
 )
+from dogsgan.models.spectral_norm import in_float32, spectral_norm
 
 BASE_PX = 4
 LARGEST_MULTIPLE = 16  # of the width, at 4×4

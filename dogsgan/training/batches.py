@@ -26,8 +26,8 @@ def in_grey(pictures: np.ndarray) -> np.ndarray:
 class Batches:
     """An endless, resumable stream of shuffled batches.
 
-    The pictures lie on the device as uint8. Each pass over the set is a fresh permutation; a batch may span
-    two passes.
+    The pictures lie on the device as uint8, and so does their order. Each pass over the set is a fresh
+    permutation, drawn on the CPU so that it is the same for every device; a batch may span two passes.
 
     Args:
         pictures: uint8 N×H×W×3.
@@ -63,13 +63,12 @@ class Batches:
         self._trained_on, self._held_out = _split(len(loaded), held_out=held_out, seed=seed)
         self.batch_size, self.flip, self.random, self.share = batch_size, flip, random, share
         self._shuffler = torch.Generator().manual_seed(seed)
-        self._order = torch.empty(0, dtype=torch.int64)
+        self._order = torch.empty(0, dtype=torch.int64, device=device)
         self._position = 0
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Return N×C×H×W pictures in [−1, 1], channels last, and N labels."""
-        chosen = self.share.of(self._next_indices()).to(self.pictures.device, non_blocking=True)
-        batch, labels = self._at(chosen)
+        batch, labels = self._at(self.share.of(self._next_indices()))
         if self.flip:
             batch = flip_half(batch, random=self.random, share=self.share)
         return batch, labels
@@ -96,7 +95,7 @@ class Batches:
         while missing:
             if self._position == len(self._order):
                 order = torch.randperm(len(self._trained_on), generator=self._shuffler)
-                self._order = self._trained_on[order]
+                self._order = self._trained_on[order].to(self.pictures.device, non_blocking=True)
                 self._position = 0
             part = self._order[self._position : self._position + missing]
             self._position += len(part)
@@ -106,12 +105,17 @@ class Batches:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the data."""
-        return {"shuffler": self._shuffler.get_state(), "order": self._order, "position": self._position}
+        return {
+            "shuffler": self._shuffler.get_state(),
+            "order": self._order.cpu(),
+            "position": self._position,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to a saved place in the data."""
         self._shuffler.set_state(state["shuffler"])
-        self._order, self._position = state["order"].clone(), int(state["position"])
+        self._order = state["order"].clone().to(self.pictures.device)
+        self._position = int(state["position"])
 
 
 def _split(count: int, *, held_out: float, seed: int) -> tuple[Tensor, Tensor]:

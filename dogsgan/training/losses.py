@@ -49,7 +49,7 @@ class BCELoss:
     def _cross_entropy(self, logits: Tensor, target: float, swapped: float, draws: RowDraws) -> Tensor:
         targets = torch.full_like(logits, target)
         if self.label_noise:
-            targets[draws.uniform(logits).flatten() < self.label_noise] = swapped
+            targets = targets.masked_fill(draws.uniform(logits).flatten() < self.label_noise, swapped)
         return F.binary_cross_entropy_with_logits(logits, targets)
 
     def generator(self, fake_logits: Tensor) -> Tensor:

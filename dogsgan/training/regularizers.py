@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dogsgan.config import TrainingRecipe
-from dogsgan.models.layers import in_float32
+from dogsgan.models.spectral_norm import in_float32
 from dogsgan.training.distributed import ProcessGroup
 
 LECAM_HALFLIFE_IMAGES = 20_000

@@ -150,8 +150,11 @@ class TrainingState:
     def seed_layers(self) -> None:
         """Seed what layers draw for themselves (dropout) by the place in the run, so that resuming is exact.
 
-        Each process of a group gets draws of its own.
+        Each process of a group gets draws of its own. Only where there is dropout: on a GPU a new seed in
+        every step stands in the way of capturing it.
         """
+        if not self.recipe.model.discriminator_dropout:
+            return
         place = (self.recipe.training.seed, self.steps, self.rollbacks, self.share.rank)
         torch.manual_seed(hash(place) % 2**63)  # of whole numbers it is the same in every process
 

@@ -137,7 +137,8 @@ def test_shared_fakes_cost_one_forward_of_the_generator(data, shared, forwards):
 
 
 def test_dropout_differs_from_step_to_step(data):
-    state = TrainingState(RECIPE, data, torch.device("cpu"))
+    model = dataclasses.replace(RECIPE.model, architecture="dcgan", discriminator_dropout=0.3)
+    state = TrainingState(dataclasses.replace(RECIPE, model=model), data, torch.device("cpu"))
     drawn = []
     for state.steps in (0, 1, 0):
         state.seed_layers()

@@ -138,9 +138,15 @@ class _IterateTogether:
     def __call__(self, network: nn.Module, inputs: tuple[Any, ...]) -> None:
         if not network.training or not self.parametrized:
             return
-        layers = [(each[0], each.original) for each in self.parametrized]
+        layers = [(_norm_of(each), each.original) for each in self.parametrized]
         with in_float32(layers[0][1]):
             _iterate(layers)
+
+
+def _norm_of(parametrized: parametrize.ParametrizationList) -> Float32SpectralNorm:
+    norm = parametrized[0]
+    assert isinstance(norm, Float32SpectralNorm)
+    return norm
 
 
 def iterate_together(network: nn.Module) -> None:

@@ -75,7 +75,7 @@ class TrainingState:
         self.trained_generator = self.group.wrap_ddp(self.generator)
         self.trained_discriminator = self.group.wrap_ddp(self.discriminator)
         betas = (training.beta1, training.beta2)
-        fused = {"fused": True} if device.type in ("cuda", "cpu") else {"foreach": True}
+        fused = {"foreach": True} if device.type == "mps" else {"fused": True}
         self.generator_optimizer = torch.optim.Adam(
             self.generator.parameters(), lr=training.generator_lr, betas=betas, **fused
         )

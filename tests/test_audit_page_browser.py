@@ -1,9 +1,8 @@
 """The page as a person meets it, in headless Chromium: filters, order, keys, strange names, any screen."""
 
 import dataclasses
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from tiny_audit import audit_of, copy, finding, written_page
 from dogsgan.audit.page.report import write_report
 from dogsgan.audit.result import Pair
 
-playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'dogsgan[test]'")
+Opened = Callable[..., Any]
 
 HOSTILE = (
     '<img src=x onerror="document.title=1">.png',
@@ -23,51 +22,6 @@ HOSTILE = (
     "<!--<script>.png",
     "javascript:alert(1)//.png",
 )
-_CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    found = next((path for name in _CHROMIUM if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no Chromium: looked for {', '.join(_CHROMIUM)}")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=found)
-        yield chromium
-        chromium.close()
-
-
-Opened = Callable[..., Any]
-
-
-@pytest.fixture
-def opened(browser: Any) -> Iterator[Opened]:
-    """Open a page; at the end of the test nothing may have gone wrong in it, or been asked of the network."""
-    complaints: list[str] = []
-    contexts = []
-
-    def open_page(page_path: Path, *, width: int = 1280, height: int = 900, **options: Any) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        address = page_path.resolve().as_uri()
-        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-
-        def note_request(request: Any) -> None:
-            if not request.url.startswith(("data:", address)):
-                complaints.append(f"request: {request.url}")
-
-        page.on("request", note_request)
-        page.goto(address)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 @pytest.fixture(scope="module")

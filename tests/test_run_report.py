@@ -4,9 +4,11 @@ import base64
 import io
 import json
 import re
+from collections.abc import Callable
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from dogsgan.run_report.record import RunRecord
 from dogsgan.stages import generate, train_within
 from dogsgan.training.deadline import Deadline
 
+Opened: TypeAlias = Callable[..., Any]
 HOSTILE = "<script>alert(1)</script>"
 STAGES = {
     "untrained": False,
@@ -190,3 +193,53 @@ def test_the_breeds_are_the_submission_s_pictures(out: Path) -> None:
     shown = np.asarray(strip)[:, :32].astype(float)
     differences = [np.abs(shown - picture).mean() for picture in made]
     assert int(np.argmin(differences)) == 1  # JPEG changes it a little
+
+
+# In a browser.
+
+
+@pytest.fixture(scope="module")
+def page_file(out: Path) -> Path:
+    return write_page(RunRecord.open(out))
+
+
+def test_every_section_is_reached_from_the_top(opened: Opened, page_file: Path) -> None:
+    page = opened(page_file)
+    links = page.locator("nav a")
+    names = links.all_text_contents()
+    assert names == ["Over time", "Training", "Score", "Breeds", "Audit", "Recipe"]
+    for index, name in enumerate(names):
+        links.nth(index).click()
+        target = page.locator(f"section:target h2:text-is('{name}')")
+        assert target.is_visible(), name
+    pictures = page.locator("img")
+    assert pictures.count() > 4
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert page.evaluate("[...document.images].every(image => image.alt !== '')")
+
+
+def test_hostile_text_stays_text(opened: Opened, page_file: Path) -> None:
+    page = opened(page_file)
+    assert page.get_by_text(HOSTILE).count() == 2
+    assert page.locator("script").count() == 0
+
+
+@pytest.mark.parametrize("width", [320, 768, 1920])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_screen_scrolls_sideways(
+    opened: Opened,
+    page_file: Path,
+    width: int,
+    scheme: str,
+) -> None:
+    page = opened(page_file, width=width, color_scheme=scheme)
+    page.locator("summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_long_word_does_not_widen_it(opened: Opened, out: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/recipe.json").write_bytes((out / "run/recipe.json").read_bytes())
+    (tmp_path / "report.json").write_text(json.dumps({**STAGES, "notes": ["x" * 3000]}))
+    page = opened(write_page(RunRecord.open(tmp_path)), width=320)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320

@@ -29,7 +29,7 @@ from dogsgan.data.prepare import VERSION, PrepareReport, prepare
 from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
-from dogsgan.pictures import read_table
+from dogsgan.pictures import read_generated
 
 FILES = ("pictures.npy", "labels.npy", "origins.npy", "set.json", "skipped.json", "contact-sheet.png")
 
@@ -456,7 +456,7 @@ def test_a_picture_that_changes_while_it_is_read_ends_the_set(tmp_path: Path) ->
         prepare(source, tmp_path / "set", DataRecipe())
     assert not (tmp_path / "set").exists()
     with pytest.raises(DogsganError, match="changed while it was read"):
-        read_table(source)
+        read_generated(source)
     path.write_bytes(content)
     assert len(prepare(source, tmp_path / "set", DataRecipe()).crop_set) == len(source.images)
 

@@ -14,10 +14,7 @@ from dogsgan.data.sources import Source
 from dogsgan.grids import save_grid
 
 _COLUMNS = 6
-_ORIGINAL = (
-    124,
-    93,
-)  # px that an original is scaled down to fit; ImageNet's 500×375 decode at a quarter of it
+_ORIGINAL = (124, 93)  # px that originals are scaled down to fit: a quarter of ImageNet's 500×375
 _CROP_PX = 93
 _CAPTION_PX = 16
 _BOX_COLOUR = (255, 60, 60)

@@ -16,7 +16,7 @@ ORDER = (
     *("decoding", "pictures", "metrics", "features", "class_labels", "recognition", "score", "per_class"),
     *("floor", "scoring", "showing", "evaluation", "audit"),
     *("stages", "ranking", "choosing", "supervise", "pipeline", "demo", "kernel"),
-    *("commands.options", "studies", "commands", "cli", "__main__"),
+    *("studies", "commands", "cli", "__main__"),
 )
 """Modules and packages at the top of `dogsgan`, lowest first: each imports only what stands before it."""
 SEEING = {
@@ -66,9 +66,7 @@ def imported(name: str) -> frozenset[str]:
 
 
 def top(name: str) -> str:
-    """Return a module's place in the order; the options that commands share lie below the studies."""
-    if name == "dogsgan.commands.options":
-        return "commands.options"
+    """Return the name at the top of the package by which the order knows a module."""
     return name.split(".")[1] if "." in name else "__init__"
 
 

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from dogsgan.cli import main
+from dogsgan.commands.study import outcome
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.cropset_writer import write_crop_set
 from dogsgan.data.sources import open_source
@@ -32,7 +33,6 @@ from dogsgan.studies import grid, judge, runs, table
 from dogsgan.studies.attention import study as attention
 from dogsgan.studies.attention.study import study_attention
 from dogsgan.studies.attention.variants import choose_variants, parse_norms, parse_sizes
-from dogsgan.studies.commands import outcome
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.runs import seconds_per_thousand_images
 from dogsgan.training import logger, loop

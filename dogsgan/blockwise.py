@@ -16,6 +16,12 @@ from dogsgan.progress import progress_bar
 _MOST_WORKERS = 4
 
 
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """Yield slices of at most `size` that cover `range(count)` in order."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
 def blockwise(
     work: Callable[[Item], Result],
     items: Iterable[Item],

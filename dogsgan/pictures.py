@@ -6,13 +6,12 @@ decoded pictures in the same pass. `read_generated` keeps the pixels of generate
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from dogsgan.cores import in_order, usable_cores
+from dogsgan.cores import in_threads, usable_cores
 from dogsgan.data.borders import add_border
 from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import Source
@@ -26,6 +25,7 @@ VERSION = 2
 PIXELS = f"{DECODERS}, pixels {VERSION}"
 """What decides the pixels that a network is given, beside the pictures' bytes and the size asked for."""
 
+_MOST_WORKERS = 8
 _IN_MEMORY_BYTES = 256 * 2**20
 """Pixels that are larger lie in a temporary file, mapped."""
 
@@ -111,7 +111,9 @@ class PictureReader:
             made = [_made(consumer.view, image, picture) for consumer in consumers]
             return made, _made(view, image, picture), picture.is_png, picture.by_pillow
 
-        for row, (made, seen, is_png, by_pillow) in enumerate(_in_threads(load, self.source.images)):
+        workers = min(_MOST_WORKERS, usable_cores())
+        loaded = in_threads(load, self.source.images, workers=workers, ahead=64 * workers)
+        for row, (made, seen, is_png, by_pillow) in enumerate(loaded):
             for consumer, its in zip(consumers, made, strict=True):
                 consumer.take(row, its)
             if isinstance(seen, DogsganError):
@@ -123,6 +125,11 @@ class PictureReader:
             self.jpegs_by_pillow += by_pillow
             self.rows.append(row)
             yield row, seen
+
+    def feed(self, consumers: Sequence[Consumer]) -> None:
+        """Read every picture for consumers alone; raise as `stream`."""
+        for _ in self.stream(lambda image, picture: None, consumers):
+            pass
 
     def _decoded(self, image: SourceImage) -> Decoded:
         if self.source.crop_set is not None:
@@ -203,11 +210,3 @@ def _made(view: View[T], image: SourceImage, picture: Decoded) -> T | DogsganErr
         return view(image, picture)
     except DogsganError as error:
         return error
-
-
-def _in_threads(load: Callable[[SourceImage], T], images: Sequence[SourceImage]) -> Iterator[T]:
-    """Yield what `load` made of each image, in order, while threads work a few dozen ahead."""
-    workers = min(8, usable_cores())
-    with ThreadPoolExecutor(workers) as pool:
-        for _, loaded in in_order(pool, load, images, ahead=64 * workers):
-            yield loaded

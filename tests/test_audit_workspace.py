@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dogsgan.audit.workspace import Workspace, blocks
+from dogsgan.audit.workspace import Workspace
 
 
 def test_a_stage_is_made_once(tmp_path: Path) -> None:
@@ -34,11 +34,6 @@ def test_a_stage_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         Workspace(tmp_path).stage("first", fail)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_blocks_cover_everything_once() -> None:
-    assert [(block.start, block.stop) for block in blocks(7, 3)] == [(0, 3), (3, 6), (6, 7)]
-    assert list(blocks(0, 3)) == []
 
 
 def test_a_stage_that_cannot_be_kept_is_made_all_the_same(

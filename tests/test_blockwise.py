@@ -7,7 +7,12 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from dogsgan.blockwise import blockwise
+from dogsgan.blockwise import blocks, blockwise
+
+
+def test_blocks_cover_everything_once() -> None:
+    assert [(block.start, block.stop) for block in blocks(7, 3)] == [(0, 3), (3, 6), (6, 7)]
+    assert list(blocks(0, 3)) == []
 
 
 @pytest.fixture(params=[1, 3])

@@ -16,7 +16,7 @@ import torch
 from dogsgan.audit.copies.perceptual_hash import SAME_PICTURE_BITS, HashedPictures, matches_between
 from dogsgan.audit.groups import Edges, Group, group_numbers, joined, star_groups
 from dogsgan.audit.result import DuplicateGroup
-from dogsgan.audit.workspace import blocks
+from dogsgan.blockwise import blocks
 from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
 from dogsgan.progress import progress_bar

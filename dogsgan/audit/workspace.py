@@ -1,7 +1,7 @@
 """A folder for what an audit has found so far, so that an interrupted one goes on where it was."""
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +34,3 @@ class Workspace:
         except DogsganError as error:  # it only saves time after an interruption
             say(f"what is found so far is not kept: {error}")
         return arrays
-
-
-def blocks(count: int, size: int) -> Iterator[slice]:
-    """Yield slices of at most `size` that cover `range(count)` in order."""
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))

@@ -3,9 +3,8 @@
 import dataclasses
 import hashlib
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,15 @@ from typing import Any
 import PIL
 
 from dogsgan.config import DataRecipe
-from dogsgan.cores import usable_cores
+from dogsgan.cores import in_threads, usable_cores
 from dogsgan.data.class_names import breed_name, names_for_people
 from dogsgan.data.contact_sheet import draw_contact_sheet
 from dogsgan.data.cropping import Cropped, crop_image
 from dogsgan.data.cropset import UNLABELLED, CropSet, is_crop_set, refuse_occupied
 from dogsgan.data.cropset_writer import CropSetWriter, crop_set_writer
 from dogsgan.data.layouts import layout_of_kind
-from dogsgan.data.sources import Skipped, Source, open_source
+from dogsgan.data.source_image import Skipped
+from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, working_folder
 from dogsgan.progress import optional, progress_bar
@@ -188,22 +188,14 @@ def _classes(source: Source, present: set[str | None]) -> tuple[list[str], list[
 
 
 def crops_in_order(source: Source, data: DataRecipe, *, workers: int) -> Iterator[Cropped]:
-    """Crop in threads, because Pillow releases the GIL; yield in the source's order."""
+    """Crop in threads; yield in the source's order."""
 
     def crop(start: int) -> list[Cropped]:
         return [crop_image(source, image, data) for image in source.images[start : start + _IMAGES_PER_TASK]]
 
-    pending: deque[Future[list[Cropped]]] = deque()
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="crop") as pool:
-        try:
-            for start in range(0, len(source.images), _IMAGES_PER_TASK):
-                pending.append(pool.submit(crop, start))
-                if len(pending) >= 4 * workers:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    starts = range(0, len(source.images), _IMAGES_PER_TASK)
+    for cropped in in_threads(crop, starts, workers=workers, ahead=4 * workers):
+        yield from cropped
 
 
 def _refuse_loss(source: Source, data: DataRecipe) -> None:

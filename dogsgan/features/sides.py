@@ -144,6 +144,9 @@ def _extracted(
     if source.crop_set is not None:
         source.fingerprint()  # a set that changed since it was written is refused before the network's work
     reader = PictureReader(source)
+    if not wanted:
+        reader.feed(consumers)
+        return []
     sizes = sorted({size for _, size in wanted})
     views = [whole_at(source, size) for size in sizes]
     stream = reader.stream(lambda image, picture: [view(image, picture) for view in views], consumers)
@@ -152,10 +155,6 @@ def _extracted(
         for row, seen in stream:
             yield source.images[row].name, [seen[sizes.index(size)] for _, size in wanted]
 
-    if not wanted:
-        for _ in stream:
-            pass
-        return []
     networks = [network for network, _ in wanted]
     features = features_by_networks(
         pictures(), networks, total=len(reader), batch_size=batch_size, description="real"

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from dogsgan.blockwise import blocks
 from dogsgan.errors import DogsganError
 
 Array: TypeAlias = np.ndarray | torch.Tensor
@@ -53,7 +54,7 @@ class Frame:
 
 def parts_of(length: int) -> list[slice]:
     """Return slices that cover `length` rows, each of as many as are worked on at once."""
-    return [slice(start, min(start + _ROWS_AT_ONCE, length)) for start in range(0, length, _ROWS_AT_ONCE)]
+    return list(blocks(length, _ROWS_AT_ONCE))
 
 
 def exact_squared(

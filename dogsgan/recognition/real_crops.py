@@ -96,8 +96,7 @@ class RealCrops:
         assert self._network.classifier is not None
         if not self._crops:
             chosen = replace(self.source, images=self._chosen)
-            for _ in PictureReader(chosen).stream(lambda image, picture: None, [self]):
-                pass
+            PictureReader(chosen).feed([self])
         crops = [
             (crop, image.class_name) for image in self._chosen for crop in self._crops.get(image.name, [])
         ][: self._count]

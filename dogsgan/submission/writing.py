@@ -5,9 +5,7 @@ import json
 import time
 import zipfile
 import zlib
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dogsgan.cores import usable_cores
+from dogsgan.cores import in_threads, usable_cores
 from dogsgan.data.own_files import GENERATED_FILE
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path
@@ -171,17 +169,8 @@ def _check_batch(batch: np.ndarray, path: Path, shape: tuple[int, ...] | None) -
 
 def _encoded(chunks: Iterable[np.ndarray], workers: int) -> Iterator[bytes]:
     """Yield each picture's PNG in order. A few chunks are encoded while the next batch is being made."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="png")
-    pending: deque[Future[list[bytes]]] = deque()
-    try:
-        for chunk in chunks:
-            pending.append(pool.submit(_encode_chunk, chunk))
-            while len(pending) > 2 * workers:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for pngs in in_threads(_encode_chunk, chunks, workers=workers, ahead=2 * workers + 1):
+        yield from pngs
 
 
 def _encode_chunk(chunk: np.ndarray) -> list[bytes]:

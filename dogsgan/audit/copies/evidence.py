@@ -13,7 +13,8 @@ from dogsgan.audit.copies.search import find_candidates
 from dogsgan.audit.copies.simplest import simplified
 from dogsgan.audit.copies.verification import Verified, verify
 from dogsgan.audit.copies.views import TrainingViews
-from dogsgan.audit.workspace import Workspace, blocks
+from dogsgan.audit.workspace import Workspace
+from dogsgan.blockwise import blocks
 from dogsgan.features.extraction import features_of
 from dogsgan.features.networks import FeatureNetwork
 

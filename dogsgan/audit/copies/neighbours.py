@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from dogsgan.audit.workspace import blocks
-from dogsgan.blockwise import blockwise
+from dogsgan.blockwise import blocks, blockwise
 from dogsgan.errors import DogsganError
 from dogsgan.metrics.distances import checked_pair
 

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from dogsgan.audit.groups import Edges
-from dogsgan.audit.workspace import blocks
+from dogsgan.blockwise import blocks
 from dogsgan.progress import progress_bar
 
 SAME_PICTURE_BITS = 32  # of 256

@@ -13,8 +13,7 @@ import torch
 
 from dogsgan.audit.copies.bands import Window, luminance, window_bands
 from dogsgan.audit.copies.views import TrainingViews
-from dogsgan.audit.workspace import blocks
-from dogsgan.blockwise import blockwise
+from dogsgan.blockwise import blocks, blockwise
 
 _TURN = 0.2  # radians, 11.5 degrees
 _SHRUNK = Window(scale=0.84)

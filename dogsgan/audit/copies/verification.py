@@ -24,8 +24,7 @@ from dogsgan.audit.copies.alignment import (
 from dogsgan.audit.copies.bands import luminance
 from dogsgan.audit.copies.search import Candidates
 from dogsgan.audit.copies.views import TrainingViews
-from dogsgan.audit.workspace import blocks
-from dogsgan.blockwise import blockwise
+from dogsgan.blockwise import blocks, blockwise
 
 PICTURES_AT_ONCE = 32
 _SHORTLIST_FINE, _SHORTLIST_COARSE = 4, 8  # candidates of a picture that are aligned finely

@@ -130,8 +130,7 @@ def training_views(source: Source, *, size_px: int, folder: Path) -> TrainingVie
     """
     with cutting_views(source, size_px=size_px, folder=folder) as cutters:
         if cutters:
-            for _ in PictureReader(source).stream(lambda image, picture: None, cutters):
-                pass
+            PictureReader(source).feed(cutters)
     views = kept_views(source, size_px=size_px, folder=folder)
     assert views is not None, "just written"
     return views

@@ -15,6 +15,7 @@ def add_command(commands: Any) -> None:
         purpose="the single Kaggle kernel",
         description="Build, rehearse and submit one Kaggle kernel.",
         metavar="STEP",
+        example="kernel build --preset dogs-sagan --user NAME --out kernels/dogs-sagan",
     )
     add_local_commands(steps)
     add_remote_commands(steps)

@@ -41,9 +41,11 @@ def command(
     return parser
 
 
-def group(commands: Any, name: str, *, purpose: str, description: str, metavar: str) -> Any:
+def group(commands: Any, name: str, *, purpose: str, description: str, metavar: str, example: str) -> Any:
     """Add a command that consists of commands, and return its subparsers. Alone it shows its help."""
-    parser = commands.add_parser(name, help=purpose, description=description)
+    parser = commands.add_parser(
+        name, help=purpose, description=description, epilog=f"example: dogsgan {example}"
+    )
     parser.set_defaults(group=parser)
     return parser.add_subparsers(dest=f"{name}_command", metavar=metavar)
 

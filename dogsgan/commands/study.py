@@ -28,6 +28,7 @@ def add_command(commands: Any) -> None:
         purpose="comparisons over seeds",
         description="Train variants alike and compare them over seeds.",
         metavar="STUDY",
+        example="study recipe dogs.zip --out study --budget 55m",
     )
     _add_attention(studies)
     _add_augmentation(studies)

@@ -4,16 +4,15 @@ The embedded network's Fréchet distance, and which share of the pictures it tak
 score. A fixed sample of crops, and the same noise every time, make the figures of a run comparable.
 """
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dogsgan.data.cropset import CropSet
+from dogsgan.data.pictures import in_colour
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import features_of
 from dogsgan.features.networks import LITE0, FeatureNetwork, open_network
@@ -25,6 +24,8 @@ from dogsgan.models.sampling import Sampler
 from dogsgan.progress import optional_file
 from dogsgan.recognition.imagenet import DOGS
 from dogsgan.recognition.shares import best_guesses, shares_of
+from dogsgan.spreadsheet import Value, write_rows
+from dogsgan.training.batches import in_grey
 from dogsgan.training.checkpoint import checkpoints
 from dogsgan.training.judging import JudgeEvery
 
@@ -55,23 +56,24 @@ class Evaluator:
         real_count: int = REAL_COUNT,
     ) -> None:
         self.network: FeatureNetwork = open_network(network, weights=weights, device=device)
+        self.network.refuse_other_size(crop_set.size_px)
         self.crop_set, self.count, self.real_count = crop_set, count, min(real_count, len(crop_set))
-        if self.network.required_px not in (None, crop_set.size_px):
-            raise DogsganError(
-                f"--network {network} takes {self.network.required_px} px, not {crop_set.size_px} px"
-            )
         self._chosen = np.sort(np.random.default_rng(0).permutation(len(crop_set))[:real_count])
+        self._real: dict[int, Statistics] = {}  # by channels
 
-    @cached_property
-    def _real(self) -> Statistics:
-        pictures = np.stack([self.crop_set.pictures[index] for index in self._chosen])
-        return statistics_of(features_of(_rgb(pictures), self.network))
+    def _real_of(self, channels: int) -> Statistics:
+        """Return the statistics of the crops as a recipe with so many channels is shown them."""
+        if channels not in self._real:
+            crops = np.stack(list(crops_as_trained(self.crop_set, self._chosen, channels=channels)))
+            self._real[channels] = statistics_of(features_of(crops, self.network))
+        return self._real[channels]
 
     def __call__(self, sampler: Sampler) -> dict[str, float]:
         """Return the figures of a sampler's first `count` pictures."""
-        features = features_of(_rgb(sampler.sample(self.count)), self.network)
-        figures = {"fid": frechet_distance_between(statistics_of(features), self._real)}
-        if self.network.classifier is not None and sampler.recipe.data.channels == 3:
+        channels = sampler.recipe.data.channels
+        features = features_of(in_colour(sampler.sample(self.count)), self.network)
+        figures = {"fid": frechet_distance_between(statistics_of(features), self._real_of(channels))}
+        if self.network.classifier is not None and channels == 3:
             best = best_guesses(features, self.network.classifier)
             figures["dogs"] = shares_of(best, classes=DOGS, own=[None] * len(features)).in_classes
         return figures
@@ -84,6 +86,13 @@ def judge_every(crop_set: CropSet, images: int, *, device: str = "auto") -> Judg
         DogsganError: the network cannot be opened.
     """
     return JudgeEvery(Evaluator(crop_set, device=device), images)
+
+
+def crops_as_trained(crop_set: CropSet, rows: np.ndarray, *, channels: int) -> Iterator[np.ndarray]:
+    """Yield crops of a set, H×W×3, as a recipe with `channels` is shown them: in grey for 1."""
+    for row in rows:
+        crop = crop_set.pictures[[row]]
+        yield in_colour(in_grey(crop) if channels == 1 else crop)[0]
 
 
 class Evaluated(NamedTuple):
@@ -155,21 +164,18 @@ def evaluate(run: Path, evaluator: Evaluator, *, device: str = "auto") -> Evalua
 
 def _write_table(found: Evaluation, path: Path) -> None:
     names = list(found.generators[0].figures)
-    rows = [
-        [row.generator, row.images_seen, *(row.figures[name] for name in names)] for row in found.generators
-    ]
-    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["generator", "images_seen", *names], *rows])
+    rows: list[list[Value]] = [["generator", "images_seen", *names]]
+    for row in found.generators:
+        rows.append([row.generator, row.images_seen, *(row.figures[name] for name in names)])
+    write_rows(path, rows)
 
 
 def _plot(found: Evaluation, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # only here: its import takes a second
 
     rows = sorted(found.generators, key=lambda row: row.images_seen)
     names = list(rows[0].figures)
     figure = Figure(figsize=(4.5 * len(names), 3.5), layout="constrained")
-    FigureCanvasAgg(figure)
     titles = {"fid": "Fréchet distance", "dogs": "share of dogs"}
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axes.plot([row.images_seen for row in rows], [row.figures[name] for row in rows], marker=".")
@@ -177,7 +183,3 @@ def _plot(found: Evaluation, path: Path) -> None:
         axes.grid(alpha=0.3)
     with atomic_path(path) as partial:
         figure.savefig(partial, format="png", dpi=100)
-
-
-def _rgb(pictures: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(pictures, (*pictures.shape[:3], 3))

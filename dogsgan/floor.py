@@ -119,10 +119,7 @@ def floor(
             f"{source} has {len(opened.images)} pictures: a floor needs at least {2 * _FEWEST}"
         )
     judge = open_network(network, weights=weights, device=device, cache_dir=cache_dir, size_px=size_px)
-    if judge.required_px not in (None, size_px):
-        raise DogsganError(
-            f"the network {judge.name} takes {judge.required_px} px: give --size {judge.required_px}"
-        )
+    judge.refuse_other_size(size_px, remedy=f"give --size {judge.required_px}")
     order = np.random.default_rng(seed).permutation(len(opened.images))
     halves = [
         dataclasses.replace(opened, images=[opened.images[row] for row in rows])

@@ -4,7 +4,6 @@
 """
 
 import importlib.util
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,13 @@ import torch
 from PIL import Image
 
 from dogsgan.data.class_names import class_index
+from dogsgan.data.pictures import decode_picture, in_colour
+from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import Source, open_source
-from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path
 from dogsgan.grids import save_grid
 from dogsgan.models.sampling import BATCH, Sampler, balanced_labels
 from dogsgan.progress import optional
-from dogsgan.submission import write_submission
 
 COLUMNS = 10
 MOST_BREEDS = 120
@@ -179,7 +178,7 @@ def _save_mp4(frames: np.ndarray, path: Path) -> None:
         )
         writer.send(None)
         for frame in frames:
-            writer.send(np.ascontiguousarray(np.broadcast_to(frame, (height, width, 3))))
+            writer.send(np.ascontiguousarray(in_colour(frame)))
         writer.close()
         film.replace(partial)
 
@@ -193,37 +192,29 @@ def _nearest(
     weights: Path | None,
     device: str,
 ) -> None:
-    from dogsgan.features.sides import generated_side_of, opened_for, real_side_of
+    from dogsgan.features.extraction import features_of
+    from dogsgan.features.networks import open_network
+    from dogsgan.features.sides import real_side_of
     from dogsgan.metrics.nearest import nearest_rows
-    from dogsgan.pictures import PictureReader
 
-    pictures = sampler.sample(NEAREST_ROWS, seed=seed)
-    with tempfile.TemporaryDirectory() as folder:
-        write_submission([pictures], Path(folder) / "generated.zip", count=len(pictures))
-        reader = PictureReader(open_source(Path(folder) / "generated.zip"))
-        opened = opened_for(reader, network, weights=weights, device=device)
-        generated, _ = generated_side_of(reader, opened)
-    side, _ = real_side_of(source, opened, size_px=reader.side_px())
-    if side.features is None or side.rows is None or generated.features is None:
-        raise DogsganError("the real pictures have no features")
-    places = nearest_rows(generated.features, side.features, count=NEAREST).indices
-    size = pictures.shape[1:3]
+    pictures = in_colour(sampler.sample(NEAREST_ROWS, seed=seed))
+    size_px = pictures.shape[1]
+    opened = open_network(network, weights=weights, device=device, size_px=size_px)
+    opened.refuse_other_size(size_px)
+    side, _ = real_side_of(source, opened, size_px=size_px)
+    assert side.features is not None  # of pictures, not of a statistics file
+    assert side.rows is not None
+    places = nearest_rows(features_of(pictures, opened), side.features, count=NEAREST).indices
     rows = []
     for picture, found in zip(pictures, places, strict=True):
         reals = (source.images[side.rows[place]] for place in found)
-        rows += [_rgb(picture), *(_thumbnail(source, image, size) for image in reals)]
+        rows += [picture, *(_thumbnail(source, image, size_px) for image in reals)]
     save_grid(np.stack(rows), path, columns=NEAREST + 1, scale=SCALE)
 
 
-def _thumbnail(source: Source, image: Any, size: tuple[int, ...]) -> np.ndarray:
-    from dogsgan.data.pictures import decode_picture
-
+def _thumbnail(source: Source, image: SourceImage, size_px: int) -> np.ndarray:
     picture = decode_picture(source.read(image), image.name)
-    return np.asarray(picture.convert("RGB").resize((size[1], size[0]), Image.Resampling.LANCZOS))
-
-
-def _rgb(picture: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(picture, (*picture.shape[:2], 3))
+    return np.asarray(picture.resize((size_px, size_px), Image.Resampling.LANCZOS))
 
 
 def _in_batches(sampler: Sampler, z: torch.Tensor, labels: torch.Tensor) -> np.ndarray:

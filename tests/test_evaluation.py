@@ -1,6 +1,7 @@
 """What watches a training: the judge and the best generator, TensorBoard, `evaluate`."""
 
 import csv
+import dataclasses
 import json
 import math
 import sys
@@ -29,6 +30,7 @@ from dogsgan.supervise.children import Ended
 from dogsgan.supervise.clock import Clock
 from dogsgan.supervise.session import Session, Terminal
 from dogsgan.training import outlets
+from dogsgan.training.batches import in_grey
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.judging import JudgeEvery
 from dogsgan.training.log import read_log
@@ -119,8 +121,19 @@ def test_the_figures_are_those_of_the_first_pictures_and_the_chosen_crops(
     assert figures == {"fid": pytest.approx(frechet_distance_of_features(fake, real))}
 
 
+def test_crops_are_compared_in_grey_with_a_generator_of_grey_pictures(crops: CropSet, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, data=dataclasses.replace(RECIPE.data, channels=1))
+    train(recipe, crops, tmp_path / "run", images=16)
+    sampler = Sampler.open(tmp_path / "run", device="cpu")
+    figures = Evaluator(crops, network="stand-in", device="cpu", count=20, real_count=100)(sampler)
+    network = open_network("stand-in", device="cpu")
+    real, fake = in_grey(np.asarray(crops.pictures)), sampler.sample(20)
+    features = [features_of(each.repeat(3, axis=3), network) for each in (fake, real)]
+    assert figures == {"fid": pytest.approx(frechet_distance_of_features(*features))}
+
+
 def test_a_network_for_another_size_is_refused(crops: CropSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = types.SimpleNamespace(required_px=64)
+    network = dataclasses.replace(open_network("stand-in", device="cpu"), required_px=64)
     monkeypatch.setattr(evaluation, "open_network", lambda *_, **__: network)
     with pytest.raises(DogsganError, match="takes 64 px, not 32 px"):
         Evaluator(crops, network="public")

@@ -1,7 +1,6 @@
 """The writer of prepared sets: crop by crop, complete under the final name or not there."""
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +19,9 @@ from dogsgan.data.cropset import (
     check_labels,
     refuse_occupied,
 )
+from dogsgan.data.pictures import in_colour
 from dogsgan.errors import DogsganError
-from dogsgan.files import atomic_path
+from dogsgan.files import atomic_path, write_json
 
 
 class CropSetWriter:
@@ -82,9 +82,7 @@ class CropSetWriter:
             **({"names_in_fingerprint": identified} if identified != list(class_names) else {}),
             "provenance": provenance or {},
         }
-        (self.folder / MANIFEST).write_text(
-            json.dumps(manifest, indent=2, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        write_json(self.folder / MANIFEST, manifest)
 
     def close(self) -> None:
         """Let go of the file, finished or not."""
@@ -169,4 +167,4 @@ def _as_colour(picture: np.ndarray) -> np.ndarray:
     """Return an H×W or H×W×1 picture as H×W×3."""
     if picture.ndim == 2:
         picture = picture[:, :, None]
-    return np.repeat(picture, 3, axis=2) if picture.ndim == 3 and picture.shape[2] == 1 else picture
+    return in_colour(picture) if picture.shape[2:] == (1,) else picture

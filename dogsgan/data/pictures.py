@@ -139,6 +139,11 @@ def decode_picture(content: bytes, name: str, *, min_size: tuple[int, int] | Non
     return picture
 
 
+def in_colour(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels, …×C with C of 1 or 3, with three channels: a view, which may not be written to."""
+    return np.broadcast_to(pixels, (*pixels.shape[:-1], 3))
+
+
 def _size(image: Image.Image) -> tuple[int, int]:
     """Return width and height as decoding gives them: Pillow turns TIFF, old ones only the pixels."""
     if image.format != "TIFF":

@@ -54,6 +54,13 @@ class FeatureNetwork:
     note: str | None = None
     """A sentence where `auto` had to take another network than the competition's."""
 
+    def refuse_other_size(self, size_px: int, *, remedy: str = "choose another --network") -> None:
+        """Raise a DogsganError where the network takes no pictures of `size_px`."""
+        if self.required_px not in (None, size_px):
+            raise DogsganError(
+                f"the network {self.name} takes {self.required_px} px, not {size_px} px: {remedy}"
+            )
+
     def features(self, pictures: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Return the features, N×D float32 on the CPU, of a batch of pictures, N×H×W×3 with values 0..255."""
         if isinstance(pictures, np.ndarray) and not (

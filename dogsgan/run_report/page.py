@@ -111,7 +111,7 @@ def _breeds(record: RunRecord) -> list[tuple[str, str]]:
         images = {image.name: image for image in source.images}
         for class_name, of_class in sorted(names.items()):
             chosen = [images[name] for name in itertools.islice(of_class, PICTURES_A_BREED) if name in images]
-            pictures = [decode_picture(source.read(image), image.name).convert("RGB") for image in chosen]
+            pictures = [decode_picture(source.read(image), image.name) for image in chosen]
             if pictures:
                 strip = np.concatenate([np.asarray(picture) for picture in pictures], axis=1)
                 strips.append((printable(class_name), _url(Image.fromarray(strip))))

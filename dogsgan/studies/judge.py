@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from dogsgan.data.cropset import CropSet
+from dogsgan.data.pictures import in_colour
 from dogsgan.errors import DogsganError
+from dogsgan.evaluation import crops_as_trained
 from dogsgan.features.cache import load_cached
 from dogsgan.features.extraction import Side, features_of, features_of_stream
 from dogsgan.features.networks import FeatureNetwork
@@ -19,7 +21,6 @@ from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.precision_recall import NEIGHBOURS, precision_recall
 from dogsgan.metrics.statistics import statistics_of
 from dogsgan.progress import optional
-from dogsgan.training.batches import in_grey
 
 VERSION = 1  # to be raised when the same crops are shown to a network otherwise
 SEED = 0  # of the real pictures that are compared with
@@ -58,11 +59,7 @@ class Judge:
     half: int | None = None  # 0 or 1 for one of two halves of the crops, which share none; None for all
 
     def __post_init__(self) -> None:
-        if self.network.required_px not in (None, self.crop_set.size_px):
-            raise DogsganError(
-                f"the network {self.network.name} takes pictures of {self.network.required_px} px and these "
-                f"are {self.crop_set.size_px}: choose another --network"
-            )
+        self.network.refuse_other_size(self.crop_set.size_px)
         order = np.random.default_rng(SEED).permutation(len(self.crop_set))
         self._crops = order if self.half is None else order[self.half :: 2]
         self.real_count = min(self.real_count, len(self._crops))
@@ -91,7 +88,7 @@ class Judge:
 
     def features(self, pictures: np.ndarray) -> np.ndarray:
         """Return the network's features, N×D, of pictures N×H×W×C uint8."""
-        return features_of(_in_colour(pictures), self.network, show_progress=True)
+        return features_of(in_colour(pictures), self.network, show_progress=True)
 
     def compare(self, features: np.ndarray) -> Figures:
         """Return the figures of generated pictures by their features, N×D."""
@@ -135,13 +132,6 @@ class Judge:
         return self.real_features[: self.count]
 
     def _real_pictures(self) -> Iterator[tuple[str, np.ndarray]]:
-        for index in self._crops[: self.real_count]:
-            picture = self.crop_set.pictures[[index]]
-            if self.channels == 1:  # grey as training shows them
-                picture = in_grey(picture)
-            yield f"crop {index}", _in_colour(picture)[0]
-
-
-def _in_colour(pictures: np.ndarray) -> np.ndarray:
-    """Return N×H×W×C pictures with three channels: networks see grey ones as colours that are equal."""
-    return np.repeat(pictures, 3, axis=3) if pictures.shape[3] == 1 else pictures
+        rows = self._crops[: self.real_count]
+        crops = crops_as_trained(self.crop_set, rows, channels=self.channels)
+        return ((f"crop {row}", crop) for row, crop in zip(rows, crops, strict=True))

@@ -31,11 +31,9 @@ def plot_per_class(result: PerClassScore, path: Path) -> None:
     Raises:
         DogsganError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # only here: its import takes a second
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # only here: its import takes a second
 
     figure = Figure(figsize=(4 * len(result.correlations), 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
     figure.suptitle(_plain(result.note()), fontsize=10)
     panels = figure.subplots(1, len(result.correlations))
     for axes, correlation in zip(panels, result.correlations, strict=True):

@@ -49,11 +49,9 @@ def save_lines(
         log_y_floor: makes the vertical axis logarithmic; what lies below, and above all a value of 0, is
             drawn there, and a bar that reaches 0 or below goes to the axis' end.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # only here: its import takes a second
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # only here: its import takes a second
 
     figure = Figure(figsize=(8, 5), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     places = [place for place in places if any(line.values.get(place) for line in lines)]
     for index, line in enumerate(lines):

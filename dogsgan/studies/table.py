@@ -2,14 +2,13 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from dogsgan.files import write_text
+from dogsgan.files import write_json, write_text
 from dogsgan.number_text import fixed
 from dogsgan.progress import optional_file
 
@@ -103,13 +102,11 @@ def write_table(
 ) -> list[str]:
     """Write `name`.txt, .csv (the rows alone) and .json into `folder`; return a line for each that fails."""
     failed: list[str] = []
-    for path, whole in (
-        (folder / f"{name}.txt", text + "\n"),
-        (folder / f"{name}.csv", as_csv(rows)),
-        (folder / f"{name}.json", json.dumps(content, indent=2, allow_nan=False) + "\n"),
-    ):
+    for path, whole in ((folder / f"{name}.txt", text + "\n"), (folder / f"{name}.csv", as_csv(rows))):
         with optional_file(path, failed):
             write_text(path, whole)
+    with optional_file(folder / f"{name}.json", failed):
+        write_json(folder / f"{name}.json", content)
     return failed
 
 

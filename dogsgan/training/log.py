@@ -45,11 +45,9 @@ def plot_losses(run: Path) -> None:
     lines = read_log(run, between=True)
     if not lines:
         return
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # only here: its import takes a second
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # only here: its import takes a second
 
     figure = Figure(figsize=(9, 4), layout="constrained")
-    FigureCanvasAgg(figure)
     images = [line["images_seen"] for line in lines]
     panels = (
         ("loss", {"discriminator": "discriminator_loss", "generator": "generator_loss"}),

@@ -109,14 +109,12 @@ def _edges(values: np.ndarray) -> np.ndarray:
 def _png(draw: Any, colours: dict[str, str]) -> str:
     """Draw on a transparent background with the ink of a colour scheme; return a data URI."""
     import matplotlib as mpl  # only here: its import takes a second
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
     ink: Any = dict.fromkeys(_INKED, colours[_INK])
     with mpl.rc_context(ink):
         figure = Figure(figsize=_INCHES, layout="constrained")
-        FigureCanvasAgg(figure)
         axes = figure.subplots()
         draw(axes, colours)
         axes.yaxis.set_major_formatter(PercentFormatter(1))

@@ -24,6 +24,7 @@ from pathlib import Path
 from doc_pages import PAGES, ROOT, commands_of, with_outputs
 
 DOGS = "generative-dog-images.zip"
+NARROW = "--preset demo --set model.generator_width=4 --set model.discriminator_width=4"
 
 # Applied in this order: what a page leaves to the reader, and what takes hours, becomes something small.
 RULES = [
@@ -37,6 +38,7 @@ RULES = [
     (r"--(network|weights) \S+", ""),  # `--network stand-in` comes with TOY
     (r"--((?:cpu-)?preset) dogs-\S+", r"--\1 demo"),
     (r"^((?:run|train)(?!.*--preset).*)", r"\1 --preset demo"),
+    (r"--preset demo", NARROW),
     (r"^(generate(?!.*--seeds).*)", r"\1 --count 64"),
 ]
 
@@ -118,7 +120,7 @@ def make_template(folder: Path, cache: Path) -> None:
     for index in range(40):
         draw_picture(index).picture.save(folder / f"pictures/{index}.jpg")
     for line in (
-        f"run {DOGS} --out out --preset demo --images 32 --count 64 --network stand-in --no-audit",
+        f"run {DOGS} --out out {NARROW} --images 32 --count 64 --network stand-in --no-audit",
         "kernel build --preset demo --cpu-preset demo --user ann --images 32 --out kernels/dogs-sagan",
         "prepare mnist --out digits-28 --size 28 --policy whole",
         "prepare mnist --out digits-32 --size 32 --policy whole",

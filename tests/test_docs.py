@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 from doc_pages import PAGES, commands_of, with_outputs
-from run_docs import left_out, lines_of_pages, toy
+from run_docs import NARROW, left_out, lines_of_pages, toy
 
 from dogsgan.cli import build_parser, main
 
@@ -83,7 +83,7 @@ def test_the_outputs_that_pages_quote_are_what_is_printed(
 
 def test_what_takes_hours_is_small_and_what_needs_kaggle_is_left_out() -> None:
     assert toy("run dogs.zip --out out --budget 9h") == (
-        "run dogs.zip --out out --budget 9h --preset demo --out new --images 32 --count 64 --network stand-in"
+        f"run dogs.zip --out out --budget 9h {NARROW} --out new --images 32 --count 64 --network stand-in"
     )
     assert left_out("kernel push kernels/dogs-sagan --follow") == "needs Kaggle"
     assert not left_out("kernel push kernels/dogs-sagan --dry-run")

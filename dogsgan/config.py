@@ -85,6 +85,8 @@ class ModelRecipe:
     """Spectral norm on every convolution and linear layer of the generator."""
     discriminator_spectral_norm: bool = True
     """Spectral norm on every convolution, linear layer and embedding of the discriminator."""
+    generator_upsampling: str = "nearest"
+    """How a block of `sagan` doubles its map: `nearest`, or `smooth`, by the kernel 1 3 3 1 in each direction."""
     generator_batch_norm: bool = True
     """Batch norm before each activation of the generator; classes reach it through that."""
     discriminator_identity_skip: bool = True
@@ -104,6 +106,14 @@ class ModelRecipe:
         _check(1 <= self.z_dim <= 8192, self, "z_dim", "take 1 to 8192")
         for name in ("generator_width", "discriminator_width"):
             _check(1 <= getattr(self, name) <= 1024, self, name, "take 1 to 1024 channels")
+        upsampling = self.generator_upsampling
+        _check(upsampling in ("nearest", "smooth"), self, "generator_upsampling", "take nearest or smooth")
+        _check(
+            upsampling == "nearest" or self.architecture == "sagan",
+            self,
+            "generator_upsampling",
+            "smooth is for architecture sagan",
+        )
         _check(self.noise in ("normal", "uniform"), self, "noise", "take normal or uniform")
         for name in ("generator_slope", "discriminator_slope"):
             _check(0 <= getattr(self, name) < 1, self, name, "take 0 (ReLU) to below 1")

@@ -102,12 +102,11 @@ _PRESETS = (
                 discriminator_attention_px=(16,),
             ),
             training=TrainingRecipe(
-                generator_lr=2e-4,
+                generator_lr=4e-4,
                 discriminator_lr=8e-4,
                 beta2=0.99,
                 shared_fakes=True,
                 held_out=0.02,
-                lr_decay=0.5,
                 ema_halflife_images=20_000,
                 ema_rampup=0.1,
                 precision="bfloat16",

@@ -101,6 +101,11 @@ def members_of(path: Path, class_name: str) -> set[str]:
     return found
 
 
+def is_kept(name: str, module: str) -> bool:
+    """Return whether a name may be used: a public one, or one of the operations on lists of tensors."""
+    return name.startswith("_foreach_") or not name.startswith("__" if "utils" in module else "_")
+
+
 def main(wheel: Path) -> None:
     """Print the record as JSON: module to names, and the members of a tensor."""
     record = {module: names_in(wheel, module) for module in MODULES}
@@ -109,7 +114,7 @@ def main(wheel: Path) -> None:
     tensor = members_of(wheel / "torch/_C/__init__.pyi", "TensorBase")
     record["torch.Tensor"] = tensor | members_of(wheel / "torch/_tensor.py", "Tensor")
     kept = {
-        module: sorted(name for name in names if not name.startswith("__" if "utils" in module else "_"))
+        module: sorted(name for name in names if is_kept(name, module))
         for module, names in sorted(record.items())
     }
     print(json.dumps(kept, separators=(",", ":")).replace('],"', '],\n"'))

@@ -18,7 +18,9 @@ from dogsgan.models.layers import (
     ConvDownsample2d,
     SelfAttention,
     UpsampleConv2d,
+    blur,
 )
+from dogsgan.models.sagan import GeneratorBlock
 from dogsgan.models.spectral_norm import _Normalised, spectral_norm
 
 
@@ -185,3 +187,27 @@ def test_conditional_batch_norm_normalises_then_scales_by_class():
         expected * layer.gain.weight[labels][:, :, None, None] + layer.bias.weight[labels][:, :, None, None]
     )
     torch.testing.assert_close(layer(x, labels), expected)
+
+
+@pytest.mark.parametrize("side", [1, 4, 7])
+def test_blurred_nearest_upsampling_is_bilinear(side):
+    x = torch.randn(2, 3, side, side, dtype=torch.float64)
+    nearest = F.interpolate(x, scale_factor=2, mode="nearest")
+    torch.testing.assert_close(blur(nearest), F.interpolate(x, scale_factor=2, mode="bilinear"))
+
+
+def test_a_smooth_generator_leaves_less_of_a_frequency_s_mirror_image():
+    """Up from 128 to 256 px, 48 waves across come with an image of 80: nearest weighs both by a cosine."""
+    waves = torch.cos(2 * torch.pi * 48 * torch.arange(128) / 128).expand(1, 8, 128, 128)
+
+    def image(is_smooth):
+        torch.manual_seed(0)
+        block = GeneratorBlock(
+            8, 4, class_count=0, is_smooth=is_smooth, use_spectral_norm=False, use_batch_norm=False
+        )
+        torch.nn.init.zeros_(block.conv2.weight)  # what is left is the skip
+        power = torch.fft.rfft(block(waves.clone(), None).mean((0, 1, 2))).abs()
+        return (power[80] / power[48]).item()
+
+    assert image(is_smooth=False) == pytest.approx(0.668, abs=0.01)
+    assert image(is_smooth=True) == pytest.approx(0.668**3, abs=0.02)

@@ -75,6 +75,7 @@ def _build_sagan(recipe: Recipe, *, class_count: int) -> Networks:
         width=model.generator_width,
         class_count=class_count,
         attention_px=model.generator_attention_px,
+        is_smooth=model.generator_upsampling == "smooth",
         use_spectral_norm=model.generator_spectral_norm,
         use_batch_norm=model.generator_batch_norm,
     )

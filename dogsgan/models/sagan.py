@@ -13,6 +13,7 @@ from dogsgan.models.layers import (
     ConvDownsample2d,
     SelfAttention,
     UpsampleConv2d,
+    blur,
     generator_norm,
 )
 from dogsgan.models.spectral_norm import in_float32, spectral_norm
@@ -53,7 +54,11 @@ def _wrap(module: nn.Module, use_spectral_norm: bool) -> nn.Module:
 
 
 class GeneratorBlock(nn.Module):
-    """BN, ReLU, nearest ×2, 3×3, BN, ReLU, 3×3, plus a skip of 1×1 and ×2."""
+    """BN, ReLU, nearest ×2, 3×3, BN, ReLU, 3×3, plus a skip of 1×1 and ×2.
+
+    Where it `is_smooth`, both ways up go through the kernel 1 2 1 after the nearest ×2, which makes 1 3 3 1:
+    nearest upsampling leaves a mirror image of each frequency (Karras et al. 2021, arXiv 2106.12423).
+    """
 
     def __init__(
         self,
@@ -61,10 +66,12 @@ class GeneratorBlock(nn.Module):
         out_channels: int,
         *,
         class_count: int,
+        is_smooth: bool,
         use_spectral_norm: bool,
         use_batch_norm: bool,
     ) -> None:
         super().__init__()
+        self.is_smooth = is_smooth
         self.bn1 = generator_norm(in_channels, class_count=class_count, use_batch_norm=use_batch_norm)
         self.conv1 = _wrap(UpsampleConv2d(in_channels, out_channels), use_spectral_norm)
         self.bn2 = generator_norm(out_channels, class_count=class_count, use_batch_norm=use_batch_norm)
@@ -74,7 +81,11 @@ class GeneratorBlock(nn.Module):
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """Map N×C×H×W to N×C'×2H×2W."""
         h = self.conv1(F.relu_(self.bn1(x, labels)))
+        if self.is_smooth:
+            h = blur(h)
         h = self.conv2(F.relu_(self.bn2(h, labels)))
+        if self.is_smooth:
+            return h + F.interpolate(self.skip(x), scale_factor=2, mode="bilinear")
         return h + F.interpolate(self.skip(x), scale_factor=2, mode="nearest")
 
 
@@ -97,6 +108,7 @@ class Generator(nn.Module):
         width: int,
         class_count: int,
         attention_px: tuple[int, ...],
+        is_smooth: bool = False,
         use_spectral_norm: bool,
         use_batch_norm: bool,
     ) -> None:
@@ -113,6 +125,7 @@ class Generator(nn.Module):
                     in_channels,
                     out_channels,
                     class_count=class_count,
+                    is_smooth=is_smooth,
                     use_spectral_norm=use_spectral_norm,
                     use_batch_norm=use_batch_norm,
                 )

@@ -86,7 +86,7 @@ class ModelRecipe:
     discriminator_spectral_norm: bool = True
     """Spectral norm on every convolution, linear layer and embedding of the discriminator."""
     generator_upsampling: str = "nearest"
-    """How a block of `sagan` doubles its map: `nearest`, or `smooth`, by the kernel 1 3 3 1 in each direction."""
+    """How a block of `sagan` doubles its map: `nearest`, or `smooth`, by the kernel 1 3 3 1 each way."""
     generator_batch_norm: bool = True
     """Batch norm before each activation of the generator; classes reach it through that."""
     discriminator_identity_skip: bool = True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsgan.data.class_names import breed_name, names_for_people
+from dogsgan.data.class_names import breed_name, composed, names_for_people
 from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
 from dogsgan.submission.labels import read_labels
@@ -106,7 +106,8 @@ def _known_names(generated: set[str], shown: dict[str, str]) -> dict[str, str]:
     classes would become one.
     """
     known = {name: name for name in shown.values()} | shown
-    bare = {name: name.strip() for name in generated}
+    known = {composed(name): text for name, text in known.items()} | known
+    bare = {name: name if name in known else composed(name.strip()) for name in generated}
     found = {name: known[text] for name, text in bare.items() if text in known}
     by_people = {name: breed_name(text) for name, text in bare.items() if name not in found}
     often = Counter(by_people.values())

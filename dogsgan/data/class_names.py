@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections import Counter
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from dogsgan.errors import DogsganError
@@ -44,16 +45,34 @@ def distinct(names: Sequence[str], folders: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def composed(name: str) -> str:
+    """Return a name in Unicode's form NFC: macOS writes `ä` as two characters, other systems as one."""
+    return unicodedata.normalize("NFC", name)
+
+
+def one_spelling(names: Iterable[str]) -> dict[str, str]:
+    """Return the names that nothing but Unicode's form tells from another, each with the one to use for all.
+
+    They look the same, and files that were copied together from two systems hold one class under both.
+    """
+    spelt = defaultdict(set)
+    for name in names:
+        spelt[composed(name)].add(name)
+    return {name: form for form, spellings in spelt.items() if len(spellings) > 1 for name in spellings}
+
+
 def class_index(wanted: str, class_names: Sequence[str]) -> int:
     """Return the index of the class that a person calls `wanted`: by any case, with spaces, `_` or `-`.
 
-    A part of a name will do where it is part of one name only.
+    An exact name comes first. A part of a name will do where it is part of one name only.
 
     Raises:
         DogsganError: there is none, or several; the nearest names are listed.
     """
     if not class_names:
         raise DogsganError(f"no class {wanted!r}: this generator was trained without classes")
+    if wanted in class_names:
+        return class_names.index(wanted)
     plain = [_plain(name) for name in class_names]
     exact = [index for index, name in enumerate(plain) if name == _plain(wanted)]
     found = exact or [index for index, name in enumerate(plain) if _plain(wanted) in name]
@@ -66,4 +85,4 @@ def class_index(wanted: str, class_names: Sequence[str]) -> int:
 
 
 def _plain(name: str) -> str:
-    return " ".join(re.split(r"[\s_-]+", name.casefold())).strip()
+    return " ".join(re.split(r"[\s_-]+", composed(name).casefold())).strip()

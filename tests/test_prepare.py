@@ -28,6 +28,7 @@ from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import VERSION, PrepareReport, prepare
 from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import Source, open_source
+from dogsgan.data.storage import FolderStorage
 from dogsgan.errors import DogsganError
 from dogsgan.pictures import read_generated
 
@@ -459,6 +460,38 @@ def test_a_picture_that_changes_while_it_is_read_ends_the_set(tmp_path: Path) ->
         read_generated(source)
     path.write_bytes(content)
     assert len(prepare(source, tmp_path / "set", DataRecipe()).crop_set) == len(source.images)
+
+
+def test_a_picture_that_is_away_only_for_its_crop_is_no_part_of_a_set_that_would_be_reused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network drive that fails for a moment: the set would be known as that of all pictures."""
+    folder = lay_out(tmp_path / "x", {f"rose/{i}.bmp": jpeg(shade=i) for i in range(5)})
+    read, failed = FolderStorage.start, []
+
+    def failing_once(self: FolderStorage, name: str, most: int) -> bytes:
+        if name.endswith("3.bmp") and not failed:
+            failed.append(name)
+            raise DogsganError("gone")
+        return read(self, name, most)
+
+    monkeypatch.setattr(FolderStorage, "start", failing_once)
+    with pytest.raises(DogsganError, match=r"3\.bmp in .* changed while it was read: run"):
+        prepare(folder, tmp_path / "set", DataRecipe())
+    assert not (tmp_path / "set").exists()
+    assert len(prepare(folder, tmp_path / "set", DataRecipe()).crop_set) == 5
+
+
+def test_a_picture_that_is_gone_for_good_is_left_out_and_its_return_makes_another_set(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "x", {f"rose/{i}.bmp": jpeg(shade=i) for i in range(5)})
+    source, path = open_source(folder), folder / "rose/3.bmp"
+    content = path.read_bytes()
+    path.unlink()
+    report = prepare(source, tmp_path / "set", DataRecipe())
+    assert [(item.name, item.reason) for item in report.skipped] == [("rose/3.bmp", "picture cannot be read")]
+    path.write_bytes(content)
+    again = prepare(folder, tmp_path / "set", DataRecipe())
+    assert (again.reused, len(again.crop_set)) == (False, 5)
 
 
 def test_a_picture_that_is_gone_for_the_contact_sheet_costs_nothing(

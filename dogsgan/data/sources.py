@@ -4,6 +4,7 @@ Names, boxes and classes are known once a source is open; a picture's bytes are 
 in place, from any thread.
 """
 
+import dataclasses
 import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from PIL import Image
 
 from dogsgan.cores import usable_cores
 from dogsgan.data.class_names import breed_name as breed_name
+from dogsgan.data.class_names import one_spelling
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.layouts import LAYOUTS, LOOKED_FOR, detect_layout, layout_of_kind
 from dogsgan.data.layouts.idx import parse_idx_name
@@ -36,6 +38,7 @@ from dogsgan.progress import progress_bar
 MAX_NAME_LENGTH = 512
 _NAMES_SHOWN = 3
 _IMAGES_PER_TASK = 64
+_UNREADABLE = "unreadable"  # stands for the digest of such a picture
 
 
 @dataclass
@@ -100,7 +103,11 @@ class Source:
             crop.save(buffer, format="PNG", compress_level=1)
             return buffer.getvalue()
         assert self.storage is not None
-        content = self.storage.read(image.member, limit=MAX_PICTURE_BYTES)
+        try:
+            content = self.storage.read(image.member, limit=MAX_PICTURE_BYTES)
+        except DogsganError:
+            self._digests.setdefault(image.member, _UNREADABLE)
+            raise
         digest = hashlib.sha256(content).hexdigest()
         if self._digests.setdefault(image.member, digest) != digest:
             raise SourceChangedError(
@@ -119,7 +126,7 @@ class Source:
         """
         if self.crop_set is not None:
             return hashlib.sha256(self.crop_set.pictures[int(image.member)].tobytes()).hexdigest()
-        if image.member not in self._digests:
+        if self._digests.get(image.member, _UNREADABLE) == _UNREADABLE:
             self.read(image)
         return self._digests[image.member]
 
@@ -160,8 +167,10 @@ class Source:
             described = repr((image.name, image.class_name, image.boxes, image.annotated_size, image.problem))
             try:
                 contents = self.digest(image)
+            except SourceChangedError:  # it gave no crop, and would be counted as if it had
+                raise
             except DogsganError:  # it gives no crop, whatever is wrong with it
-                contents = "unreadable"
+                contents = _UNREADABLE
             lines.append(f"{described}\0{contents}\n")
         return lines
 
@@ -203,11 +212,24 @@ def _listed_source(path: Path, at: SplitPath) -> Source:
     left_out = [Skipped(name, reason) for name, reason in storage.problems]
     left_out += [Skipped(name, layout.stranger) for name in match.strangers]
     contents.images.sort(key=lambda image: image.name)
+    _join_spellings(contents)
     contents.skipped = left_out + contents.skipped
     contents.description += _own_left_out(storage)
     source = _source(layout, path, contents)
     source.lost_boxes, source.lost_labels = match.lost_boxes, match.lost_labels
     return source
+
+
+def _join_spellings(contents: Contents) -> None:
+    """Make one class of those whose names look the same, and say so."""
+    spelling = one_spelling({image.class_name for image in contents.images if image.class_name})
+    if spelling:
+        contents.images = [
+            dataclasses.replace(image, class_name=spelling.get(image.class_name or "", image.class_name))
+            for image in contents.images
+        ]
+        joined = ", ".join(sorted({*spelling.values()}))
+        contents.description += f"; folders whose names look the same are one class: {joined}"
 
 
 def _source(layout: Layout, path: Path, contents: Contents) -> Source:

@@ -1,6 +1,7 @@
 """The one place that writes files: each appears under its name only when it is complete."""
 
 import contextlib
+import errno
 import functools
 import hashlib
 import inspect
@@ -127,7 +128,41 @@ def _followed(target: Path) -> Path:
     place = Path(os.path.realpath(target)) if target.is_symlink() else target
     if place.is_symlink():
         raise DogsganError(f"cannot write {target}: its symbolic links go in a circle; remove them")
+    if target.exists() and not (target.is_file() or target.is_dir()):  # root could replace it
+        raise DogsganError(f"cannot write {target}: it is a device or a pipe; name a file")
     return place
+
+
+def refuse_unusable(target: Path) -> None:
+    """Refuse early what `atomic_path` could not write: below a file, a device, links in a circle.
+
+    Raises:
+        DogsganError: the path cannot be written.
+    """
+    try:
+        parent = next(path for path in _followed(target).absolute().parents if path.exists())
+    except OSError as error:  # a name that is too long, no permission
+        raise cannot_write(error, target) from error
+    if not parent.is_dir():
+        raise cannot_write(NotADirectoryError(errno.ENOTDIR, "not a folder"), target)
+
+
+def refuse_other_content(target: Path, start: bytes, kind: str) -> None:
+    """Refuse to write over a file that begins otherwise than those of its kind do; an empty one will do.
+
+    Raises:
+        DogsganError: it is there and of another kind, or `refuse_unusable` refuses it.
+    """
+    refuse_unusable(target)
+    try:
+        if not target.is_file():
+            return
+        with target.open("rb") as file:
+            found = file.read(len(start))
+    except OSError as error:
+        raise cannot_write(error, target) from error
+    if found and found != start:
+        raise DogsganError(f"{target} is there already and is no {kind}: choose another name, or remove it")
 
 
 def _marked(partial: Path) -> FileLock | None:

@@ -21,11 +21,12 @@ from dogsgan.data.pictures import decode_picture
 from dogsgan.data.prepare import PrepareReport, prepare
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
+from dogsgan.files import refuse_other_content, refuse_unusable
 from dogsgan.grids import save_grid
 from dogsgan.progress import optional_file, progress_bar, say
 from dogsgan.run_report.card import CARD_FILE, write_card
 from dogsgan.submission import SubmissionReport, write_submission
-from dogsgan.submission.labels import write_labels
+from dogsgan.submission.labels import HEADER, write_labels
 from dogsgan.submission.writing import encode_png, picture_names, refuse_full_folder, write_folder
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.report import TrainReport
@@ -67,14 +68,21 @@ def generate(
     from dogsgan.models.sampling import Sampler  # here and below: who only supervises has no torch
 
     began, run, out = time.monotonic(), Path(run), Path(out)
-    if as_folder:
-        refuse_full_folder(out)  # before seconds of collecting statistics
+    if as_folder:  # all of this before seconds of collecting statistics
+        refuse_unusable(out)
+        refuse_full_folder(out)
+    else:
+        refuse_other_content(out, b"PK", "zip")
+    if labels is not None:
+        labels = Path(labels)
+        _refuse_labels_place(labels, out=out)
     if rejection is not None and (breed is not None or seeds):
         raise DogsganError("--rejection chooses among all breeds and seeds: leave out --breed and --seeds")
     sampler = Sampler.open(run, device=device, truncation=truncation, keep_statistics=True)
-    if labels is not None:
-        labels = Path(labels)
-        _refuse_labels(labels, sampler.class_names, run=run, out=out)
+    if labels is not None and not sampler.class_names:
+        raise DogsganError(
+            f"the generator of {run} knows no classes, so there are no labels to write: leave out --labels"
+        )
     if rejection is not None:
         batches = _rejection(run, sampler, rejection, crops).batches(count, seed=seed)
     else:
@@ -127,13 +135,12 @@ def save_labels(labels: Path, *, count: int, class_names: Sequence[str]) -> None
     write_labels(labels, zip(picture_names(count), classes, strict=False))
 
 
-def _refuse_labels(labels: Path, class_names: Sequence[str], *, run: Path, out: Path) -> None:
-    if not class_names:
-        raise DogsganError(
-            f"the generator of {run} knows no classes, so there are no labels to write: leave out --labels"
-        )
+def _refuse_labels_place(labels: Path, *, out: Path) -> None:
     if labels.resolve() == out.resolve():
         raise DogsganError(f"{labels} is to be the zip and the labels: give --labels a name of its own")
+    if labels.is_dir():
+        raise DogsganError(f"{labels} is a folder: name a file for the labels")
+    refuse_other_content(labels, ",".join(HEADER).encode(), "labels file")
 
 
 def _counted(batches: "Iterable[Batch]", bar: Any, classes: list[int]) -> Iterator[np.ndarray]:

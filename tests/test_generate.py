@@ -52,6 +52,54 @@ def test_a_folder_that_holds_something_is_left_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out=mine.txt"], "mine.txt is there already and is no zip"),
+        (["--out=run/generator.safetensors"], "is there already and is no zip"),
+        (["--out=mine.txt/a.zip"], "a file or folder of another kind is in the way"),
+        (["--out=mine.txt/sub/"], "a file or folder of another kind is in the way"),
+        (["--out=mine.txt/"], "is there already and not empty"),
+        (["--out=circle"], "its symbolic links go in a circle"),
+        (["--out=a.zip", "--labels=folder"], "folder is a folder: name a file for the labels"),
+        (["--out=a.zip", "--labels=mine.txt"], "mine.txt is there already and is no labels file"),
+        (["--out=a.zip", "--labels=mine.txt/a.csv"], "a file or folder of another kind is in the way"),
+        (["--out=a.zip", "--labels=a.zip"], "a.zip is to be the zip and the labels"),
+    ],
+)
+def test_what_is_in_the_way_is_said_before_anything_is_sampled(
+    arguments: list[str],
+    message: str,
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("sampled")
+
+    monkeypatch.setattr(Sampler, "open", never)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").symlink_to(run)
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "mine.txt").write_text("mine")
+    weights = (run / "generator.safetensors").read_bytes()
+    assert main(["generate", "run", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert (run / "generator.safetensors").read_bytes() == weights
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_zip_and_labels_of_an_earlier_call_are_replaced(run: Path, tmp_path: Path) -> None:
+    for count in ("2", "3"):
+        command = ["generate", str(run), "--out", str(tmp_path / "a.zip"), "--count", count]
+        assert main([*command, "--labels", str(tmp_path / "a.csv")]) == 0
+        assert len(pictures_of(tmp_path / "a.zip")) == int(count)
+        assert len((tmp_path / "a.csv").read_text().splitlines()) == int(count) + 1
+
+
 def test_one_breed_is_what_every_picture_is_of(run: Path, tmp_path: Path) -> None:
     names = Sampler.open(run, device="cpu").class_names
     labels = tmp_path / "labels.csv"

@@ -125,6 +125,17 @@ def test_a_run_folder_alone_has_a_page_without_the_rest(out: Path, tmp_path: Pat
     assert 'id="audit"' not in html
 
 
+def test_a_page_replaces_a_page_and_nothing_else(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert main(["report", str(out), "--out", str(tmp_path / "page.html")]) == 0
+    (tmp_path / "images.zip").write_bytes(b"PK")
+    assert main(["report", str(out), "--out", str(tmp_path / "images.zip")]) == 2
+    assert "images.zip is there already and is no page" in capsys.readouterr().err
+    assert (tmp_path / "images.zip").read_bytes() == b"PK"
+
+
 def test_an_untrained_run_is_called_that(out: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/recipe.json").write_bytes((out / "run/recipe.json").read_bytes())

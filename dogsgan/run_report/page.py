@@ -17,7 +17,7 @@ from dogsgan import __version__
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
 from dogsgan.errors import printable
-from dogsgan.files import write_text
+from dogsgan.files import refuse_other_content, write_text
 from dogsgan.number_text import percent, significant
 from dogsgan.progress import optional
 from dogsgan.run_report.record import RunRecord, duration
@@ -32,8 +32,10 @@ def write_page(record: RunRecord, path: Path | None = None) -> Path:
     """Write the page of a run, by default to `run.html` beside its report, and return its path.
 
     Raises:
-        DogsganError: it cannot be written.
+        DogsganError: it cannot be written, or another file than a page stands there.
     """
+    if path is not None:
+        refuse_other_content(Path(path), b"<!doctype html>", "page")
     path = record.out / PAGE_FILE if path is None else Path(path)
     write_text(path, render(record))
     return path

@@ -1,6 +1,8 @@
 """The order of the packages: what each may import, at the top of a module or within a function."""
 
 import ast
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -114,3 +116,10 @@ def test_the_package_itself_imports_no_module_of_it():
 @pytest.mark.parametrize("name", ["dogsgan.kernel.main", "dogsgan.supervise.worker", "dogsgan.stages"])
 def test_generating_needs_nothing_that_sees(name):
     assert not {top(other) for other in reached(name)} & (SEEING | {"studies"})
+
+
+@pytest.mark.parametrize("name", ["pipeline", "kernel.main", "commands.run"])
+def test_who_supervises_training_has_no_torch(name):
+    """It would take some hundred megabytes beside the children that train and sample."""
+    code = f"import sys, dogsgan.{name}\nsys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -211,7 +211,11 @@ def test_an_unconditional_recipe_has_an_unconditional_one_for_the_cpu(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
-    [("COUNT", (10, 0), "COUNT"), ("BUDGET", "nine hours", "no duration"), ("BUDGET", "15h", "9h or less")],
+    [
+        ("COUNT", (10, 0), "COUNT"),
+        ("BUDGET", "nine hours", "^BUDGET = 'nine hours' cannot"),
+        ("BUDGET", "15h", "9h or less"),
+    ],
 )
 def test_what_a_rehearsal_replaces_is_checked_all_the_same(monkeypatch, name, value, message):
     monkeypatch.setenv(BUDGET_VARIABLE, "60s")

@@ -1,13 +1,14 @@
 """A zip halfway through training: written beside it, gone with it, and only where there is time for one."""
 
 import json
+import os
 import sys
 import time
 
 import pytest
 
 from dogsgan.kernel.outputs import KernelLog, keep
-from dogsgan.supervise import safety
+from dogsgan.supervise import safety, worker
 from dogsgan.supervise.children import Children
 from dogsgan.supervise.clock import Clock
 from dogsgan.supervise.safety import NICENESS, SafetyZip
@@ -115,3 +116,11 @@ def test_what_a_killed_sampler_left_half_written_is_no_output(tmp_path):
         (tmp_path / name).touch()
     assert keep(None, tmp_path / "crops", tmp_path) == []
     assert [path.name for path in tmp_path.iterdir()] == ["images.zip"]
+
+
+def test_where_no_process_can_be_nice_the_zip_is_written_all_the_same(monkeypatch, tmp_path):
+    """Windows has no `os.nice`."""
+    monkeypatch.delattr(os, "nice", raising=False)
+    monkeypatch.setattr(worker, "_sample_newest", lambda request, out: ({"images_seen": 5}, None))
+    request = {"niceness": NICENESS, "out": str(tmp_path / "images.zip"), "grid": None}
+    assert worker.sample(request) == {"images_seen": 5}

@@ -14,7 +14,7 @@ for name in ("fcntl", "resource", "pwd", "grp", "termios", "tty", "syslog"):
     sys.modules[name] = None
 for name in ("fork", "forkpty", "killpg", "getpgid", "getpgrp", "setsid", "getuid", "geteuid", "getgid",
              "getegid", "sched_getaffinity", "posix_fallocate", "statvfs", "mkfifo", "wait4", "getloadavg",
-             "sysconf", "chown"):
+             "sysconf", "chown", "nice"):
     if hasattr(os, name):
         delattr(os, name)
 for name in ("SIGKILL", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGQUIT", "SIGXCPU", "SIGCHLD", "SIGPIPE",

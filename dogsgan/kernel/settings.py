@@ -62,7 +62,10 @@ class Settings:
 
 
 def _budget_s(value: Any) -> float:
-    seconds = parse_duration(str(value))
+    try:
+        seconds = parse_duration(str(value))
+    except DogsganError as error:
+        raise DogsganError(f"BUDGET = {value!r} cannot be used: {error}") from error
     if not SMALLEST_BUDGET_S <= seconds <= LONGEST_BUDGET_S:
         raise DogsganError(
             f"BUDGET = {value!r} cannot be used: write {SMALLEST_BUDGET_S:.0f}s or more, and 9h or less, "

@@ -7,9 +7,9 @@ from dogsgan import __version__
 from dogsgan.data.cropset import CropSet
 from dogsgan.errors import printable
 from dogsgan.files import write_text
-from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.number_text import percent, significant
 from dogsgan.run_report.record import RunRecord, duration
+from dogsgan.tensors import GENERATOR_FILE
 
 CARD_FILE = "README.md"
 MARK = "<!-- written by dogsgan; without this line the file is yours and stays as it is -->"

@@ -109,7 +109,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
 
 def sample(request: dict[str, Any]) -> dict[str, Any]:
     """Sample the newest generator that can be sampled into the zip; with a `grid`, check the zip, too."""
-    if niceness := request.get("niceness"):
+    if (niceness := request.get("niceness")) and hasattr(os, "nice"):  # Windows lacks it
         os.nice(niceness)  # before any thread is there
     from dogsgan.stages import save_sample_grid
     from dogsgan.submission import check_submission

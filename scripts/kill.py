@@ -4,7 +4,8 @@
 
 Each case begins with the same files, is killed once or twice, and is then run to its end. Set, weights,
 zip, labels and findings must be those of a run that nobody disturbed, and nothing half-written may be left.
-Of logs, the places in the training are compared. Exits with 1 at a difference, which is
+Of logs, the places in the training at which a tick was due are compared; `run.html`, which
+shows times, is not. Exits with 1 at a difference, which is
 kept in FOLDER.
 """
 
@@ -35,12 +36,15 @@ from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.models import sampling
 from dogsgan.pipeline import run_pipeline  # noqa: F401
 from dogsgan.training import logger
+from dogsgan.training.log import read_log
 
 LIMIT_S = 300.0  # of one command
 HANGS = 999  # the status of one that takes longer
 tqdm.monitor_interval = 0  # no thread may hold a lock when this process forks
 LEFTOVER = re.compile(r"\..*\.(partial|old|lock|part)|\.fetching-.*|.*\.lock")
 TIMES = ("elapsed_s", "images_per_second", "reserve_s", "seconds", "reused")  # keys that may differ
+TIMED = ("output.txt", "losses.png", "run.html")  # files that show times
+DURATION = re.compile(r" in [\d.]+ (minutes|hours)\b")  # of the training, in the model card
 TINY = [
     "--preset=demo",
     *(
@@ -198,7 +202,7 @@ def contents(place: Path) -> dict[str, object]:
         name = path.relative_to(place).as_posix()
         if LEFTOVER.fullmatch(path.name):
             found[name] = "left over"
-        elif path.is_file() and path.name not in ("output.txt", "losses.png"):
+        elif path.is_file() and path.name not in TIMED:
             found[name] = _readers().get(path.suffix, Path.read_bytes)(path)
     return found
 
@@ -206,7 +210,8 @@ def contents(place: Path) -> dict[str, object]:
 def _readers() -> dict[str, Callable[[Path], object]]:
     return {
         ".json": lambda path: _timeless(json.loads(path.read_bytes())),
-        ".jsonl": lambda path: [json.loads(line)["images_seen"] for line in path.read_text().splitlines()],
+        ".md": lambda path: DURATION.sub("", path.read_text()),
+        ".jsonl": lambda path: [line["images_seen"] for line in read_log(path.parent)],
         ".npz": lambda path: path.name,  # a cache: zipfile writes the time into it
     }
 

@@ -147,6 +147,18 @@ def refuse_unusable(target: Path) -> None:
         raise cannot_write(NotADirectoryError(errno.ENOTDIR, "not a folder"), target)
 
 
+def refuse_overwriting(target: Path, source: Path) -> None:
+    """Refuse to write a result over the file that it is to be made from.
+
+    Raises:
+        DogsganError: `target` is `source`, under whatever name.
+    """
+    with contextlib.suppress(OSError, ValueError):  # one of them is not there
+        if not Path(target).samefile(source):
+            return
+        raise DogsganError(f"{source} would be written over by {target}: choose another --out")
+
+
 def refuse_other_content(target: Path, start: bytes, kind: str) -> None:
     """Refuse to write over a file that begins otherwise than those of its kind do; an empty one will do.
 

@@ -17,7 +17,7 @@ from dogsgan.config import Recipe
 from dogsgan.data.prepare import PrepareReport
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.files import holds, read_json, sha256_of, write_json
+from dogsgan.files import holds, read_json, refuse_overwriting, sha256_of, write_json
 from dogsgan.progress import optional_file, say
 from dogsgan.run_report.card import CARD_FILE, write_card
 from dogsgan.run_report.page import PAGE_FILE, write_page
@@ -184,6 +184,7 @@ def run_pipeline(
         RuntimeError: no pictures could be sampled.
     """
     began = time.monotonic()
+    refuse_overwriting(out / "images.zip", source)
     deadline = deadline or Deadline(None)
     session = Session(Clock.of(deadline), Terminal())
     settled = session.ask(

@@ -228,6 +228,14 @@ def test_a_name_of_nothing_is_an_error(tmp_path, source, settings, message):
         rehearse(tmp_path / "tiny-dogs", data=source, **settings)
 
 
+def test_data_that_the_output_would_replace_are_refused(tmp_path, source):
+    data = tmp_path / "images.zip"
+    data.write_bytes(source.read_bytes())
+    with pytest.raises(DogsganError, match="would be written over"):
+        rehearse(tmp_path / "kernel", data=data, out=tmp_path)
+    assert data.read_bytes() == source.read_bytes()
+
+
 def test_a_folder_without_a_kernel_is_an_error(tmp_path):
     with pytest.raises(DogsganError, match=r"kernel-metadata\.json"):
         rehearse(tmp_path)

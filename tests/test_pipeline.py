@@ -289,6 +289,16 @@ def test_what_cannot_work_is_refused_before_hours_are_spent(source, tmp_path, mo
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["images.zip", "link.zip"])
+def test_a_source_that_the_zip_would_replace_is_refused(source, tmp_path, name):
+    (tmp_path / "images.zip").write_bytes(source.read_bytes())
+    (tmp_path / "link.zip").symlink_to("images.zip")
+    with pytest.raises(DogsganError, match=r"would be written over by .*images\.zip: choose another --out"):
+        run(tmp_path / name, tmp_path)
+    assert (tmp_path / "images.zip").read_bytes() == source.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images.zip", "link.zip"]
+
+
 def test_a_score_that_fails_costs_no_report(source, tmp_path, monkeypatch):
     def fail(*args, **settings):
         raise DogsganError("no score today")

@@ -65,8 +65,10 @@ def test_bars_within_an_overall_bar_advance_it_by_what_they_take(capsys: pytest.
             seen.append(index)
         with progress_bar(description="align", total=2) as bar:
             bar.update(2)
+            reached = bar._bar.n
         list(progress_bar(range(3), description="of no known length"))
     assert seen == list(range(5))
+    assert reached == 5 * rates["search"] + 2 * rates["align"]
     told = capsys.readouterr().err
     assert "audit: align:  90%" in told or "audit: of no known length" in told
     assert "100%" in told

@@ -19,7 +19,7 @@ from dogsgan.data.layouts import detect_layout
 from dogsgan.data.pictures import MAX_PICTURE_BYTES
 from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
-from dogsgan.files import holds, read_json, write_bytes
+from dogsgan.files import holds, read_json, refuse_overwriting, write_bytes
 from dogsgan.kernel.isolation import MISSING, Watched, can_isolate, start, watch
 from dogsgan.kernel.kaggle.metadata import METADATA_FILE, read_metadata
 from dogsgan.kernel.main import REPORT_FILE
@@ -117,6 +117,8 @@ def rehearse(
     if isolated and not can_isolate():
         raise DogsganError(f"{MISSING}: install it, or leave out --isolated")
     isolated = can_isolate() if isolated is None else isolated
+    if out is not None and data is not None:
+        refuse_overwriting(out / "images.zip", data)
     code_file, code = _code(kernel)
     values = {**read_head(code, where=str(kernel / code_file)), **({"COUNT": count} if count else {})}
     is_grey = Recipe.from_json(values["RECIPE"]).data.channels == 1

@@ -1,7 +1,7 @@
 """Work on blocks side by side, one core each, with the results in order.
 
-A matrix product that all cores share ends when the last of them does: on cores that are busy with something
-else too it is slower than on one alone. With a block of its own none waits.
+Where all cores share one matrix product each waits for the slowest: on busy cores that takes longer than on
+one alone. Cores that have a block each do not wait.
 """
 
 import threading

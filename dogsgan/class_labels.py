@@ -1,4 +1,4 @@
-"""Which class each picture of a comparison is of, and which classes of the two sides are the same."""
+"""Classes of the pictures of a comparison, and the matching of both sides' class names."""
 
 import dataclasses
 from collections import Counter

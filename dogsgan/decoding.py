@@ -74,12 +74,3 @@ def _like_tensorflow(content: bytes, *, strict: bool) -> np.ndarray | None:
         return pixels
     except Exception:  # decoders of hostile content raise anything
         return None
-
-
-def open_decoded_here(content: bytes, name: str) -> OpenPicture:
-    """Decode a picture for cutting: boxes and crops are those of the upright picture, as in a prepared set.
-
-    Raises:
-        DogsganError: as `decode`.
-    """
-    return decode(content, name).upright(name)

@@ -1,4 +1,4 @@
-"""The one place that picks the device. A device counts only after a real operation ran on it."""
+"""Device to compute on: picked here alone, and only after a real operation ran on it."""
 
 import contextlib
 

@@ -1,13 +1,13 @@
-"""The one exception that means "you can fix this": the command line shows it as one line and exits with 2."""
+"""Errors of the user, each with how to fix it: the command line shows one as one line and exits with 2."""
 
 import errno
 from pathlib import Path
 
 
 class DogsganError(Exception):
-    """Say what is wrong, where, and what to do, in one line.
+    """A user error: what is wrong, where, and what to do, in one line.
 
-    Everything that a person can mend (a missing file, a recipe that makes no sense, a full disk) is raised as
+    A missing file, a recipe that cannot work, a full disk and the like are raised as
     this; any other exception is a bug of the package. Names of files go into the text as they are: what would
     break the line or steer a terminal is shown escaped, and a text that quotes too much loses its middle.
     """

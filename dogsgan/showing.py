@@ -1,6 +1,6 @@
-"""What a generator has learned, as pictures: breeds, truncation, interpolation, nearest training pictures.
+"""Pictures of what a generator has learned: breeds, truncation, interpolation, nearest training pictures.
 
-`show` draws each into a folder. One that fails costs itself only.
+`show` draws each into a folder. One that fails does not stop the others.
 """
 
 import importlib.util

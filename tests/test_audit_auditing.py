@@ -322,7 +322,7 @@ def test_a_mirrored_twin_does_not_make_an_exact_copy_a_flip(real: Path, tmp_path
 def test_twins_are_left_out_of_the_whole_set_where_views_and_features_are_of_different_pictures() -> None:
     views = dataclasses.replace(views_of(TRAINING[:4]), names=("a.png", "c.png", "d.png", "f.png"))
     real = reading.RealSide(views, [], [], ["a.png", "b.png", "d.png", "e.png", "f.png"], [], [])
-    found = real.stand_twice(np.array([0, 1, 0, 1]))  # groups of a, c, d, f
+    found = real.repeats(np.array([0, 1, 0, 1]))  # groups of a, c, d, f
     assert found.tolist() == [False, False, True, False, False]
 
 

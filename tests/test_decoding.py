@@ -16,7 +16,7 @@ from PIL import Image
 from dogsgan import decoding
 from dogsgan.audit.copies.views import training_views
 from dogsgan.data.sources import open_source
-from dogsgan.decoding import decode, open_decoded_here
+from dogsgan.decoding import decode
 from dogsgan.errors import DogsganError
 from dogsgan.features.sides import real_side_of
 from dogsgan.pictures import PictureReader, read_generated, whole_at
@@ -160,7 +160,7 @@ def test_scored_pictures_are_not_turned_and_audited_ones_are(tmp_path: Path) -> 
     content = rotated(jpeg(photo(90, 60)), 6)
     stored = decode(content, "x.jpg").pixels
     assert stored.shape == (60, 90, 3)
-    opened = open_decoded_here(content, "x.jpg")
+    opened = decode(content, "x.jpg").upright("x.jpg")
     upright, reduction = opened.decode(min_size=(8, 8))
     assert opened.size == upright.size == (60, 90)
     assert reduction == 1

@@ -14,10 +14,11 @@ from PIL import Image
 
 from dogsgan.crops import Box
 from dogsgan.data import pictures as picture_limits
+from dogsgan.data.class_names import breed_name
 from dogsgan.data.cropset_writer import write_crop_set
 from dogsgan.data.layouts import detect_layout
 from dogsgan.data.layouts.paths import common_folder
-from dogsgan.data.sources import Source, breed_name, open_source
+from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 
 POODLE, PUG = "n02113624-toy_poodle", "n02110958-pug"

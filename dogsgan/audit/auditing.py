@@ -121,8 +121,8 @@ def audit(
             limit_s=time_limit_s,
             seed=seed,
         )
-        assert inputs.table.pixels is not None
-        pixels, names = inputs.table.pixels[rows], tuple(inputs.table.names[row] for row in rows)
+        assert inputs.reader.pixels is not None
+        pixels, names = inputs.reader.pixels[rows], tuple(inputs.reader.names[row] for row in rows)
         with overall_bar("audit", planned.seconds, planned.rates):
             duplicates = find_duplicates(
                 Collection(names, file_digests(inputs.generated, names), pixels, np.arange(len(names))),
@@ -132,7 +132,7 @@ def audit(
             )
             whole = WholeSet(statistics=(), p_value=None)
             with optional("the statistics of the whole set", left_out):
-                excluded = real_side.stand_twice(duplicates.training_groups)
+                excluded = real_side.repeats(duplicates.training_groups)
                 whole = whole_set_statistics(
                     generated_side.features,
                     real_side.features,

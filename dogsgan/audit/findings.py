@@ -31,7 +31,7 @@ class _Match(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """All there is about the generated pictures, to answer questions about one of them."""
+    """Evidence and judgement on the generated pictures, from which the finding on each is made."""
 
     names: tuple[str, ...]
     pictures: Pictures
@@ -118,7 +118,7 @@ class Case:
         )
 
     def _matched(self, index: int) -> bool:
-        """Whether a training view, or two, lie on the picture better than by chance."""
+        """Return whether a training view, or two, lie on the picture better than by chance."""
         return self._matched_by_one(index) or self._is_blend(index)
 
     def _matched_by_one(self, index: int) -> bool:
@@ -137,7 +137,7 @@ class Case:
         return kind_of(self._laid(index), mirrored=mirrored, transform=transform), None
 
     def _is_blend(self, index: int) -> bool:
-        """Whether two pictures explain much more than one, and the second has a share worth naming."""
+        """Return whether two pictures explain much more than one, and the second has a share worth naming."""
         verified = self.evidence.verified
         few = self.judgement.by_blends[index] >= _SHOWS_A_MATCH and not self._matched_by_one(index)
         if verified.blend_view[index, 0] < 0 or few:

@@ -33,7 +33,7 @@ class Inputs:
 
     generated: Source
     """The generated pictures that are scored."""
-    table: PictureReader
+    reader: PictureReader
     """Those pictures, read."""
     submitted: int
     """How many generated pictures there are."""
@@ -83,7 +83,7 @@ def open_inputs(
     size_px = generated_size(reader, opened)
     return Inputs(
         generated=some,
-        table=read_generated(reader, size_px),
+        reader=read_generated(reader, size_px),
         submitted=len(sources[0].images),
         classes=classes,
         real=sources[1],
@@ -96,7 +96,10 @@ def open_inputs(
 
 
 def _same_pictures(one: Source, other: Source) -> bool:
-    """Whether two sources hold the same pictures; all are read only where names and the first one agree."""
+    """Return whether two sources hold the same pictures.
+
+    All are read only where names and the first one agree.
+    """
     if [image.name for image in one.images] != [image.name for image in other.images]:
         return False
     if one.digest(one.images[0]) != other.digest(other.images[0]):

@@ -109,7 +109,7 @@ def _geometry(transform: np.ndarray, size_px: int) -> list[str]:
 
 
 def _is_recoloured(laid: Overlay, where: np.ndarray, *, rough: bool) -> bool:
-    """Whether the colours had to be changed by more than rounding, noise, blur and JPEG do."""
+    """Return whether the colours had to be changed by more than rounding, noise, blur and JPEG do."""
     change = means(laid.fitted - laid.moved)[where]
     chroma = change - luminance_of(change)[:, None]
     most, most_chroma = (

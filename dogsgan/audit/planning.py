@@ -69,8 +69,8 @@ def planned_audit(
     """
     generated = len(inputs.generated.images)
     most, null = min(sample or generated, generated), min(null, len(views.names))
-    assert inputs.table.pixels is not None
-    speed = measure_speed(inputs.table.pixels, views, network_s=network_s, device=inputs.network.device)
+    assert inputs.reader.pixels is not None
+    speed = measure_speed(inputs.reader.pixels, views, network_s=network_s, device=inputs.network.device)
     plan_of = partial(plan, speed, views, generated=generated, dimension=inputs.network.dimension)
 
     def fitting() -> dict[str, np.ndarray]:

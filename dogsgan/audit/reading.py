@@ -48,7 +48,7 @@ class RealSide:
         assert self.sides[0].features is not None
         return self.sides[0].features
 
-    def stand_twice(self, groups: np.ndarray) -> np.ndarray:
+    def repeats(self, groups: np.ndarray) -> np.ndarray:
         """Return which of the pictures with features duplicate an earlier one, M bool.
 
         `groups`, P, are those of the pictures that have views. Others may be missing there than among the
@@ -121,7 +121,7 @@ def read_generated(inputs: Inputs, real: RealSide, workspace: Workspace) -> Gene
 
     def extracted() -> dict[str, np.ndarray]:
         began = time.perf_counter()
-        side, noted = generated_side_of(inputs.table, inputs.network)
+        side, noted = generated_side_of(inputs.reader, inputs.network)
         assert side.features is not None
         return {
             "features": side.features,
@@ -131,7 +131,7 @@ def read_generated(inputs: Inputs, real: RealSide, workspace: Workspace) -> Gene
 
     kept = workspace.stage("generated-features", extracted)
     features = kept["features"]
-    side = Side(statistics_of(features), features, jpegs_by_pillow=inputs.table.jpegs_by_pillow)
+    side = Side(statistics_of(features), features, jpegs_by_pillow=inputs.reader.jpegs_by_pillow)
     warnings = [*inputs.notes, *kept["warnings"].tolist(), *real.warnings]
     recognition = None
     with optional("recognition", warnings):
@@ -153,6 +153,6 @@ def other_scores(inputs: Inputs, real: RealSide, left_out: list[str]) -> list[Sc
     scores: list[Score] = []
     for network, side in zip(real.networks[1:], real.sides[1:], strict=True):
         with optional(f"the score by the network {network.name}", left_out):
-            generated, noted = generated_side_of(inputs.table, network)
+            generated, noted = generated_side_of(inputs.reader, network)
             scores.append(score_sides(generated, side, network, warnings=[*noted, *real.warnings]))
     return scores

@@ -139,7 +139,7 @@ def box_in_picture(box: Box, annotated_size: tuple[int, int] | None, picture: Op
 
 
 def _annotated_upright(annotated_size: tuple[int, int], picture: OpenPicture) -> bool:
-    """Whether the annotated size fits the upright picture better than the stored one, by its aspect."""
+    """Return whether the annotated size has the upright picture's aspect rather than the stored one's."""
     aspect, upright, stored = (
         math.log(width / height) for width, height in (annotated_size, picture.size, picture.stored_size)
     )

@@ -1,4 +1,4 @@
-"""Sources of pictures: a folder or zip in any known layout, told apart without being told which.
+"""Sources of pictures: a folder or zip in any known layout, which is recognised by its files.
 
 Names, boxes and classes are known once a source is open; a picture's bytes are read when they are asked for,
 in place, from any thread.
@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from dogsgan.cores import usable_cores
-from dogsgan.data.class_names import breed_name as breed_name
 from dogsgan.data.class_names import one_spelling
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.layouts import LAYOUTS, LOOKED_FOR, detect_layout, layout_of_kind

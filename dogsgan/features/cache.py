@@ -1,4 +1,4 @@
-"""What was found of a source's pictures, kept from one call to the next: features, and guesses of real crops.
+"""Cached results for a source's pictures: features, and a classifier's guesses of real crops.
 
 A file is named `LISTING-CONTENTS.npz`. LISTING is a hash of what is known without reading a picture: the
 names, and what decides the result beside the pictures. CONTENTS is a hash of the pictures' bytes. So a

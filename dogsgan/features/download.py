@@ -1,4 +1,4 @@
-"""Fetch one file over HTTP, under its name only once its hash is right."""
+"""Download of a file over HTTP, which gets its name only once its hash is right."""
 
 import http.client
 import socket

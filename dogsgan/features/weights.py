@@ -1,4 +1,4 @@
-"""Where a network's weights come from: a file that was named, the cache, or an attached Kaggle dataset."""
+"""Weights of networks: found in a named file, the cache or an attached Kaggle dataset, or downloaded."""
 
 import os
 import re

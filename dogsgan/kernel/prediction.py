@@ -1,4 +1,4 @@
-"""How many images nine hours on two T4 would see, by a rehearsal's measured speed. Rough, and it says why."""
+"""Rough prediction of the images that nine hours on two T4 would see, by a rehearsal's measured speed."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""How far a statistic might have come out elsewhere: 95% percentile intervals over resampled pictures."""
+"""Bootstrap intervals: 95% percentile intervals of a statistic over resampled pictures."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How a score compares with the submissions that the competition scored in 2019.
+"""Percentile of a score among the submissions that the competition scored in 2019.
 
 The table is derived from the scores that the organisers published with their paper (Bai, Lin, Raffel & Kan,
 "On Training Sample Memorization: Lessons from Benchmarking Generative Modeling with a Large-scale

@@ -1,4 +1,4 @@
-"""How close generated pictures come to real ones: the memorization distance, in blocks of bounded memory."""
+"""The memorization distance: how close generated pictures come to real ones, in blocks of bounded memory."""
 
 import numpy as np
 import torch

@@ -169,7 +169,7 @@ class Discriminator(nn.Module):
         """Map N×C×H×W and N class indices to N logits, in float32 under autocast too.
 
         Args:
-            parts: equal batches that lie behind each other in `x`; batch norm takes each by itself.
+            parts: equal batches concatenated in `x`; batch norm normalises each by itself.
         """
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = self.dropout(F.leaky_relu(norm(layer(x), parts), self.slope))  # N×…×side×side

@@ -79,7 +79,7 @@ class ConditionalBatchNorm2d(nn.Module):
 
 
 class PartedBatchNorm2d(nn.Module):
-    """Batch normalisation of each of several batches that lie behind each other in the input.
+    """Batch normalisation of each of several batches concatenated in the input.
 
     A discriminator that sees real and generated pictures in one forward normalises each kind by itself, as
     it does in the generator's turn, when there are generated ones only (DCGAN, arXiv 1511.06434).

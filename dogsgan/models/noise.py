@@ -1,4 +1,4 @@
-"""What a generator starts from."""
+"""Noise that a generator starts from."""
 
 import torch
 from torch import Generator, Tensor

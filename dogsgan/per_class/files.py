@@ -1,4 +1,4 @@
-"""What a score per class leaves in a folder: `per-class.csv`, `per-class.json` and `per-class.png`."""
+"""Files of a score per class: `per-class.csv`, `per-class.json` and `per-class.png`."""
 
 from pathlib import Path
 

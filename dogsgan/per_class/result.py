@@ -1,4 +1,4 @@
-"""What a score per class found, whether it goes with the number of pictures, and that as text for people."""
+"""Result of a score per class, its correlation with the number of pictures, and both as text for people."""
 
 import dataclasses
 import math

@@ -1,1 +1,1 @@
-"""What a run shows to others: one self-contained page, and a model card beside its generator."""
+"""Reports of a run for others: one self-contained page, and a model card beside its generator."""

@@ -1,4 +1,4 @@
-"""What a run left on disk, read for its page and its model card: either its folder or the whole `out`."""
+"""Record of a run, read from its folder or from the whole `out` for its page and its model card."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Read a zip that nobody vouches for: in place, within limits, never by unpacking it under its own names."""
+"""Reader of an untrusted zip: in place, within limits, never unpacking it under its own names."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""Would the competition take this images.zip? All that is wrong with it, without unpacking it anywhere.
+"""Check of an images.zip: whether the competition would take it, and all that is wrong with it.
 
 The competition's scorer takes one zip of exactly 10,000 PNGs, 64×64, RGB with 8 bits, under any names, and
 refuses anything else. It does take pictures that repeat another or show one colour only; they tell of a
@@ -162,7 +162,7 @@ def _require_file(path: Path) -> None:
 
 
 class _Examination:
-    """Collects what is found, entry by entry."""
+    """Collects the problems of a zip, entry by entry."""
 
     def __init__(self, count: int, size_px: int, channels: int) -> None:
         self.wanted = count

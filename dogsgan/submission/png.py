@@ -1,4 +1,4 @@
-"""Look at a PNG that nobody vouches for: every chunk and checksum, and its pixels within a limit."""
+"""Parser of an untrusted PNG: every chunk and checksum, and its pixels within a limit."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""What the stages of a supervised run share: its clock, its log, its events, and a way to start children."""
+"""Session of a supervised run, shared by its stages: clock, log, events, and a way to start children."""
 
 import json
 import os

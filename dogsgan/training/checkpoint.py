@@ -1,4 +1,4 @@
-"""What a run leaves on disk: checkpoints to go on from, and the averaged generator to sample from.
+"""Files of a run: checkpoints to go on from, and the averaged generator to sample from.
 
 A checkpoint is a folder `checkpoints/<images seen>` with `weights.safetensors` (both players),
 `generator.safetensors` (the average; the run's own file of that name is a copy of the newest) and `state.pt`

@@ -1,4 +1,4 @@
-"""What a run tells: lines of figures in `log.jsonl`, one a tick and some between, and the plot of them."""
+"""Log of a run: lines of figures in `log.jsonl`, one a tick and some between, and the plot of them."""
 
 import contextlib
 import json

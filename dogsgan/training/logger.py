@@ -1,4 +1,4 @@
-"""What a run shows while it trains: losses on the bar and in the log, and a grid of samples per tick."""
+"""Logger of a training: losses on the bar and in the log, and a grid of samples per tick."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which rows of a batch are this process's: what makes one run out of several processes.
+"""Share of each batch that a process trains on, so that several processes make one run.
 
 A batch is always the recipe's. Every process draws the random numbers of the whole batch from the same random
 state and keeps the rows of its own pictures. So the same batches and noise are seen whatever the number of
@@ -39,7 +39,7 @@ class RowDraws:
     Args:
         random: in the same state in every process; moves on by the draws of the whole batch.
         share: what the pictures at hand are of the batch.
-        parts: batches that lie behind each other in the pictures, such as the real and the generated ones.
+        parts: batches concatenated in the pictures, such as the real and the generated ones.
     """
 
     def __init__(self, random: Generator, *, share: Share = WHOLE, parts: int = 1) -> None:

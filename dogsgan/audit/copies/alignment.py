@@ -189,7 +189,10 @@ def _slopes(picture: torch.Tensor) -> torch.Tensor:
 
 
 def _plausible(transform: torch.Tensor) -> torch.Tensor:
-    """Whether transforms are those of a copy: M bool. The two scales come from the 2×2 part's invariants."""
+    """Return whether transforms are those of a copy, M bool.
+
+    The two scales come from the 2×2 part's invariants.
+    """
     a, b, c, d = (transform[:, i, j] for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)))
     determinant = a * d - b * c
     half_sum = (a * a + b * b + c * c + d * d) / 2

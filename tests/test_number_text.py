@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 
 from dogsgan.number_text import distance, fixed, p_value, percent, significant
-from dogsgan.per_class.result import _with_error
+from dogsgan.per_class.figures import ClassFigures
+from dogsgan.per_class.result import _distance
 from dogsgan.scoring import memorization_distance, score
 from dogsgan.studies.table import spread_of
+
+
+def figures_of(distance: float, error: float | None) -> ClassFigures:
+    return ClassFigures("pug", 9, 9, kernel_distance=distance, standard_error=error)
 
 
 @pytest.mark.parametrize("text", [fixed(-0.00001, 4), fixed(-0.0, 4), fixed(np.float32(-1e-9), 4)])
@@ -17,7 +22,7 @@ def test_there_is_no_negative_zero(text: str) -> None:
     assert text == "0.0000"
     assert significant(-0.0, 5) == significant(-2e-16, 5) == significant(3e-14, 5) == "0"
     assert fixed(-0.004, 2, signed=True) == "+0.00"
-    assert _with_error(-0.001, 0.31) == "0.00 ± 0.31"
+    assert _distance(figures_of(-0.001, 0.31)) == "0.00 ± 0.31"
     spread = spread_of([-0.01, 0.009])
     assert spread is not None
     assert not spread.text().startswith("-0.000 ")
@@ -27,7 +32,7 @@ def test_there_is_no_negative_zero(text: str) -> None:
 def test_what_is_no_number_is_a_dash(value: float | None) -> None:
     texts = {fixed(value, 3), significant(value, 3), distance(value), p_value(value), percent(value)}
     assert texts == {"–"}
-    assert _with_error(0.5, value) == "0.5"
+    assert _distance(figures_of(0.5, value)) == "0.5"
 
 
 def test_what_is_small_is_not_called_zero() -> None:

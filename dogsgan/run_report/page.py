@@ -58,7 +58,10 @@ def render(record: RunRecord) -> str:
     return environment.from_string(_resource("run.html")).render(
         record=record,
         version=__version__,
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'",
+        policy=(
+            f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; "
+            "form-action 'none'"
+        ),
         style=Markup(style),
         settings=_settings(record),
         curves=[(name, _embedded(record.run / name)) for name in ("losses.png", "evaluation.png")],

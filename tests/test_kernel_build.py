@@ -158,6 +158,17 @@ def test_every_field_of_the_metadata_is_set(tmp_path):
     assert str(read_metadata(report.folder).ref) == report.id
 
 
+def test_the_kernel_that_is_continued_is_attached_and_named(tmp_path):
+    report = build_kernel(RECIPE, tmp_path / "more-dogs", user="ann", continue_from="ann/tiny-dogs")
+    metadata = json.loads((tmp_path / "more-dogs" / "kernel-metadata.json").read_text())
+    assert metadata["kernel_sources"] == ["ann/tiny-dogs"]
+    values = values_of((tmp_path / "more-dogs" / report.code_file).read_text())
+    assert Settings.from_values(values).continue_from == "ann/tiny-dogs"
+    assert "goes on with the run that ann/tiny-dogs left" in report.summary()
+    with pytest.raises(DogsganError, match="ann/more-dogs cannot go on with itself"):
+        build_kernel(RECIPE, tmp_path / "more-dogs", user="ann", continue_from="ann/more-dogs")
+
+
 def test_the_name_comes_from_the_client_s_configuration_and_its_key_goes_nowhere(tmp_path, monkeypatch):
     config = tmp_path / "config"
     config.mkdir()
@@ -193,6 +204,7 @@ def test_crops_are_the_same_for_both_recipes(tmp_path):
         ({"slug": "Dogs and cats"}, "cannot be a kernel's address"),
         ({"user": "an n"}, "not a Kaggle user name"),
         ({"datasets": ("cats",)}, "names no dataset"),
+        ({"continue_from": "dogs"}, "names no kernel"),
     ],
 )
 def test_what_kaggle_would_refuse_is_refused_here(tmp_path, settings, message):

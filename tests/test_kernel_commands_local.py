@@ -52,6 +52,17 @@ def test_rehearse_says_no_where_the_kernel_fails(tmp_path):
     assert "attached is another-dataset/" in outcome.text
 
 
+def test_the_built_folder_of_the_kernel_that_is_continued_says_the_recipe(tmp_path):
+    first, second, third = (tmp_path / f"{name}-dogs" for name in ("first", "second", "third"))
+    run("build", "--preset", "demo", "--set", "training.batch_size=8", "--user", "ann", "--out", first)
+    outcome = run("build", "--continue-from", first, "--user", "ann", "--out", second)
+    assert outcome.json["continue_from"] == "ann/first-dogs"
+    assert '"batch_size": 8,' in (second / "second-dogs.py").read_text()
+    with pytest.raises(DogsganError, match=r"its own recipe, demo \(training.batch_size: 8 -> 16\)"):
+        run("build", "--continue-from", first, "--preset", "demo", "--out", third)
+    run("build", "--continue-from", second, "--preset", "dogs-sagan-cpu", "--user", "ann", "--out", third)
+
+
 def test_an_unknown_preset_is_refused(tmp_path):
     with pytest.raises(DogsganError, match="no preset 'cats'"):
         run("build", "--preset", "cats", "--out", tmp_path / "small-dogs")

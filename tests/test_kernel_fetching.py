@@ -60,6 +60,13 @@ def test_the_output_is_fetched_and_checked(output, run, tmp_path, capsys):
     assert answer["score"] is None
 
 
+def test_the_checkpoint_stays_at_kaggle(output, tmp_path):
+    output.files = {**output.files, "checkpoints/000000016/weights.safetensors": b"half a gigabyte"}
+    fetched = fetch_output(KERNEL, tmp_path / "out", count=12)
+    assert len(fetched.files) == 6
+    assert not (tmp_path / "out" / "checkpoints").exists()
+
+
 def test_the_credentials_do_not_travel_to_the_file_server(output, tmp_path):
     fetch_output(KERNEL, tmp_path / "out", count=12)
     fetched = [header for name, _, header in output.requests if name.startswith("file:")]

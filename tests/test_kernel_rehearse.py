@@ -39,7 +39,12 @@ REHEARSALS = {
     },
     "well": {"as_notebook": True, "prelude": QUICK + guard_code(without=OPTIONAL)},
     "nan": {"placed": "competitions", "prelude": QUICK + fault_code("nan"), "images": 80},
-    "gpu": {"placed": "top", "prelude": QUICK + fault_code("gpu")},
+    "gpu": {
+        "placed": "top",
+        "prelude": QUICK + fault_code("gpu"),
+        "images": 40,
+        "continues": "well",
+    },
     "kill": {
         "placed": "zip",
         "prelude": QUICK + fault_code("kill", "lost-gpu"),
@@ -59,18 +64,33 @@ def source(tmp_path_factory):
 def rehearsals(source, tmp_path_factory):
     """Begin every rehearsal, and yield what waits for each by its name."""
 
-    def run(name, *, as_notebook=False, images=24, placed=None, **settings) -> RehearsalReport:
+    def run(name, *, as_notebook=False, images=24, placed=None, continues=None, **settings):
         folder = tmp_path_factory.mktemp(name) / "tiny-dogs"
         if placed:
             data = mount(source, folder.parent / "data", placed)
             settings |= {"data": data, "mount": "dataset"}
-        build_kernel(RECIPE, folder, user="ann", count=COUNT, images=images, as_notebook=as_notebook)
-        out = folder.parent / "output"
+        if continues:
+            futures[continues].result()
+            settings["previous"] = outputs[continues]
+        build_kernel(
+            RECIPE.with_overrides(["training.batch_size=2"]) if continues else RECIPE,
+            folder,
+            user="ann",
+            count=COUNT,
+            images=images,
+            as_notebook=as_notebook,
+            continue_from="ann/earlier-dogs" if continues else None,
+        )
+        outputs[name] = out = folder.parent / "output"
         defaults = {"budget_s": BUDGET_S, "data": source, "quiet": True, "out": out, "prelude": QUICK}
         return rehearse(folder, **{**defaults, **settings})
 
+    futures: dict[str, Future] = {}
+    outputs: dict[str, Path] = {}
     with ThreadPoolExecutor(max_workers=2) as pool:
-        yield {name: pool.submit(run, name, **settings) for name, settings in REHEARSALS.items()}
+        for name, settings in REHEARSALS.items():
+            futures[name] = pool.submit(run, name, **settings)
+        yield futures
 
 
 def outcome(future: Future) -> RehearsalReport:
@@ -114,6 +134,18 @@ def test_gpus_that_are_listed_but_broken_leave_it_to_the_cpu(rehearsals):
     assert report.ok, report.summary()
     assert "GPU 1 is listed but not used: no operation runs on it" in report.events
     assert any("no GPU works (2 listed)" in event for event in report.events)
+
+
+def test_a_kernel_goes_on_with_the_run_that_an_earlier_one_left(rehearsals):
+    """The same crops, found in another mount, though no GPU works; by the run's recipe, not its own."""
+    report = outcome(rehearsals["gpu"])
+    assert report.images_seen == 40  # 24 by the earlier one
+    assert any(
+        line.endswith("its recipe counts, not RECIPE (training.batch_size: 2 -> 4)")
+        for line in report.last_lines
+    )
+    assert not any("WARNING" in event or "training" in event for event in report.events)
+    assert "checkpoints/000000040/state.pt" in report.files
 
 
 def test_a_killed_trainer_goes_on_from_its_checkpoint(rehearsals):
@@ -234,6 +266,15 @@ def test_data_that_the_output_would_replace_are_refused(tmp_path, source):
     with pytest.raises(DogsganError, match="would be written over"):
         rehearse(tmp_path / "kernel", data=data, out=tmp_path)
     assert data.read_bytes() == source.read_bytes()
+
+
+def test_an_output_to_go_on_from_is_refused_where_it_cannot_be(tmp_path, source):
+    build_kernel(RECIPE, tmp_path / "tiny-dogs", user="ann")
+    with pytest.raises(DogsganError, match="tiny-dogs does not go on from another kernel"):
+        rehearse(tmp_path / "tiny-dogs", data=source, previous=tmp_path)
+    build_kernel(RECIPE, tmp_path / "tiny-dogs", user="ann", continue_from="ann/earlier-dogs")
+    with pytest.raises(DogsganError, match=r"no folder .*gone: rehearse the earlier kernel"):
+        rehearse(tmp_path / "tiny-dogs", data=source, previous=tmp_path / "gone")
 
 
 def test_a_folder_without_a_kernel_is_an_error(tmp_path):

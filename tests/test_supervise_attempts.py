@@ -118,6 +118,21 @@ def test_only_a_stop_that_somebody_else_asked_for_is_worth_a_last_line(
     assert training.report["stopped_by"] == (asked_by or "budget")
 
 
+@pytest.mark.parametrize("gpus", [[], [0], [0, 1]])
+def test_an_earlier_kernel_s_run_that_training_refuses_is_left_for_a_fresh_one(play, tmp_path, gpus):
+    (tmp_path / "run-1" / "checkpoints" / "000000100").mkdir(parents=True)
+    session, training = play((0, "mistake"), (50, "budget"), gpus=gpus)
+    assert session.trained == [("tiny", "run-1", len(gpus)), ("tiny", "run-2", len(gpus))]
+    assert training.report["images_seen"] == 50
+    assert "WARNING, the earlier run cannot be continued" in session.events[-1]
+
+
+def test_a_person_s_own_run_that_training_refuses_is_never_begun_anew(play, tmp_path):
+    (tmp_path / "run-1" / "checkpoints" / "000000100").mkdir(parents=True)
+    session, _ = play((0, "mistake"), gpus=None, cpu_recipe=None)
+    assert session.trained == [("tiny", "run-1", 0)]
+
+
 def test_batches_that_do_not_fit_are_halved_in_a_fresh_run(play):
     session, training = play(
         (0, "out-of-memory"), (0, "out-of-memory"), (100, "budget"), gpus=[0], recipe=BIG_BATCH

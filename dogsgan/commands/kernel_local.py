@@ -2,9 +2,15 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dogsgan.commands.options import Outcome, add_count, add_settings, command, not_negative, positive
+from dogsgan.errors import DogsganError
+
+if TYPE_CHECKING:
+    from dogsgan.config import Recipe
+
+DEFAULT_PRESET = "dogs-sagan"
 
 
 def add_local_commands(commands: Any) -> None:
@@ -22,7 +28,7 @@ def _add_build(commands: Any) -> None:
         "kernel build --preset dogs-sagan --user NAME --out kernels/dogs-sagan",
     )
     build.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the kernel")
-    build.add_argument("--preset", default="dogs-sagan", help="recipe where a GPU works (dogs-sagan)")
+    build.add_argument("--preset", help=f"recipe where a GPU works ({DEFAULT_PRESET})")
     build.add_argument(
         "--cpu-preset", metavar="PRESET", help="recipe where none does (the same, or dogs-best-cpu)"
     )
@@ -37,6 +43,11 @@ def _add_build(commands: Any) -> None:
     build.add_argument("--slug", help="the kernel's address there (the folder's name)")
     build.add_argument(
         "--dataset", action="append", default=[], metavar="OWNER/NAME", help="attach a dataset, too"
+    )
+    build.add_argument(
+        "--continue-from",
+        metavar="KERNEL",
+        help="go on with the run that this kernel left, by its recipe: OWNER/SLUG, or the built folder",
     )
 
 
@@ -62,6 +73,12 @@ def _add_rehearse(commands: Any) -> None:
         "--mount",
         help="how: competition, dataset or none (competition; dataset for data that are no dogs with boxes)",
     )
+    rehearse.add_argument(
+        "--previous",
+        type=Path,
+        metavar="FOLDER",
+        help="what the kernel of --continue-from left (`--out` of its rehearsal)",
+    )
     rehearse.add_argument("--out", type=Path, metavar="FOLDER", help="keep what the kernel leaves")
     rehearse.add_argument("--memory", type=float, default=13.0, metavar="GB", help="limit (13)")
     rehearse.add_argument("--isolated", action="store_true", help="refuse to run without bubblewrap")
@@ -72,7 +89,7 @@ def _build(args: argparse.Namespace) -> Outcome:
     from dogsgan.presets import preset
 
     report = build_kernel(
-        preset(args.preset).with_overrides(args.set),
+        _recipe(args),
         args.out,
         cpu_recipe=preset(args.cpu_preset) if args.cpu_preset else None,
         budget=args.budget,
@@ -84,8 +101,26 @@ def _build(args: argparse.Namespace) -> Outcome:
         user=args.user,
         slug=args.slug,
         datasets=tuple(args.dataset),
+        continue_from=args.continue_from,
     )
     return Outcome(report.to_json(), report.summary())
+
+
+def _recipe(args: argparse.Namespace) -> "Recipe":
+    """Return the recipe to build with: that of the built folder which is continued, where one is given."""
+    from dogsgan.kernel.rehearse import recipe_of
+    from dogsgan.presets import preset
+
+    folder = Path(args.continue_from or "")
+    known = recipe_of(folder) if args.continue_from and folder.is_dir() else None
+    named = preset(args.preset or DEFAULT_PRESET) if args.preset or known is None else known
+    recipe = named.with_overrides(args.set)
+    if known is not None and (differences := known.differences(recipe)):
+        raise DogsganError(
+            f"the run of {folder} goes on by its own recipe, {known.name} ({'; '.join(differences)}): leave "
+            "out --preset and --set, or --continue-from"
+        )
+    return recipe
 
 
 def _rehearse(args: argparse.Namespace) -> Outcome:
@@ -97,6 +132,7 @@ def _rehearse(args: argparse.Namespace) -> Outcome:
         count=args.count,
         data=args.data,
         mount=args.mount,
+        previous=args.previous,
         out=args.out,
         memory_gb=args.memory,
         isolated=True if args.isolated else None,

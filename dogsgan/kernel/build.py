@@ -17,7 +17,7 @@ from dogsgan.competition import COUNT, SLUG
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_json, write_text
-from dogsgan.kernel.kaggle.metadata import METADATA_FILE
+from dogsgan.kernel.kaggle.metadata import METADATA_FILE, resolve
 from dogsgan.kernel.settings import LONGEST_BUDGET_S
 from dogsgan.kernel.writing import LINE, notebook, script
 from dogsgan.presets import preset
@@ -42,6 +42,7 @@ class BuildReport:
     recipe: str
     cpu_recipe: str
     budget: str
+    continue_from: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -54,6 +55,8 @@ class BuildReport:
             f"{self.recipe} (on a CPU {self.cpu_recipe}) and ends within {self.budget}",
             f"{self.folder / METADATA_FILE}: {self.id}, two T4, no internet",
         ]
+        if self.continue_from:
+            lines += [f"it goes on with the run that {self.continue_from} left, by that run's recipe"]
         if self.id.startswith(PLACEHOLDER_USER):
             lines += [f"before it is pushed: build again with --user, or change {PLACEHOLDER_USER} there"]
         return "\n".join([*lines, f"try it here: dogsgan kernel rehearse {self.folder}"])
@@ -73,12 +76,13 @@ def build_kernel(
     user: str | None = None,  # on Kaggle; from the client's configuration if None
     slug: str | None = None,  # in the kernel's address; the folder's name if None
     datasets: tuple[str, ...] = (),  # OWNER/NAME, attached beside the competition's data
+    continue_from: str | Path | None = None,  # the kernel whose run goes on, by its own recipe
 ) -> BuildReport:
     """Write `kernel-metadata.json` and one code file to `out`. The same arguments give the same bytes.
 
     Raises:
         DogsganError: the recipe cannot be built or sampled, the budget is longer than Kaggle's, Kaggle takes
-            no such name, the file would be too large, or `out` holds another kernel's code file.
+            no such name, the file would be too large, or a kernel would continue itself.
     """
     from dogsgan.models import outline_networks  # only here: torch takes seconds
 
@@ -91,6 +95,12 @@ def build_kernel(
             f"{slug!r} cannot be a kernel's address: name the folder, or give --slug, with 5 to 50 small "
             "letters, digits and single hyphens"
         )
+    identifier, earlier = f"{_user(user)}/{slug}", str(resolve(continue_from)[0]) if continue_from else None
+    if earlier == identifier:
+        raise DogsganError(
+            f"{earlier} cannot go on with itself, because its next version replaces what it left: name the "
+            "folder otherwise, or give --slug"
+        )
     cpu_recipe = replace(cpu_recipe or _cpu_recipe(recipe), data=recipe.data)
     for used in (recipe, cpu_recipe):  # what would cost the kernel its run there is refused here
         outline_networks(used, class_count=2)
@@ -101,6 +111,7 @@ def build_kernel(
         "SEED": (seed, "another seed, other pictures of the same generator"),
         "TRUNCATION": (truncation, "below 1: noise beyond twice this is drawn again (1: none)"),
         "IMAGES": (images, "training ends after so many real images; None: when the time is up"),
+        "CONTINUE_FROM": (earlier, "OWNER/SLUG, attached: its run goes on, by its own recipe"),
         "RECIPE": (recipe, "What is trained where a GPU works."),
         "CPU_RECIPE": (cpu_recipe, "What is trained where none does. Its data are those of RECIPE."),
     }
@@ -114,12 +125,13 @@ def build_kernel(
     code_file, other = f"{slug}.py", f"{slug}.ipynb"
     if as_notebook:
         code_file, other = other, code_file
-    metadata = _metadata(f"{_user(user)}/{slug}", code_file, as_notebook=as_notebook, datasets=datasets)
+    metadata = _metadata(identifier, code_file, as_notebook=as_notebook, datasets=datasets)
+    metadata["kernel_sources"] = [earlier] if earlier else []
     (out / other).unlink(missing_ok=True)  # one code file, whichever it was before
     write_text(out / code_file, text)
     write_json(out / METADATA_FILE, metadata)
     return BuildReport(
-        out, code_file, size, len(modules), metadata["id"], recipe.name, cpu_recipe.name, budget
+        out, code_file, size, len(modules), identifier, recipe.name, cpu_recipe.name, budget, earlier
     )
 
 

@@ -5,6 +5,7 @@ anything to train on does it fail, at once and without a zip.
 """
 
 import contextlib
+import dataclasses
 import importlib
 import shutil
 import time
@@ -18,8 +19,8 @@ from dogsgan.config import Recipe
 from dogsgan.console import STDOUT, close_streams, open_streams
 from dogsgan.errors import DogsganError
 from dogsgan.files import write_json
-from dogsgan.kernel.mounts import find_data
-from dogsgan.kernel.outputs import LOG_FILE, KernelLog, keep, scratch_folders
+from dogsgan.kernel.mounts import EarlierRun, find_data, find_run
+from dogsgan.kernel.outputs import LOG_FILE, KernelLog, keep, restore, scratch_folders
 from dogsgan.kernel.settings import Settings
 from dogsgan.supervise.attempts import Job
 from dogsgan.supervise.clock import Clock
@@ -47,6 +48,7 @@ class Kernel:
         self.session = Session(Clock(started, settings.budget_s), log, package=package)
         self.scratches = scratch_folders(self.working)
         self.scratch = self.scratches[0]
+        self.earlier: EarlierRun | None = None
         self.source: Path | None = None
         self.crops: dict[str, Any] = {}
         self.driver: Driver | None = None
@@ -68,14 +70,31 @@ class Kernel:
         return self.finish()
 
     def find(self) -> None:
-        """Find the data.
+        """Find the data, and the earlier kernel's run where one goes on, whose recipe counts then.
 
         Raises:
-            DogsganError: it is not there.
+            DogsganError: the data are not there.
         """
+        if kernel := self.settings.continue_from:
+            self._find_earlier(kernel)
         found = find_data(self.settings.root / "input", self.scratch, self.settings.recipe)
         self.session.log.say(f"data: {found.description}")
         self.source = found.path
+
+    def _find_earlier(self, kernel: str) -> None:
+        """Find the run that goes on; without one that can, say it loudly and begin anew."""
+        try:
+            earlier = find_run(self.settings.root / "input", kernel)
+            earlier.recipe.model.check_truncation(self.settings.truncation)
+        except DogsganError as error:
+            self.session.note(f"WARNING: training begins anew: {error}")
+            return
+        self.earlier = earlier
+        say, recipe = self.session.log.say, earlier.recipe
+        say(f"going on with {kernel}, {recipe.name} at {earlier.images_seen:,} images, in {earlier.output}")
+        if differences := self.settings.recipe.differences(recipe):
+            say(f"its recipe counts, not RECIPE ({'; '.join(differences)})")
+        self.settings = dataclasses.replace(self.settings, recipe=recipe, cpu_recipe=recipe)
 
     def crop(self) -> None:
         """Cut the dogs out, into a folder that is not part of the output, wherever there is room for it.
@@ -112,7 +131,17 @@ class Kernel:
             recipes = settings.recipe, settings.cpu_recipe
             recipe, gpus = choose_machine(self.session, *recipes, count=settings.count)
             self.driver = Driver(self.session, self._job(recipe), gpus=gpus)
+            if self.earlier is not None:
+                self._restore(self.earlier)
             self.driver.train()
+
+    def _restore(self, earlier: EarlierRun) -> None:
+        try:
+            restore(earlier.output, self._run_folder)
+        except (DogsganError, OSError) as error:
+            self.session.note(f"WARNING: training begins anew: the earlier run cannot be copied: {error}")
+            shutil.rmtree(self._run_folder, ignore_errors=True)
+            self.earlier = None
 
     def sample(self) -> None:
         """Write images.zip from the last good generator: on a GPU if one works, else on the CPU."""
@@ -166,6 +195,10 @@ class Kernel:
         return self.scratch / "crops"
 
     @property
+    def _run_folder(self) -> Path:
+        return self.scratch / "run-1"
+
+    @property
     def _run(self) -> Path | None:
         return self.driver.training.runs[-1] if self.driver else None
 
@@ -174,7 +207,7 @@ class Kernel:
         return Job(
             recipe,
             self.crops_folder,
-            run=self.scratch / "run-1",
+            run=self._run_folder,
             zip_path=self.working / "images.zip",
             images=settings.images,
             count=settings.count,
@@ -187,6 +220,7 @@ class Kernel:
 
     def _report(self) -> dict[str, Any]:
         training = self.driver.training if self.driver else None
+        earlier = self.earlier if self._run == self._run_folder else None
         return {
             "version": __version__,
             "seconds": round(time.monotonic() - self.session.clock.started, 1),
@@ -195,6 +229,7 @@ class Kernel:
             "crops": {key: self.crops.get(key) for key in ("crops", "images", "breeds", "skipped")},
             "gpus": len(training.gpus or ()) if training else 0,
             "recipe": training.recipe.to_json() if training else None,
+            "continued_at": earlier.images_seen if earlier else None,
             "train": training.report if training else {},
             "sample": self.sampled,
             "events": self.session.events,

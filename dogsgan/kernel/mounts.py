@@ -10,7 +10,9 @@ from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.layouts import CELEBA, DIGITS, Layout, Match, detect_layout
 from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
-from dogsgan.files import atomic_path
+from dogsgan.files import atomic_path, read_json
+from dogsgan.kernel.outputs import LOG_FILE, is_output
+from dogsgan.supervise.attempts import newest_checkpoint
 
 KNOWN = ("generative-dog-images", "competitions/generative-dog-images", "")
 """Folders below the input folder that held the data, in the order in which they are looked at."""
@@ -62,6 +64,35 @@ def find_data(root: Path, scratch: Path, recipe: Recipe) -> FoundData:
         "the kernel (competition_sources or dataset_sources in kernel-metadata.json, or Add input on its "
         "page)"
     )
+
+
+class EarlierRun(NamedTuple):
+    """A run that an earlier kernel left: its output, the images it has seen, and its recipe."""
+
+    output: Path
+    images_seen: int
+    recipe: Recipe
+
+
+def find_run(root: Path, kernel: str) -> EarlierRun:
+    """Find below `root` the output of the kernel `OWNER/SLUG`, with a checkpoint to go on from.
+
+    Raises:
+        DogsganError: it is not attached, or holds no checkpoint, or a recipe that cannot be read.
+    """
+    outputs = [log.parent for depth in range(1, DEPTH + 1) for log in root.glob("*/" * depth + LOG_FILE)]
+    outputs = [output for output in outputs if output.name == kernel.split("/")[1]] or outputs
+    if len(outputs) != 1:
+        which = "no output" if not outputs else "several that may be the output"
+        raise DogsganError(f"{root} holds {which} of {kernel}: attached is {_attached(root)}")
+    [output] = outputs
+    newest = newest_checkpoint(output)
+    if newest is None:
+        raise DogsganError(f"{output}, the output of {kernel}, holds no checkpoint")
+    saved = read_json(output / "recipe.json")
+    if isinstance(saved, dict):
+        saved.pop("crop_set", None)  # compared by the training
+    return EarlierRun(output, int(newest.name), Recipe.from_json(saved))
 
 
 def layout_for(data: DataRecipe) -> Layout | None:
@@ -162,8 +193,9 @@ def _in_pieces(pieces: list[Path], scratch: Path) -> FoundData | None:
 
 
 def _below(folder: Path, depth: int = 1) -> list[Path]:
-    """Return the folders so far below a folder; none of one that cannot be read."""
-    return sorted(path for path in folder.glob("*/" * depth) if not path.name.startswith("."))
+    """Return the folders so far below a folder; none of one that cannot be read or that a kernel left."""
+    found = sorted(path for path in folder.glob("*/" * depth) if not path.name.startswith("."))
+    return [path for path in found if not any(map(is_output, [path, *path.parents][:depth]))]
 
 
 def _zips(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from dogsgan.console import STDOUT
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, sweep
+from dogsgan.supervise.attempts import newest_checkpoint
 
 MOST_GRIDS = 40  # training grids that are kept, the newest among them
 BAR_INTERVAL_S = 60.0  # a bar that moves gets a line this often
@@ -18,6 +19,7 @@ SCRATCHES = (Path("/kaggle/temp"), Path("/var/tmp"))
 """Where room for crops and checkpoints is looked for beside the temporary folder."""
 MEMORY = Path("/dev/shm")  # looked at after those: what lies there takes memory
 KEPT = ("generator.safetensors", "recipe.json", "log.jsonl", "losses.png")  # files of a run
+CHECKPOINTS, GRIDS = "checkpoints", "training"  # folders of the output: the newest checkpoint, and grids
 
 
 class KernelLog:
@@ -48,6 +50,11 @@ class KernelLog:
         self.say(text)
 
 
+def is_output(folder: Path) -> bool:
+    """Return whether a folder is the output of a kernel, whose pictures are generated ones."""
+    return all((folder / name).is_file() for name in (LOG_FILE, "images.zip"))
+
+
 def keep(run: Path | None, crops: Path, working: Path) -> list[str]:
     """Copy what is worth keeping into the output folder; return what could not be, in words.
 
@@ -57,17 +64,37 @@ def keep(run: Path | None, crops: Path, working: Path) -> list[str]:
     wanted = {working / "crops.png": crops / "contact-sheet.png"}
     if run is not None:
         wanted |= {working / name: run / name for name in KEPT}
-        wanted |= {working / "training" / grid.name: grid for grid in _spread(run / "samples")}
+        wanted |= {working / GRIDS / grid.name: grid for grid in _spread(run / "samples")}
+        if newest := newest_checkpoint(run):  # last, for it is the largest; another kernel goes on from it
+            wanted[working / CHECKPOINTS / newest.name] = newest
     problems = []
     for target, source in wanted.items():
-        if not source.is_file():
-            continue
         try:
-            with atomic_path(target) as partial:
-                shutil.copyfile(source, partial)
+            _copy(source, target)
         except (DogsganError, OSError) as error:
             problems.append(f"{target.name} not kept: {error}")
     return problems
+
+
+def restore(output: Path, run: Path) -> None:
+    """Copy to `run` what `keep` left of a run in a kernel's output, so that it goes on.
+
+    Raises:
+        DogsganError: there is no room, or the output cannot be read.
+    """
+    if newest := newest_checkpoint(output):
+        _copy(newest, run / CHECKPOINTS / newest.name)
+    for name in KEPT:
+        _copy(output / name, run / name)
+    for grid in output.glob(f"{GRIDS}/*.png"):
+        _copy(grid, run / "samples" / grid.name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file or a folder, if it is there."""
+    if source.exists():
+        with atomic_path(target) as partial:
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, partial)
 
 
 def _spread(folder: Path) -> list[Path]:

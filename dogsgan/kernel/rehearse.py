@@ -21,7 +21,7 @@ from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds, read_json, refuse_overwriting, write_bytes
 from dogsgan.kernel.isolation import MISSING, Watched, can_isolate, start, watch
-from dogsgan.kernel.kaggle.metadata import METADATA_FILE, read_metadata
+from dogsgan.kernel.kaggle.metadata import METADATA_FILE, parse_ref, read_metadata
 from dogsgan.kernel.main import REPORT_FILE
 from dogsgan.kernel.prediction import Prediction, predict
 from dogsgan.kernel.settings import Settings
@@ -102,6 +102,7 @@ def rehearse(
     count: int | None = None,  # pictures to generate; as many as the kernel says if None
     data: Path | None = None,  # a few drawn dogs if None, or digits for a grey recipe
     mount: str | None = None,  # as `lay_out` takes it
+    previous: Path | None = None,  # the output of the kernel that this one goes on from
     out: Path | None = None,  # keeps the kernel's output
     memory_gb: float = 13.0,
     prelude: str = "",  # code that every Python process of the kernel runs first
@@ -111,8 +112,8 @@ def rehearse(
     """Run a built kernel in a fresh folder with a hard limit of `budget_s`, and look at what it leaves.
 
     Raises:
-        DogsganError: the folder holds no kernel, the data or a name cannot be used, or isolation was asked
-            for and cannot be had here.
+        DogsganError: the folder holds no kernel, the data, `previous` or a name cannot be used, or isolation
+            was asked for and cannot be had here.
     """
     if isolated and not can_isolate():
         raise DogsganError(f"{MISSING}: install it, or leave out --isolated")
@@ -121,6 +122,10 @@ def rehearse(
         refuse_overwriting(out / "images.zip", data)
     code_file, code = _code(kernel)
     values = {**read_head(code, where=str(kernel / code_file)), **({"COUNT": count} if count else {})}
+    if previous is not None and not values.get("CONTINUE_FROM"):
+        raise DogsganError(f"{kernel} does not go on from another kernel: build it with --continue-from")
+    if previous is not None and not previous.is_dir():
+        raise DogsganError(f"no folder {previous}: rehearse the earlier kernel with --out {previous}")
     is_grey = Recipe.from_json(values["RECIPE"]).data.channels == 1
     with tempfile.TemporaryDirectory(prefix="dogsgan-rehearsal-", ignore_cleanup_errors=True) as folder:
         kaggle = Path(folder) / "kaggle"
@@ -129,6 +134,9 @@ def rehearse(
             data = draw(Path(folder) / ("digits" if is_grey else "dogs.zip"), images=DRAWN_IMAGES, seed=1)
         mount = lay_out(data, kaggle / "input", mount=mount)
         say(f"laid out {data} as {mount}")
+        if previous is not None:
+            slug = parse_ref(values["CONTINUE_FROM"]).slug  # names the folder on Kaggle
+            shutil.copytree(previous, kaggle / "input" / slug, dirs_exist_ok=True)
         write_bytes(kaggle / "src" / code_file, code.encode())
         if prelude:
             write_bytes(kaggle / "src" / "sitecustomize.py", prelude.encode())
@@ -212,6 +220,17 @@ def lay_out(source: Path, target: Path, *, mount: str | None = None) -> str:
     return mount
 
 
+def recipe_of(kernel: Path) -> Recipe | None:
+    """Return the recipe of a built kernel; None where it goes on by that of an earlier one.
+
+    Raises:
+        DogsganError: the folder holds no kernel, or its head cannot be used.
+    """
+    code_file, code = _code(kernel)
+    values = read_head(code, where=str(kernel / code_file))
+    return None if values.get("CONTINUE_FROM") else Recipe.from_json(values["RECIPE"])
+
+
 def _look_at(working: Path, watched: Watched, values: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a report that come from what the kernel left."""
     files = tuple(sorted(p.relative_to(working).as_posix() for p in working.rglob("*") if p.is_file()))
@@ -219,7 +238,7 @@ def _look_at(working: Path, watched: Watched, values: dict[str, Any]) -> dict[st
     images_seen = told.get("sample", {}).get("images_seen", 0)
     check = None
     if "images.zip" in files:
-        data = Recipe.from_json(values["RECIPE"]).data
+        data = Recipe.from_json(told.get("recipe") or values["RECIPE"]).data
         check = check_submission(
             working / "images.zip", count=values["COUNT"], size_px=data.size_px, channels=data.channels
         )
@@ -279,11 +298,12 @@ def read_head(code: str, *, where: str = "the kernel's code") -> dict[str, Any]:
 
 def _predicted(working: Path, told: dict[str, Any], values: dict[str, Any]) -> Prediction | None:
     """Scale the speed in the kernel's log; None where it trained too little to say."""
-    lines, trained = read_log(working), told.get("train", {})
+    begun_at, trained = told.get("continued_at"), told.get("train", {})
+    lines = [line for line in read_log(working) if line["images_seen"] > (begun_at or 0)]
     if not lines or not trained.get("images_seen") or not told.get("recipe"):
         return None
     return predict(
-        Recipe.from_json(values["RECIPE"]),
+        Recipe.from_json(values["RECIPE"] if begun_at is None else told["recipe"]),
         measured=Recipe.from_json(told["recipe"]),
         images_per_second=max(line.get("images_per_second", 0.0) for line in lines),
         reserve_s=told["seconds"] - trained["seconds"],

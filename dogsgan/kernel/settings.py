@@ -9,6 +9,7 @@ from typing import Any, Self
 from dogsgan.competition import COUNT
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
+from dogsgan.kernel.kaggle.metadata import parse_ref
 from dogsgan.training.deadline import parse_duration
 
 BUDGET_VARIABLE, COUNT_VARIABLE = "DOGSGAN_KERNEL_BUDGET", "DOGSGAN_KERNEL_COUNT"  # smaller: a rehearsal
@@ -27,6 +28,7 @@ class Settings:
     seed: int = 0  # of the noise that is sampled
     truncation: float = 1.0
     images: int | None = None  # training ends after so many real images; None to use the whole budget
+    continue_from: str | None = None  # OWNER/SLUG of an attached kernel whose run goes on
     root: Path = Path("/kaggle")  # holds `input/` and `working/`
 
     @classmethod
@@ -54,6 +56,7 @@ class Settings:
             seed=_whole(values, "SEED", 0, least=0),
             truncation=truncation,
             images=None if values.get("IMAGES") is None else _whole(values, "IMAGES", 1),
+            continue_from=_kernel(values.get("CONTINUE_FROM")),
             root=Path(os.environ.get(ROOT_VARIABLE, "/kaggle")),
         )
         for used in (settings.recipe, settings.cpu_recipe):
@@ -72,6 +75,13 @@ def _budget_s(value: Any) -> float:
             "which is what Kaggle grants"
         )
     return seconds
+
+
+def _kernel(value: Any) -> str | None:
+    try:
+        return None if value is None else str(parse_ref(str(value)))
+    except DogsganError as error:
+        raise DogsganError(f"CONTINUE_FROM: {error}") from error
 
 
 def _whole(values: dict[str, Any], name: str, default: int, *, least: int = 1) -> int:

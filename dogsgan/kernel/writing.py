@@ -130,10 +130,11 @@ def head(values: dict[str, Any]) -> str:
 
 
 def _explanation(values: dict[str, Any]) -> str:
-    recipe, count = values["RECIPE"][0], values["COUNT"][0]
+    recipe, count, earlier = (values[name][0] for name in ("RECIPE", "COUNT", "CONTINUE_FROM"))
+    goes_on = f"Goes on with the run that {earlier} left, by its recipe; without that: " if earlier else ""
     paragraphs = (
-        f"Trains the recipe {recipe.name} on the pictures of the competition Generative Dog Images and "
-        f"writes {count:,} generated ones into images.zip, within the budget below. Built by dogsgan "
+        f"{goes_on}Trains the recipe {recipe.name} on the pictures of the competition Generative Dog Images "
+        f"and writes {count:,} generated ones into images.zip, within the budget below. Built by dogsgan "
         f"{__version__}. Whatever stops the training, the last good generator is sampled; the last lines of "
         "the log say what happened.",
         "The values that follow may be edited. The package is packed behind them and its hash is verified at "

@@ -32,7 +32,7 @@ class Job:
     crops: Path
     """A prepared set."""
     run: Path
-    """Folder of the run; those that are begun anew lie beside it."""
+    """Folder of the run, which goes on where it has a checkpoint; those that are begun anew lie beside it."""
     zip_path: Path
     images: int | None = None
     """Training ends after so many real images, resumed or not; None: when the time is up."""
@@ -100,8 +100,8 @@ class Training:
 
     def reached(self) -> int:
         """Return the images that the last run's newest checkpoint has seen; −1 where there is none."""
-        folders = (self.runs[-1] / "checkpoints").glob("*")
-        return max((int(folder.name) for folder in folders if folder.name.isdigit()), default=-1)
+        newest = newest_checkpoint(self.runs[-1])
+        return -1 if newest is None else int(newest.name)
 
     def _attempt(self) -> Ended:
         session, job = self.session, self.job
@@ -157,14 +157,16 @@ class Training:
         """After a crash: the GPUs that still work, one of them if that did not help, else the CPU."""
         self._without_progress = 0 if progressed else self._without_progress + 1
         if not self.gpus:
-            if is_user_error or self._without_progress >= MOST_WITHOUT_PROGRESS:
+            if is_user_error:
+                return not progressed and self._leave_earlier_run()
+            if self._without_progress >= MOST_WITHOUT_PROGRESS:
                 return False
             self.session.note("training goes on from its last checkpoint")
             return True
         before = len(self.gpus)
         self.gpus = working_gpus(self.session, self.gpus)
         if is_user_error and len(self.gpus) == before:
-            return False
+            return not progressed and self._leave_earlier_run()
         if not progressed:
             self.gpus = self.gpus[:1]
         if self.gpus and (progressed or len(self.gpus) < before):
@@ -177,6 +179,13 @@ class Training:
         time_rescue(self.session, self.recipe, count=self.job.count)
         return True
 
+    def _leave_earlier_run(self) -> bool:
+        """Begin anew beside an earlier kernel's run that training refuses; return whether there is one."""
+        if self.job.cpu_recipe is None or self.attempts > 1 or self.reached() < 0:
+            return False
+        self._restart(self.recipe, why=f"{self.recipe.name}: WARNING, the earlier run cannot be continued")
+        return True
+
     def _restart(self, recipe: Recipe, *, why: str) -> None:
         self.recipe = recipe
         self.runs.append(self.job.run.with_name(f"run-{len(self.runs) + 1}"))
@@ -184,6 +193,12 @@ class Training:
 
     def _stop_at(self) -> float:
         return self.session.clock.training_stops_at(on_gpu=self.on_gpu)
+
+
+def newest_checkpoint(run: Path) -> Path | None:
+    """Return the folder of a run's newest checkpoint, whose name is the images seen; None without one."""
+    folders = [folder for folder in (run / "checkpoints").glob("*") if folder.name.isdigit()]
+    return max(folders, key=lambda folder: int(folder.name), default=None)
 
 
 def _images_seen(generator: Path) -> int:

@@ -14,6 +14,7 @@ from dogsgan.files import atomic_path, read_json, working_folder, write_text
 from dogsgan.kernel.kaggle.client import Kaggle
 from dogsgan.kernel.kaggle.following import log_lines, state_of
 from dogsgan.kernel.kaggle.metadata import KernelRef, resolve
+from dogsgan.kernel.outputs import CHECKPOINTS
 from dogsgan.progress import progress_bar, say
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def fetch_output(
     """Fetch what the newest run of a kernel left to `out`; check its zip, score and audit it against `real`.
 
     Size and kind of pixels have to be those of the recipe that it left, or the competition's without one.
-    Files of the same names are replaced, others stay. The log is written as `SLUG.log`.
+    Files of the same names are replaced, others stay. The log is written as `SLUG.log`. The checkpoint, half
+    a gigabyte, stays at Kaggle, where the next kernel goes on from it.
 
     Raises:
         DogsganError: the run is not complete, left no zip, or something cannot be fetched or scored.
@@ -87,7 +89,8 @@ def fetch_output(
     kaggle, out = Kaggle.connect(), Path(out)
     state = state_of(kaggle, ref)
     state.require_complete()
-    files = kaggle.output_files(ref)
+    found = kaggle.output_files(ref)
+    files = {name: found[name] for name in found if not name.startswith(f"{CHECKPOINTS}/")}
     require_file(files, ZIP, ref)
     _fetch(kaggle, files, out)
     log_name = f"{ref.slug}.log"

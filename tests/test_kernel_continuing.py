@@ -143,5 +143,5 @@ def test_an_earlier_kernel_s_pictures_are_never_training_data(tmp_path):
 
 
 def test_a_name_that_is_none_is_one_line():
-    with pytest.raises(DogsganError, match="CONTINUE_FROM: 'earlier' names no kernel"):
+    with pytest.raises(DogsganError, match="CONTINUE_FROM = 'earlier' cannot be used: write OWNER/SLUG"):
         Settings.from_values({"RECIPE": RECIPE.to_json(), "CONTINUE_FROM": "earlier"})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -9,7 +10,6 @@ from typing import Any, Self
 from dogsgan.competition import COUNT
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.kaggle.metadata import parse_ref
 from dogsgan.training.deadline import parse_duration
 
 BUDGET_VARIABLE, COUNT_VARIABLE = "DOGSGAN_KERNEL_BUDGET", "DOGSGAN_KERNEL_COUNT"  # smaller: a rehearsal
@@ -78,10 +78,9 @@ def _budget_s(value: Any) -> float:
 
 
 def _kernel(value: Any) -> str | None:
-    try:
-        return None if value is None else str(parse_ref(str(value)))
-    except DogsganError as error:
-        raise DogsganError(f"CONTINUE_FROM: {error}") from error
+    if value is not None and not re.fullmatch(r"[\w-]+/[\w-]+", str(value), re.ASCII):
+        raise DogsganError(f"CONTINUE_FROM = {value!r} cannot be used: write OWNER/SLUG of a kernel, or None")
+    return value if value is None else str(value)
 
 
 def _whole(values: dict[str, Any], name: str, default: int, *, least: int = 1) -> int:

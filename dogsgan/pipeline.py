@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dogsgan.competition import COUNT
 from dogsgan.config import Recipe
 from dogsgan.data.prepare import PrepareReport
-from dogsgan.data.sources import open_source
+from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds, read_json, refuse_overwriting, sha256_of, write_json
 from dogsgan.progress import optional_file, say
@@ -212,8 +212,9 @@ def run_pipeline(
     if settled["note"]:
         record.report = dataclasses.replace(record.report, notes=(settled["note"],))
         say(settled["note"])
+    opened = open_source(source)  # its list and its pictures' hashes serve the audit, too
     crop_set, prepared = crops_of(
-        open_source(source),
+        opened,
         out / "crops",
         recipe.data,
         workers=workers,
@@ -267,9 +268,9 @@ def run_pipeline(
                 samples = {"sample": audit_sample, "scored": score_sample, "time_limit_s": AUDIT_LIMIT_S}
                 if null_sample is not None:
                     samples["null_sample"] = null_sample
-                _audited(source, record, options=options | samples)
+                _audited(opened, record, options=options | samples)
             if record.report.score is None:
-                _scored(source, record, options=options | {"sample": score_sample})
+                _scored(opened, record, options=options | {"sample": score_sample})
             _save_best_and_worst(record)
     record.save()
     with optional_file(out / "run" / CARD_FILE):
@@ -329,7 +330,7 @@ def _checked(out: Path, recipe: Recipe, record: _Record, *, count: int, class_na
         save_sample_grid(zip_path, out / "samples.png")
 
 
-def _audited(source: Path, record: _Record, *, options: dict[str, Any]) -> None:
+def _audited(source: Source, record: _Record, *, options: dict[str, Any]) -> None:
     """Audit, which scores first."""
     out = record.report.out
     with record.noting("not audited"):
@@ -346,7 +347,7 @@ def _audited(source: Path, record: _Record, *, options: dict[str, Any]) -> None:
         record.add(found.summary(), audit=found, score=found.scores[0])
 
 
-def _scored(source: Path, record: _Record, *, options: dict[str, Any]) -> None:
+def _scored(source: Source, record: _Record, *, options: dict[str, Any]) -> None:
     with record.noting("not scored"):
         from dogsgan.score import score
 

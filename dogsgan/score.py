@@ -138,7 +138,7 @@ class Score:
 
 def score(
     generated: Path,
-    real: Path,
+    real: Path | Source,
     *,
     network: str = "auto",
     weights: Path | None = None,
@@ -164,8 +164,9 @@ def score(
     check_statistics_name(save_stats)
     chosen_classes = class_set(classes) if classes is not None else None
     source = open_source(Path(generated))  # what is not there is named before any network
-    stored = is_statistics_file(Path(real)) and Path(real).exists()
-    opened_real = Path(real) if stored else open_source(Path(real))
+    opened_real = real if isinstance(real, Source) else Path(real)
+    if isinstance(opened_real, Path) and not (is_statistics_file(opened_real) and opened_real.exists()):
+        opened_real = open_source(opened_real)
     reader = PictureReader(source)
     opened = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
     for option, given in (("--labels", labels), ("--classes", classes)):

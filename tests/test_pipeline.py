@@ -3,6 +3,7 @@
 import json
 import signal
 import zipfile
+from collections import Counter
 
 import children
 import numpy as np
@@ -16,6 +17,7 @@ from dogsgan.data.cropset import CropSet
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.prepare import prepare
+from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
 from dogsgan.models import build_networks, sampling
 from dogsgan.pipeline import run_pipeline
@@ -69,6 +71,20 @@ def test_a_source_becomes_a_scored_zip(source, tmp_path):
     assert not (tmp_path / "best.png").exists()  # the stand-in recognises nothing
     class_names = json.loads((tmp_path / "crops" / "set.json").read_text())["class_names"]
     assert list(labels.values()) == [class_names[index % len(class_names)] for index in range(20)]
+
+
+def test_a_second_call_reads_each_real_picture_once(source, tmp_path, monkeypatch):
+    """For the crops' key; the score, whose features are kept, knows the contents by the same reading."""
+    run(source, tmp_path)
+    reads, read = Counter(), Source.read
+
+    def counted(opened, image):
+        reads[opened.path.name, image.name] += 1
+        return read(opened, image)
+
+    monkeypatch.setattr(Source, "read", counted)
+    assert run(source, tmp_path).score is not None
+    assert [count for (name, _), count in reads.items() if name == source.name] == [1] * 24
 
 
 def test_the_same_again_does_no_stage_twice(source, tmp_path, monkeypatch):

@@ -25,6 +25,7 @@ from dogsgan.audit.planning import planned_audit
 from dogsgan.audit.reading import other_scores, read_generated, read_real
 from dogsgan.audit.result import Audit
 from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
+from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import features_of
 from dogsgan.features.sides import real_side_of
@@ -39,7 +40,7 @@ UNTRAINED = "the generator is untrained and the pictures are noise: nothing here
 @holds("out")
 def audit(
     generated: Path,
-    real: Path,
+    real: Path | Source,
     *,
     out: Path | None = None,
     network: str = "auto",
@@ -85,7 +86,7 @@ def audit(
     allowed = read_allowed(allow) if allow is not None else frozenset()
     inputs = open_inputs(
         Path(generated),
-        Path(real),
+        real,
         held_out=Path(held_out) if held_out is not None else None,
         network=network,
         weights=weights,

@@ -50,7 +50,7 @@ class Inputs:
 
 def open_inputs(
     generated: Path,
-    real: Path,
+    real: Path | Source,
     *,
     held_out: Path | None,
     network: str,
@@ -73,8 +73,10 @@ def open_inputs(
     some, classes = labelled_sample(sources[0], labels, count=scored, seed=seed)
     reader = PictureReader(some)
     opened = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
-    if generated.resolve() == real.resolve() or _same_pictures(*sources):
-        raise DogsganError(f"{generated} and {real} are the same pictures: give the training set as --real")
+    if generated.resolve() == sources[1].path.resolve() or _same_pictures(*sources):
+        raise DogsganError(
+            f"{generated} and {sources[1].path} are the same pictures: give the training set as --real"
+        )
     if unseen is not None and _same_pictures(unseen, sources[1]):
         raise DogsganError(
             f"{unseen.path} is the training set: --held-out takes pictures that were not trained on"

@@ -115,7 +115,7 @@ def prepare(
     out = Path(out)
     refuse_occupied(out)
     with working_folder(out, beside=True):
-        opened = source if isinstance(source, Source) else open_source(source)
+        opened = open_source(source)
         return _prepared(opened, out, data, workers=workers or usable_cores(), same_as=same_as)
 
 

@@ -174,8 +174,8 @@ class Source:
         return lines
 
 
-def open_source(path: Path) -> Source:
-    """Detect what is at `path` and list its pictures.
+def open_source(path: Path | Source) -> Source:
+    """Detect what is at `path` and list its pictures; a source that is open already is returned as it is.
 
     Of a data set with splits the training pictures are taken; `path` may end in `@test` (CelebA: `@valid` and
     `@all` too), or be the one idx file that holds a split of MNIST's. Other layouts have no splits.
@@ -184,6 +184,8 @@ def open_source(path: Path) -> Source:
         DogsganError: nothing there, not a zip, a broken set or file, no picture in any known layout, or no
         such split.
     """
+    if isinstance(path, Source):
+        return path
     path = Path(path)
     at = parse_split(path)
     for layout in LAYOUTS:

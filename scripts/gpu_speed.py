@@ -22,9 +22,9 @@ from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.cropset_writer import write_crop_set
 from dogsgan.device import fastest, pick_device, synchronize
-from dogsgan.kernel.prediction import flops_per_image
 from dogsgan.presets import preset
 from dogsgan.training.compiling import compile_networks
+from dogsgan.training.cost import step_cost
 from dogsgan.training.losses import build_loss
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step
@@ -109,12 +109,13 @@ def _rate(
     queued_s = time.perf_counter() - queued_began
     synchronize(device)
     peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
+    cost = step_cost(recipe)
     return {
         "images_per_second": rate,
         "warm_s": warm_s,
         "queueing_share": queued_s * rate / batch,  # near 1: the host, not the device, decides the speed
         "peak_gb": peak,
-        "tflops": rate * flops_per_image(recipe) / 1e12,
+        "tflops": rate * cost.flops / cost.images / 1e12,
     }
 
 

@@ -62,6 +62,12 @@ def test_the_head_holds_the_recipe_as_plain_values(tmp_path, name, as_notebook):
     assert settings.budget_s == 5400
 
 
+def test_a_recipe_that_no_gpu_there_holds_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(DogsganError, match="of a GPU that has 1, and no batch fits"):
+        build_kernel(RECIPE, tmp_path / "tiny-dogs", gpu_memory_gb=1.0)
+    assert not (tmp_path / "tiny-dogs").exists()
+
+
 def test_both_forms_hold_the_package_as_it_is_here(tmp_path):
     for as_notebook in (False, True):
         report = build_kernel(RECIPE, tmp_path / "tiny-dogs", as_notebook=as_notebook)

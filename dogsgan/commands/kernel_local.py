@@ -49,6 +49,9 @@ def _add_build(commands: Any) -> None:
         metavar="KERNEL",
         help="go on with the run that this kernel left, by its recipe: OWNER/SLUG, or the built folder",
     )
+    build.add_argument(
+        "--gpu-memory", type=float, default=15.0, metavar="GB", help="what the recipe has to fit (15: a T4)"
+    )
 
 
 def _add_rehearse(commands: Any) -> None:
@@ -102,6 +105,7 @@ def _build(args: argparse.Namespace) -> Outcome:
         slug=args.slug,
         datasets=tuple(args.dataset),
         continue_from=args.continue_from,
+        gpu_memory_gb=args.gpu_memory,
     )
     return Outcome(report.to_json(), report.summary())
 

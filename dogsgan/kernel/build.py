@@ -27,6 +27,7 @@ PACKAGE = Path(dogsgan.__file__).resolve().parent
 MAX_BYTES = 1_000_000  # Kaggle refuses a larger code file
 PLACEHOLDER_USER = "YOUR-KAGGLE-NAME"
 CPU_PRESET = "dogs-best-cpu"
+T4_MEMORY_GB = 15.0  # what its 16 leave to a process
 ACCELERATOR = "NvidiaTeslaT4"  # what the client calls a pair of T4; a P100 is no longer to be had
 
 
@@ -77,14 +78,17 @@ def build_kernel(
     slug: str | None = None,  # in the kernel's address; the folder's name if None
     datasets: tuple[str, ...] = (),  # OWNER/NAME, attached beside the competition's data
     continue_from: str | Path | None = None,  # the kernel whose run goes on, by its own recipe
+    gpu_memory_gb: float = T4_MEMORY_GB,  # what a step of the whole batch has to fit: the other GPU may fail
 ) -> BuildReport:
     """Write `kernel-metadata.json` and one code file to `out`. The same arguments give the same bytes.
 
     Raises:
-        DogsganError: the recipe cannot be built or sampled, the budget is longer than Kaggle's, Kaggle takes
-            no such name, the file would be too large, or a kernel would continue itself.
+        DogsganError: the recipe cannot be built or sampled or does not fit the GPU, the budget is longer than
+            Kaggle's, Kaggle takes no such name, the file would be too large, or a kernel would continue
+            itself.
     """
     from dogsgan.models import outline_networks  # only here: torch takes seconds
+    from dogsgan.training.cost import check_fits
 
     if not 0 < parse_duration(budget) <= LONGEST_BUDGET_S:
         raise DogsganError(f"a budget of {budget} is longer than Kaggle's 9 hours of GPU: give 9h or less")
@@ -105,6 +109,7 @@ def build_kernel(
     for used in (recipe, cpu_recipe):  # what would cost the kernel its run there is refused here
         outline_networks(used, class_count=2)
         used.model.check_truncation(truncation)
+    check_fits(recipe, memory_gb=gpu_memory_gb)
     values = {
         "BUDGET": (budget, "from the first line to the last; 9h is what Kaggle grants"),
         "COUNT": (count, "pictures in images.zip; the competition takes 10000"),

@@ -1,29 +1,60 @@
-"""Rough prediction of the images that nine hours on two T4 would see, by a rehearsal's measured speed."""
+"""The images that a GPU would see a second and in nine hours: a range, counted, by published peak rates."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dogsgan.config import Recipe
 
-T4_MATRIX_FLOPS = 25e12  # float16 with tensor cores, sustained; the data sheet's peak is 65e12
-T4_COUNT, PARALLEL_EFFICIENCY = 2, 0.9
+if TYPE_CHECKING:
+    from dogsgan.training.cost import StepCost
+
 KERNEL_S = 9 * 3600.0
-MATRIX_SIDE = 1024
-TIMED_S = 1.0
+
+
+class Range(NamedTuple):
+    """The least and the most to expect."""
+
+    low: float
+    high: float
+
+
+class Card(NamedTuple):
+    """A GPU's peak rates in its data sheet: dense matrix products with tensor cores, and memory."""
+
+    float16: float
+    bfloat16: float
+    float32: float  # as TF32 where there is one
+    bytes_per_second: float
+
+
+CARDS = {  # NVIDIA's data sheets; those from Ampere on name twice these rates, with sparsity
+    "T4": Card(65e12, 8.1e12, 8.1e12, 300e9),  # no bfloat16 in hardware
+    "L4": Card(121e12, 121e12, 60e12, 300e9),
+    "A100": Card(312e12, 312e12, 156e12, 1_555e9),  # 40 GB
+    "H100": Card(989e12, 989e12, 494e12, 3_350e9),  # SXM
+}
+COMPUTED, MOVED = Range(0.15, 0.4), Range(0.5, 0.8)
+"""Shares of the peaks that are reached. NVIDIA's own ResNet-50 (24.6 GFLOP an image in training) reaches 19%
+on an A100 (2,470 images/s) and 24% on a V100 (1,200), and 15% on a T4 in inference (1,198): README of
+DeepLearningExamples, ResNet50 v1.5 for PyTorch. Convolutions here are wider. Those of the bandwidth are
+estimates."""
+OPERATIONS_PER_SECOND = Range(70e3, 200e3)
+"""That the host starts: an estimate, 14 to 5 µs each."""
+EXCHANGED_PER_SECOND = Range(5e9, 11e9)
+"""Bytes between two T4 over PCIe 3.0 ×16, whose peak is 15.8 GB/s: an estimate."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Images that two T4 would see in nine hours, and every number that it was made from."""
+    """What a recipe takes of a GPU, and the images that each would see."""
 
-    images: int
-    images_per_second: float
-    recipe: str  # that would be trained there
+    recipe: str
+    images: Range  # by two T4 in nine hours
+    images_per_second: Range  # by two T4
+    one_card: dict[str, Range]  # images a second by one of each
     flops_per_image: float
-    measured_recipe: str
-    measured_images_per_second: float
-    measured_flops_per_image: float
-    efficiency: float  # of the measured training, against this machine's matrix product
+    moved_bytes_per_image: float
+    gpu_memory_bytes: int  # on one card
     reserve_s: float
 
     def to_json(self) -> dict[str, Any]:
@@ -32,69 +63,50 @@ class Prediction:
 
     def summary(self) -> str:
         """Return the prediction with its assumptions."""
+        cards = ", ".join(f"{name} {low:.0f} to {high:.0f}" for name, (low, high) in self.one_card.items())
         return (
-            f"nine hours on two T4 would see about {self.images / 1e6:.1f} million images "
-            f"({self.images_per_second:.0f} a second) of {self.recipe}. Rough; it assumes: the efficiency "
-            f"measured here, {self.efficiency:.1%} of this machine's own matrix product ("
-            f"{self.measured_recipe}, {self.measured_images_per_second:.1f} images/s, "
-            f"{self.measured_flops_per_image / 1e9:.2f} GFLOP an image), holds there; a T4 sustains "
-            f"{T4_MATRIX_FLOPS / 1e12:.0f} TFLOP/s in float16; two do {T4_COUNT * PARALLEL_EFFICIENCY:.1f} "
-            f"times one; {self.flops_per_image / 1e9:.2f} GFLOP an image; "
-            f"{self.reserve_s / 60:.0f} min go to all else"
+            f"{self.recipe} takes {self.gpu_memory_bytes / 1e9:.1f} GB on one GPU, with 1.5 GB for what "
+            f"cannot be counted\nnine hours on two T4 would see {self.images.low / 1e6:.1f} to "
+            f"{self.images.high / 1e6:.1f} million images ({self.images_per_second.low:.0f} to "
+            f"{self.images_per_second.high:.0f} a second); one card, a second: {cards}. Counted, not "
+            f"measured: {self.flops_per_image / 1e9:.2f} GFLOP and {self.moved_bytes_per_image / 1e6:.0f} MB "
+            f"an image at {COMPUTED.low:.0%} to {COMPUTED.high:.0%} and {MOVED.low:.0%} to {MOVED.high:.0%} "
+            f"of the data sheets' peaks; {self.reserve_s / 60:.0f} min go to all else"
         )
 
 
-def predict(recipe: Recipe, *, measured: Recipe, images_per_second: float, reserve_s: float) -> Prediction:
-    """Scale a measured speed to two T4 by the arithmetic that an image takes.
+def predict(recipe: Recipe, *, reserve_s: float) -> Prediction:
+    """Count a step and divide by what each card does. `reserve_s` of a kernel are not training."""
+    from dogsgan.training.cost import step_cost  # only here: torch takes seconds
 
-    `measured` is the recipe that ran at `images_per_second` here. `reserve_s` of a kernel are not training.
-    """
-    needed, done = flops_per_image(recipe), flops_per_image(measured)
-    efficiency = images_per_second * done / matrix_flops()
-    rate = efficiency * T4_MATRIX_FLOPS * T4_COUNT * PARALLEL_EFFICIENCY / needed
+    training = recipe.training
+    precision = training.precision.replace("auto", "float16")
+    half = replace(recipe, training=replace(training, batch_size=max(2, training.batch_size // 2)))
+    whole, share = step_cost(recipe), step_cost(half)
+    rates = images_per_second(CARDS["T4"], share, precision=precision, cards=2)
     return Prediction(
-        images=round(rate * (KERNEL_S - reserve_s)),
-        images_per_second=rate,
         recipe=recipe.name,
-        flops_per_image=needed,
-        measured_recipe=measured.name,
-        measured_images_per_second=images_per_second,
-        measured_flops_per_image=done,
-        efficiency=efficiency,
+        images=Range(*(max(0, round(rate * (KERNEL_S - reserve_s))) for rate in rates)),
+        images_per_second=rates,
+        one_card={name: images_per_second(card, whole, precision=precision) for name, card in CARDS.items()},
+        flops_per_image=whole.flops / whole.images,
+        moved_bytes_per_image=whole.moved_bytes / whole.images,
+        gpu_memory_bytes=whole.peak_bytes,
         reserve_s=reserve_s,
     )
 
 
-def flops_per_image(recipe: Recipe, *, class_count: int = 120) -> float:
-    """Count what one real image costs: a step of each network, forward and backward, by torch's counter."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from dogsgan.models import build_networks
-
-    batch, classes = 2, class_count if recipe.model.conditional else 0
-    with torch.device("meta"):  # shapes only
-        generator, discriminator = build_networks(recipe, class_count=classes)
-        z = torch.randn(batch, recipe.model.z_dim)
-        labels = torch.zeros(batch, dtype=torch.int64)
-        with FlopCounterMode(display=False) as discriminator_counter:
-            with torch.no_grad():
-                fake = generator(z, labels)
-            both = torch.cat([fake, fake])
-            discriminator(both, torch.cat([labels, labels]), parts=2).sum().backward()
-        discriminator.requires_grad_(False)
-        with FlopCounterMode(display=False) as generator_counter:
-            discriminator(generator(z, labels), labels).sum().backward()
-    steps = recipe.training.discriminator_steps
-    per_image = discriminator_counter.get_total_flops() + generator_counter.get_total_flops() / steps
-    return per_image / batch
-
-
-def matrix_flops() -> float:
-    """Measure this machine's float32 matrix product, in operations a second."""
-    import torch
-    from torch.utils.benchmark import Timer
-
-    a = torch.randn(MATRIX_SIDE, MATRIX_SIDE, device="cuda" if torch.cuda.is_available() else "cpu")
-    timer = Timer("a @ a", globals={"a": a}, num_threads=torch.get_num_threads())
-    return float(2 * MATRIX_SIDE**3 / min(timer.blocked_autorange(min_run_time=TIMED_S).times))
+def images_per_second(card: Card, cost: "StepCost", *, precision: str, cards: int = 1) -> Range:
+    """Return the real images that `cards` see a second; the cost is that of each one's step."""
+    exchanged = cost.gradient_bytes * (cards > 1)
+    slowest, fastest = (
+        max(
+            cost.flops / getattr(card, precision) / computed
+            + cost.moved_bytes / card.bytes_per_second / moved,
+            cost.operations / started,
+        )
+        for computed, moved, started in zip(COMPUTED, MOVED, OPERATIONS_PER_SECOND, strict=True)
+    )
+    slowest += exchanged / EXCHANGED_PER_SECOND.low
+    fastest = max(fastest, exchanged / EXCHANGED_PER_SECOND.high)  # while the gradients are computed
+    return Range(cards * cost.images / slowest, cards * cost.images / fastest)

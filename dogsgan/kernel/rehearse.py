@@ -28,7 +28,6 @@ from dogsgan.kernel.settings import Settings
 from dogsgan.kernel.writing import code_of_notebook
 from dogsgan.progress import say
 from dogsgan.submission import CheckReport, check_submission
-from dogsgan.training.log import read_log
 
 MOST_FILES = 500  # that Kaggle keeps of an output
 MOUNTS = ("competition", "dataset", "none")
@@ -248,7 +247,7 @@ def _look_at(working: Path, watched: Watched, values: dict[str, Any]) -> dict[st
         "images_seen": images_seen,
         "events": tuple(told.get("events", ())),
         "problems": tuple(_problems(watched, files, check, images_seen)),
-        "prediction": _predicted(working, told, values),
+        "prediction": _predicted(told, values),
     }
 
 
@@ -296,15 +295,10 @@ def read_head(code: str, *, where: str = "the kernel's code") -> dict[str, Any]:
     return found
 
 
-def _predicted(working: Path, told: dict[str, Any], values: dict[str, Any]) -> Prediction | None:
-    """Scale the speed in the kernel's log; None where it trained too little to say."""
+def _predicted(told: dict[str, Any], values: dict[str, Any]) -> Prediction | None:
+    """Predict for the recipe of a GPU, or that of a continued run; None where nothing was trained."""
     begun_at, trained = told.get("continued_at"), told.get("train", {})
-    lines = [line for line in read_log(working) if line["images_seen"] > (begun_at or 0)]
-    if not lines or not trained.get("images_seen") or not told.get("recipe"):
+    if (trained.get("images_seen") or 0) <= (begun_at or 0):
         return None
-    return predict(
-        Recipe.from_json(values["RECIPE"] if begun_at is None else told["recipe"]),
-        measured=Recipe.from_json(told["recipe"]),
-        images_per_second=max(line.get("images_per_second", 0.0) for line in lines),
-        reserve_s=told["seconds"] - trained["seconds"],
-    )
+    recipe = Recipe.from_json(values["RECIPE"] if begun_at is None else told["recipe"])
+    return predict(recipe, reserve_s=told["seconds"] - trained["seconds"])

@@ -38,7 +38,7 @@ def test_a_second_network_that_fails_costs_its_own_score_only(
     networks = [SimpleNamespace(name=name) for name in ("stand-in", "public", "private")]
     real = SimpleNamespace(networks=networks, sides=networks, warnings=[])
     left_out: list[str] = []
-    scores = reading.other_scores(SimpleNamespace(table=None), real, left_out)  # type: ignore[arg-type]
+    scores = reading.other_scores(SimpleNamespace(reader=None), real, left_out)  # type: ignore[arg-type]
     assert scores == ["the score by public"]
     assert left_out == [f"the score by the network private is left out {reason}"]
 

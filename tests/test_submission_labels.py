@@ -120,8 +120,12 @@ def test_labels_that_cannot_be_written_cost_no_pictures(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Sampler, "open", lambda *_, **__: Sampler(_GreyOfTheClass(), RECIPE, tuple(GREY_OF), 0)
     )
-    (tmp_path / "file").write_text("in the way")
-    labels = tmp_path / "file" / "labels.csv"
+
+    def full(*_):
+        raise DogsganError(f"cannot write {labels}: the disk is full")
+
+    labels = tmp_path / "labels.csv"
+    monkeypatch.setattr(stages, "write_labels", full)
     report = stages.generate(tmp_path / "run", tmp_path / "images.zip", count=4, labels=labels)
     assert len(report.failed) == 1
     assert str(labels) in report.failed[0]

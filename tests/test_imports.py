@@ -14,7 +14,7 @@ PACKAGE = Path(dogsgan.__file__).parent
 ORDER = (
     *("__init__", "errors", "competition", "number_text", "resize", "tensors", "cores", "console", "crops"),
     *("progress", "device", "locks", "cache", "config", "blockwise", "files", "spreadsheet", "grids"),
-    *("data", "models", "presets", "submission", "training", "run_report"),
+    *("web_page", "data", "models", "presets", "submission", "training", "run_report"),
     *("decoding", "pictures", "metrics", "features", "class_labels", "recognition", "score", "per_class"),
     *("floor", "scoring", "showing", "evaluation", "audit"),
     *("stages", "ranking", "choosing", "supervise", "pipeline", "demo", "kernel"),

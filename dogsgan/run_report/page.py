@@ -1,24 +1,19 @@
 """`run.html`: a run as one self-contained page: recipe, losses, grids over time, score, breeds, audit."""
 
-import base64
-import hashlib
 import io
 import itertools
 from collections import defaultdict
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 from PIL import Image
 
-from dogsgan import __version__
+from dogsgan import __version__, web_page
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
 from dogsgan.errors import printable
 from dogsgan.files import refuse_other_content, write_text
-from dogsgan.number_text import percent, significant
+from dogsgan.number_text import percent
 from dogsgan.progress import optional
 from dogsgan.run_report.record import RunRecord, duration
 from dogsgan.submission.labels import read_labels
@@ -43,37 +38,22 @@ def write_page(record: RunRecord, path: Path | None = None) -> Path:
 
 def render(record: RunRecord) -> str:
     """Return the page's HTML. A picture that cannot be read is left out."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "number": lambda value: f"{value:,}",
-        "significant": lambda value: significant(value, 4),
-        "percent": percent,
-        "duration": duration,
-        "shown": lambda value: printable(str(value)),
-    }
-    style = _resource("run.css")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return environment.from_string(_resource("run.html")).render(
-        record=record,
-        version=__version__,
-        policy=(
-            f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; "
-            "form-action 'none'"
-        ),
-        style=Markup(style),
-        settings=_settings(record),
-        curves=[(name, _embedded(record.run / name)) for name in ("losses.png", "evaluation.png")],
-        grids=[(caption, _embedded(path)) for caption, path in record.grids()],
-        best_and_worst=[
+    values = {
+        "record": record,
+        "version": __version__,
+        "settings": _settings(record),
+        "curves": [(name, _embedded(record.run / name)) for name in ("losses.png", "evaluation.png")],
+        "grids": [(caption, _embedded(path)) for caption, path in record.grids()],
+        "best_and_worst": [
             (caption, _embedded(record.out / name))
             for caption, name in (("best recognised", "best.png"), ("worst recognised", "worst.png"))
         ],
-        samples=_embedded(record.out / "samples.png"),
-        flagged=_embedded(record.out / "audit" / "flagged.png"),
-        breeds=_breeds(record),
-    )
+        "samples": _embedded(record.out / "samples.png"),
+        "flagged": _embedded(record.out / "audit" / "flagged.png"),
+        "breeds": _breeds(record),
+    }
+    filters = {"percent": percent, "duration": duration}
+    return web_page.render_page("dogsgan.run_report", "run", values, filters=filters)
 
 
 def _settings(record: RunRecord) -> list[tuple[str, str]]:
@@ -99,7 +79,7 @@ def _embedded(path: Path) -> str | None:
 def _url(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=_QUALITY, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return web_page.data_url(buffer.getvalue(), "jpeg")
 
 
 def _breeds(record: RunRecord) -> list[tuple[str, str]]:
@@ -121,7 +101,3 @@ def _breeds(record: RunRecord) -> list[tuple[str, str]]:
                 strip = np.concatenate([np.asarray(picture) for picture in pictures], axis=1)
                 strips.append((printable(class_name), _url(Image.fromarray(strip))))
     return strips
-
-
-def _resource(name: str) -> str:
-    return (files("dogsgan.run_report") / "template" / name).read_text(encoding="utf-8")

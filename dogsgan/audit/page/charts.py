@@ -1,6 +1,5 @@
 """Histograms of an audit's distances and similarities, drawn by matplotlib for a light and a dark page."""
 
-import base64
 import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 
 from dogsgan.audit.result import Audit, Finding
 from dogsgan.number_text import fixed
+from dogsgan.web_page import data_url
 
 _BINS = 40
 _INCHES, _DPI = (6.0, 3.4), 160
@@ -121,7 +121,7 @@ def _png(draw: Any, colours: dict[str, str]) -> str:
         axes.spines[["top", "right"]].set_visible(False)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=_DPI, transparent=True, metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_url(buffer.getvalue(), "png")
 
 
 def _similarities(findings: Sequence[Finding]) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Pairs as small pictures: one strip a pair for the page, and the contact sheet of what was found."""
 
-import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from dogsgan.audit.result import Finding, Pair
 from dogsgan.errors import printable
 from dogsgan.grids import save_grid
 from dogsgan.number_text import distance, p_value
+from dogsgan.web_page import data_url
 
 SIDE_PX = 128
 """A picture that is longer than this is scaled down."""
@@ -48,10 +48,8 @@ def strip(pair: Pair) -> Strip:
     else:
         kind = "png"
         whole.save(buffer, format="PNG")
-    content = base64.b64encode(buffer.getvalue()).decode()
-    return Strip(
-        f"data:image/{kind};base64,{content}", *whole.size, enlarged=max(width, height) <= SIDE_PX // 2
-    )
+    uri = data_url(buffer.getvalue(), kind)
+    return Strip(uri, *whole.size, enlarged=max(width, height) <= SIDE_PX // 2)
 
 
 def _fitted(picture: np.ndarray, side_px: int) -> Image.Image:

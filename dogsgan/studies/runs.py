@@ -126,7 +126,7 @@ def finish_run(
     trained = finish_training(run, recipe, crop_set, images=images, budget_s=budget_s, device=device)
     figures = problem = None
     try:
-        pictures = _sample(run, count=judge.count, device=device)
+        pictures = Sampler.open(run, device=device).sample(judge.count, seed=SAMPLES_SEED)
     except DogsganError as error:  # NaN: what the row is to say, and no reason to leave out the others
         problem = str(error)
     else:
@@ -197,16 +197,6 @@ def finish_training(
     )
     write_json(run / RESULT_FILE, {"trained": dataclasses.asdict(trained)})
     return trained
-
-
-def _sample(run: Path, *, count: int, device: str) -> np.ndarray:
-    """Return `count` pictures of the averaged generator, N×H×W×C uint8, of its classes in turn.
-
-    Raises:
-        DogsganError: the generator makes NaN.
-    """
-    batches = Sampler.open(run, device=device).batches(count, seed=SAMPLES_SEED)
-    return np.concatenate([batch.pictures for batch in batches])
 
 
 def processor_seconds(run: Path) -> float:

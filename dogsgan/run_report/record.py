@@ -38,9 +38,11 @@ class RunRecord:
         from dogsgan.training.checkpoint import read_recipe  # here and below: who supervises has no torch
 
         path = Path(path)
-        run = next((folder for folder in (path / "run", path) if read_recipe(folder) is not None), None)
-        saved = read_recipe(run) if run is not None else None
-        if run is None or saved is None:
+        run = path / "run"
+        saved = read_recipe(run)
+        if saved is None:
+            run, saved = path, read_recipe(path)
+        if saved is None:
             raise DogsganError(f"no run in {path}: name the folder of `dogsgan run`, or a run folder")
         out = path if run != path or not (path.parent / REPORT_FILE).is_file() else path.parent
         stages = read_json(out / REPORT_FILE) if (out / REPORT_FILE).is_file() else {}

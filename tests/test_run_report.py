@@ -1,6 +1,7 @@
 """A run as a page and as a model card: what they show, of untrusted names, of half a run."""
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -21,7 +22,7 @@ from dogsgan.data.cropset import CropSet
 from dogsgan.data.sources import open_source
 from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
-from dogsgan.run_report.card import write_card
+from dogsgan.run_report.card import render_card, write_card
 from dogsgan.run_report.page import _breeds, write_page
 from dogsgan.run_report.record import RunRecord
 from dogsgan.stages import generate, train_within
@@ -172,6 +173,24 @@ def test_the_card_says_what_the_report_says(out: Path) -> None:
     assert HOSTILE not in card
     [picture] = re.findall(r"!\[.*\]\((.*)\)", card)
     assert (out / "run" / picture).is_file()
+
+
+@pytest.mark.parametrize(
+    ("kind", "licence"),
+    [
+        ("competition", "Stanford Dogs: "),
+        ("stanford", "Stanford Dogs: "),
+        ("celeba", "CelebA: for research that is not commercial"),
+        ("mnist", "MNIST is CC BY-SA 3.0"),
+        ("classes", "not known to dogsgan"),
+        (None, "not known to dogsgan"),
+    ],
+)
+def test_the_card_tells_the_licence_of_the_data(kind: str | None, licence: str, out: Path) -> None:
+    crops = dataclasses.replace(CropSet.open(out / "crops"), provenance={"kind": kind})
+    card = render_card(RunRecord.open(out), crops)
+    [line] = [line for line in card.splitlines() if line.startswith("- Licence: ")]
+    assert licence in line
 
 
 def test_a_card_that_somebody_wrote_stays(out: Path) -> None:

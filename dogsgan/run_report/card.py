@@ -5,6 +5,7 @@ from typing import Any
 
 from dogsgan import __version__
 from dogsgan.data.cropset import CropSet
+from dogsgan.data.layouts import layout_of_kind
 from dogsgan.errors import printable
 from dogsgan.files import write_text
 from dogsgan.number_text import percent, significant
@@ -13,14 +14,6 @@ from dogsgan.tensors import GENERATOR_FILE
 
 CARD_FILE = "README.md"
 MARK = "<!-- written by dogsgan; without this line the file is yours and stays as it is -->"
-_STANFORD = "Stanford Dogs: pictures of ImageNet, whose owners keep their rights; for research only"
-LICENCES = {
-    "competition": _STANFORD,
-    "stanford": _STANFORD,
-    "celeba": "CelebA: for research that is not commercial; the pictures are their owners'",
-    "mnist": "as of the digits' source: MNIST is CC BY-SA 3.0, EMNIST is NIST's, in the public domain",
-}
-"""Of the data, by the layout's kind."""
 
 
 def write_card(run: Path, crop_set: CropSet) -> None:
@@ -41,9 +34,8 @@ def render_card(record: RunRecord, crop_set: CropSet) -> str:
     """Return the card of a run that was trained on `crop_set`."""
     recipe, provenance = record.recipe, crop_set.provenance
     size, task = recipe.data.size_px, "class-conditional" if recipe.model.conditional else "unconditional"
-    licence = LICENCES.get(
-        str(provenance.get("kind")), "not known to dogsgan: say here whose pictures these are"
-    )
+    layout = layout_of_kind(provenance.get("kind"))
+    licence = layout.licence if layout else ""
     lines = [
         "---",
         "library_name: dogsgan",
@@ -66,7 +58,7 @@ def render_card(record: RunRecord, crop_set: CropSet) -> str:
         "",
         f"- {len(crop_set):,} crops ({provenance.get('policy', 'as they were')}) of "
         f"{_plain(provenance.get('description', 'a prepared set'))}",
-        f"- Licence: {licence}",
+        f"- Licence: {licence or 'not known to dogsgan: say here whose pictures these are'}",
         f"- Fingerprint of the prepared set: `{crop_set.fingerprint}`",
         "",
         "## Recipe",

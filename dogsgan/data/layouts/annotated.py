@@ -30,6 +30,7 @@ class AnnotatedDogs(Layout):
 
     annotated = True
     class_word = "breeds"
+    licence = "Stanford Dogs: pictures of ImageNet, whose owners keep their rights; for research only"
 
     def __init__(self, kind: str, title: str, *, looked_for: str, by_breed: bool) -> None:
         self.kind, self.looked_for = kind, looked_for

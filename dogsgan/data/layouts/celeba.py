@@ -22,6 +22,7 @@ class CelebA(Layout):
 
     kind = "celeba"
     looked_for = "img_align_celeba/ (CelebA)"
+    licence = "CelebA: for research that is not commercial; the pictures are their owners'"
     may_show_dogs = False
     has_splits = True
 

@@ -87,6 +87,7 @@ class IdxDigits(Layout):
 
     kind = "mnist"
     looked_for = "train-images-idx3-ubyte (MNIST)"
+    licence = "as of the digits' source: MNIST is CC BY-SA 3.0, EMNIST is NIST's, in the public domain"
     bordered = True
     may_show_dogs = False
     has_splits = True

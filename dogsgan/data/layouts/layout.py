@@ -75,6 +75,7 @@ class Layout:
     kind: str  # its name in prepared sets and JSON
     looked_for: str = ""  # for the message that nothing was found
     class_word: str = "classes"
+    licence: str = ""  # of its pictures, for a model card; empty where only who has them knows
     annotated: bool = False  # pictures come with boxes
     bordered: bool = False  # pictures get a border rather than being enlarged a little; see `add_border`
     may_show_dogs: bool = True  # False where nobody would look for dogs unless told to

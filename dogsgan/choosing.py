@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from dogsgan.config import Recipe
-from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import Source, open_source
 from dogsgan.device import pick_device
 from dogsgan.errors import DogsganError
@@ -252,6 +251,6 @@ def _are_digits(source: Source) -> bool:
 def _first_pictures(source: Source, *, most: int = 8) -> Iterator[np.ndarray]:
     for image in source.images[:most]:
         try:
-            yield np.asarray(decode_picture(source.read(image), image.name))
+            yield np.asarray(source.decode(image))
         except DogsganError:
             continue  # what cannot be read is left out later, and said

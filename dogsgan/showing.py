@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from dogsgan.data.class_names import class_index
-from dogsgan.data.pictures import decode_picture, in_colour
+from dogsgan.data.pictures import in_colour
 from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import Source, open_source
 from dogsgan.files import atomic_path
@@ -213,8 +213,7 @@ def _nearest(
 
 
 def _thumbnail(source: Source, image: SourceImage, size_px: int) -> np.ndarray:
-    picture = decode_picture(source.read(image), image.name)
-    return np.asarray(picture.resize((size_px, size_px), Image.Resampling.LANCZOS))
+    return np.asarray(source.decode(image).resize((size_px, size_px), Image.Resampling.LANCZOS))
 
 
 def _in_batches(sampler: Sampler, z: torch.Tensor, labels: torch.Tensor) -> np.ndarray:

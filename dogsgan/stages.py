@@ -17,7 +17,6 @@ import numpy as np
 from dogsgan.competition import COUNT
 from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.cropset import CropSet
-from dogsgan.data.pictures import decode_picture
 from dogsgan.data.prepare import PrepareReport, prepare
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
@@ -268,5 +267,5 @@ def save_sample_grid(zip_path: Path, path: Path, *, names: Sequence[str] | None 
     if names is not None:
         images = {image.name: image for image in source.images}
         shown = [images[name] for name in names[:GRID_PICTURES]]
-    pictures = [np.asarray(decode_picture(source.read(image), image.name)) for image in shown]
+    pictures = [np.asarray(source.decode(image)) for image in shown]
     save_grid(np.stack(pictures), path, columns=GRID_COLUMNS)

@@ -102,6 +102,7 @@ def test_layouts_are_detected(files: dict[str, bytes], kind: str, as_zip: bool, 
     assert facts(source) == EXPECTED
     assert source.skipped == []
     assert source.read(source.images[0]) == jpeg()
+    assert source.decode(source.images[0]).tobytes() == Image.open(io.BytesIO(jpeg())).tobytes()
     assert "3 pictures, 4 boxes, 2 breeds" in source.description
 
 
@@ -218,6 +219,7 @@ def test_a_prepared_set_is_a_source(tmp_path: Path) -> None:
     assert source.kind == "crop-set"
     assert source.images[0].class_name == "poodle"
     assert (np.asarray(Image.open(io.BytesIO(source.read(source.images[2])))) == pictures[2]).all()
+    assert (np.asarray(source.decode(source.images[2])) == pictures[2]).all()
     assert source.crop_set is not None
 
 

@@ -115,6 +115,14 @@ class Source:
             )
         return content
 
+    def decode(self, image: SourceImage) -> Image.Image:
+        """Return a picture decoded to upright RGB, as `decode_picture` does; of a prepared set the crop.
+
+        Raises:
+            DogsganError: the file cannot be read, or is no picture.
+        """
+        return self.open(image).decode()[0]
+
     def digest(self, image: SourceImage) -> str:
         """Return the sha256 of a picture's bytes; they are read only if nobody has read them yet.
 

@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from dogsgan import __version__, web_page
-from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
 from dogsgan.errors import printable
 from dogsgan.files import refuse_other_content, write_text
@@ -96,7 +95,7 @@ def _breeds(record: RunRecord) -> list[tuple[str, str]]:
         images = {image.name: image for image in source.images}
         for class_name, of_class in sorted(names.items()):
             chosen = [images[name] for name in itertools.islice(of_class, PICTURES_A_BREED) if name in images]
-            pictures = [decode_picture(source.read(image), image.name) for image in chosen]
+            pictures = [source.decode(image) for image in chosen]
             if pictures:
                 strip = np.concatenate([np.asarray(picture) for picture in pictures], axis=1)
                 strips.append((printable(class_name), _url(Image.fromarray(strip))))

@@ -73,10 +73,10 @@ def write_submission(
             disk is full, or the folder cannot be written to.
     """
     path, start = Path(path), time.monotonic()
-    encoded = _encoded_pictures(pictures, path, count, workers)
+    encoded = _named_pngs(pictures, path, count, workers, names)
     with atomic_path(path) as partial:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:  # PNGs are deflated already
-            for name, png in zip(names or picture_names(count), encoded, strict=True):
+            for name, png in encoded:
                 archive.writestr(_entry(name), png)
         size = partial.stat().st_size
     return SubmissionReport(path, count, time.monotonic() - start, size)
@@ -99,10 +99,10 @@ def write_folder(
     """
     folder, start, size = Path(folder), time.monotonic(), 0
     refuse_full_folder(folder)
-    encoded = _encoded_pictures(pictures, folder, count, workers)
+    encoded = _named_pngs(pictures, folder, count, workers, names)
     with atomic_path(folder) as partial:
         partial.mkdir()
-        for name, png in zip(names or picture_names(count), encoded, strict=True):
+        for name, png in encoded:
             size += (partial / name).write_bytes(png)
         (partial / GENERATED_FILE).write_text(json.dumps({"count": count}) + "\n")
     return SubmissionReport(folder, count, time.monotonic() - start, size)
@@ -118,15 +118,16 @@ def refuse_full_folder(folder: Path) -> None:
         raise DogsganError(f"{folder} is there already and not empty: name a new folder for the pictures")
 
 
-def _encoded_pictures(
-    pictures: Iterable[np.ndarray], path: Path, count: int, workers: int | None
-) -> Iterator[bytes]:
-    """Check what was asked for, and return the PNGs, `count` in all."""
+def _named_pngs(
+    pictures: Iterable[np.ndarray], path: Path, count: int, workers: int | None, names: Sequence[str] | None
+) -> Iterator[tuple[str, bytes]]:
+    """Check what was asked for, and return the names and PNGs, `count` in all."""
     if count < 1:
         raise DogsganError(f"cannot write {count} pictures to {path}: ask for at least 1")
     if workers is not None and workers < 1:
         raise DogsganError(f"cannot write {path} with {workers} workers: use at least 1")
-    return _encoded(_counted_chunks(pictures, path, count), workers or usable_cores())
+    pngs = _encoded(_counted_chunks(pictures, path, count), workers or usable_cores())
+    return zip(names or picture_names(count), pngs, strict=True)
 
 
 def picture_names(count: int) -> Iterator[str]:

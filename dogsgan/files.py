@@ -147,6 +147,18 @@ def refuse_unusable(target: Path) -> None:
         raise cannot_write(NotADirectoryError(errno.ENOTDIR, "not a folder"), target)
 
 
+def is_occupied(path: Path) -> bool:
+    """Return whether something other than an empty folder is at `path`.
+
+    Raises:
+        DogsganError: that cannot be told.
+    """
+    try:
+        return path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except (OSError, ValueError) as error:  # a name that is too long, no permission
+        raise DogsganError(f"cannot write {path} ({error}): choose another place for --out") from error
+
+
 def refuse_overwriting(target: Path, source: Path) -> None:
     """Refuse to write a result over the file that it is to be made from.
 

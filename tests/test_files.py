@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from dogsgan.errors import DogsganError
-from dogsgan.files import atomic_path, read_json, sha256_of, sweep, write_bytes, write_json, write_text
+from dogsgan.files import (
+    atomic_path,
+    is_occupied,
+    read_json,
+    sha256_of,
+    sweep,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def fill(folder: Path, **files: str) -> Path:
@@ -103,6 +112,22 @@ def test_trouble_with_the_disk_is_explained(
     with pytest.raises(DogsganError, match=message):
         write_bytes(target, b"new")
     assert contents(tmp_path) == {"model.bin": "old"}
+
+
+def test_what_is_more_than_an_empty_folder_is_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    fill(tmp_path / "full", file="x")
+    found = {name: is_occupied(tmp_path / name) for name in ("nothing", "empty", "full", "full/file")}
+    assert found == {"nothing": False, "empty": False, "full": True, "full/file": True}
+
+    def refused(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(DogsganError, match=r"cannot write .*full \(.*\): choose another place for --out"):
+        is_occupied(tmp_path / "full")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")

@@ -16,7 +16,7 @@ import numpy as np
 from dogsgan.crops import Box, Rectangle
 from dogsgan.data.class_names import distinct
 from dogsgan.errors import DogsganError
-from dogsgan.files import read_json
+from dogsgan.files import is_occupied, read_json
 
 FORMAT = 1
 UNLABELLED = -1
@@ -143,11 +143,7 @@ def refuse_occupied(path: Path) -> None:
     """Raise a DogsganError when something else than a prepared set or an empty folder is at `path`."""
     if "\0" in str(path):
         raise DogsganError(f"cannot write {path}: a path holds no NUL; choose another place for --out")
-    try:
-        occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
-    except (OSError, ValueError) as error:  # a name that is too long, no permission
-        raise DogsganError(f"cannot write {path} ({error}): choose another place for --out") from error
-    if occupied and not is_crop_set(path):
+    if is_occupied(path) and not is_crop_set(path):
         raise DogsganError(
             f"{path} exists and is no prepared set: choose another place for --out, or remove it"
         )

@@ -16,7 +16,7 @@ from PIL import Image
 from dogsgan.cores import in_threads, usable_cores
 from dogsgan.data.own_files import GENERATED_FILE
 from dogsgan.errors import DogsganError
-from dogsgan.files import atomic_path
+from dogsgan.files import atomic_path, is_occupied
 
 CHUNK = 64  # pictures that a thread encodes at a time
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: the same bytes on any day
@@ -114,7 +114,7 @@ def refuse_full_folder(folder: Path) -> None:
     Raises:
         DogsganError: `folder` is a file, or a folder that holds anything.
     """
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if is_occupied(folder):
         raise DogsganError(f"{folder} is there already and not empty: name a new folder for the pictures")
 
 

@@ -29,6 +29,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.features import sides
 from dogsgan.features.networks import FeatureNetwork, open_network
 from dogsgan.features.timm_networks import Classifier
+from dogsgan.pictures import PictureReader
 
 TRAINING = training_clouds(80)
 UNSEEN = unseen_clouds(15)
@@ -393,11 +394,19 @@ def test_each_picture_is_read_and_decoded_once_cold_and_warm(
     private = dataclasses.replace(open_network("stand-in"), name="private", identity="private", real_px=80)
     monkeypatch.setattr(reading, "_others", lambda *args: [private])
     names = {f"real-{i:02d}.png" for i in range(80)}
+    listed: list[int] = []
+
+    def counted(reader: PictureReader) -> tuple[str, ...]:
+        listed.append(len(reader))
+        return tuple(reader.source.images[row].name for row in reader.rows)
+
     with monkeypatch.context() as patch:
         cold = Counts(patch)
+        patch.setattr(PictureReader, "names", property(counted))
         first = audit(generated, real, network="stand-in", cache_dir=tmp_path / "cache")
     assert set(cold.reads.values()) == set(cold.decodes.values()) == {1}
     assert len(cold.reads) == len(cold.decodes) == 100
+    assert listed == [20, 20], "all names for each network, and not again for each picture"
     assert [score.network for score in first.scores] == ["stand-in", "private"]
     generated_twice, real_once, null_twice = 2 * 20, 80, 2 * 80
     further_network = 20 + 80

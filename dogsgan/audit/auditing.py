@@ -123,7 +123,7 @@ def audit(
             seed=seed,
         )
         assert inputs.reader.pixels is not None
-        pixels, names = inputs.reader.pixels[rows], tuple(inputs.reader.names[row] for row in rows)
+        pixels, names = inputs.reader.pixels[rows], tuple(inputs.generated.images[row].name for row in rows)
         with overall_bar("audit", planned.seconds, planned.rates):
             duplicates = find_duplicates(
                 Collection(names, file_digests(inputs.generated, names), pixels, np.arange(len(names))),

@@ -15,6 +15,7 @@ from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side
 from dogsgan.features.sides import opened_for
+from dogsgan.metrics.bootstrap import percentile_interval
 from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.memorization import nearest_real
 from dogsgan.metrics.mifid import mifid
@@ -50,7 +51,7 @@ class Ranked:
 
     path: Path
     score: Score
-    difference: Difference | None
+    difference: Difference | None = None
 
     @property
     def value(self) -> float:
@@ -128,7 +129,7 @@ def rank(
     real_source = open_source(Path(real))
     readers = [PictureReader(source) for source in sources]
     opened = opened_for(readers[0], network, weights=weights, device=device, cache_dir=cache_dir)
-    found: list[tuple[Path, Score, np.ndarray]] = []
+    found: list[tuple[Ranked, np.ndarray]] = []
     for path, source, reader in zip(generated, sources, readers, strict=True):
         if reader.side_px() != readers[0].side_px():
             raise DogsganError(
@@ -140,20 +141,15 @@ def rank(
             real_source,
             opened,
             class_names=labelled_sample(source, None, count=None)[1],
-            classes=None,
-            recognition_asked=False,
-            batch_size=None,
             cache_dir=cache_dir,
-            save_stats=None,
         )
-        found.append((Path(path), score, _resampled(side, real_side, epsilon=opened.epsilon)))
-    found.sort(key=lambda each: each[1].fid if each[1].mifid is None else each[1].mifid)
-    best = found[0]
-    ranked = [Ranked(best[0], best[1], None)]
-    for path, score, values in found[1:]:
-        observed = Ranked(path, score, None).value - ranked[0].value
-        ranked.append(Ranked(path, score, difference_of(values, best[2], observed=observed)))
-    return Ranking(tuple(ranked))
+        found.append((Ranked(Path(path), score), _resampled(side, real_side, epsilon=opened.epsilon)))
+    (best, of_best), *others = sorted(found, key=lambda each: each[0].value)
+    behind = (
+        dataclasses.replace(each, difference=difference_of(values, of_best, observed=each.value - best.value))
+        for each, values in others
+    )
+    return Ranking((best, *behind))
 
 
 @dataclass(frozen=True)
@@ -232,8 +228,8 @@ def difference_of(worse: np.ndarray, better: np.ndarray, *, observed: float) -> 
     Fréchet distance.
     """
     spread = worse - better
-    low, high = observed + np.percentile(spread - spread.mean(), [2.5, 97.5])
-    return Difference(float(observed), float(low), float(high))
+    low, high = percentile_interval(spread - spread.mean())
+    return Difference(float(observed), float(observed + low), float(observed + high))
 
 
 def _resampled(generated: Side, real: Side, *, epsilon: float | None, seed: int = 0) -> np.ndarray:

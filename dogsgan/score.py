@@ -192,11 +192,11 @@ def compare(
     network: FeatureNetwork,
     *,
     class_names: Sequence[str | None],
-    classes: ClassSet | None,
-    recognition_asked: bool,
-    batch_size: int | None,
-    cache_dir: Path | None,
-    save_stats: Path | None,
+    classes: ClassSet | None = None,
+    recognition_asked: bool = False,
+    batch_size: int | None = None,
+    cache_dir: Path | None = None,
+    save_stats: Path | None = None,
 ) -> tuple[Score, Side, Side]:
     """Return the score of generated pictures, of `class_names`, against real ones or a statistics file.
 

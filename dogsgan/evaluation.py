@@ -14,7 +14,7 @@ import numpy as np
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.pictures import in_colour
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import features_of
+from dogsgan.features.extraction import features_of, features_of_stream
 from dogsgan.features.networks import LITE0, FeatureNetwork, open_network
 from dogsgan.files import atomic_path
 from dogsgan.metrics.frechet import frechet_distance_between
@@ -64,8 +64,9 @@ class Evaluator:
     def _real_of(self, channels: int) -> Statistics:
         """Return the statistics of the crops as a recipe with so many channels is shown them."""
         if channels not in self._real:
-            crops = np.stack(list(crops_as_trained(self.crop_set, self._chosen, channels=channels)))
-            self._real[channels] = statistics_of(features_of(crops, self.network))
+            crops = crops_as_trained(self.crop_set, self._chosen, channels=channels)
+            features = features_of_stream(crops, self.network, total=self.real_count, description=None)
+            self._real[channels] = statistics_of(features)
         return self._real[channels]
 
     def __call__(self, sampler: Sampler) -> dict[str, float]:
@@ -88,11 +89,13 @@ def judge_every(crop_set: CropSet, images: int, *, device: str = "auto") -> Judg
     return JudgeEvery(Evaluator(crop_set, device=device), images)
 
 
-def crops_as_trained(crop_set: CropSet, rows: np.ndarray, *, channels: int) -> Iterator[np.ndarray]:
-    """Yield crops of a set, H×W×3, as a recipe with `channels` is shown them: in grey for 1."""
+def crops_as_trained(
+    crop_set: CropSet, rows: np.ndarray, *, channels: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield names and crops of a set, H×W×3, as a recipe with `channels` is shown them: in grey for 1."""
     for row in rows:
         crop = crop_set.pictures[[row]]
-        yield in_colour(in_grey(crop) if channels == 1 else crop)[0]
+        yield f"crop {row}", in_colour(in_grey(crop) if channels == 1 else crop)[0]
 
 
 class Evaluated(NamedTuple):

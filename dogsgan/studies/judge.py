@@ -132,6 +132,4 @@ class Judge:
         return self.real_features[: self.count]
 
     def _real_pictures(self) -> Iterator[tuple[str, np.ndarray]]:
-        rows = self._crops[: self.real_count]
-        crops = crops_as_trained(self.crop_set, rows, channels=self.channels)
-        return ((f"crop {row}", crop) for row, crop in zip(rows, crops, strict=True))
+        return crops_as_trained(self.crop_set, self._crops[: self.real_count], channels=self.channels)

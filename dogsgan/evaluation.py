@@ -21,6 +21,7 @@ from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.statistics import Statistics, statistics_of
 from dogsgan.models.generator_file import BEST_GENERATOR_FILE, GENERATOR_FILE
 from dogsgan.models.sampling import Sampler
+from dogsgan.number_text import percent
 from dogsgan.progress import optional_file
 from dogsgan.recognition.imagenet import DOGS
 from dogsgan.recognition.shares import best_guesses, shares_of
@@ -132,7 +133,7 @@ class Evaluation:
         """Return a line a generator."""
         lines = [
             f"{row.images_seen:>12,} images  Fréchet distance {row.figures['fid']:8.2f}"
-            + (f"  dogs {row.figures['dogs']:6.1%}" if "dogs" in row.figures else "")
+            + (f"  dogs {percent(row.figures['dogs']):>6}" if "dogs" in row.figures else "")
             + f"  {row.generator}"
             for row in self.generators
         ]

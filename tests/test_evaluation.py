@@ -19,7 +19,7 @@ from dogsgan import evaluation
 from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet
 from dogsgan.errors import DogsganError
-from dogsgan.evaluation import Evaluator
+from dogsgan.evaluation import Evaluated, Evaluation, Evaluator
 from dogsgan.models import sampling
 from dogsgan.models.generator_file import BEST_GENERATOR_FILE, read_generator
 from dogsgan.models.sampling import Sampler
@@ -158,6 +158,14 @@ def test_evaluate_follows_the_checkpoints_and_generate_takes_the_best(
         assert main(["generate", str(run), "--out", zip_path, "--count", "4", "--json", *best]) == 0
     told = [json.loads(line)["images_seen"] for line in capsys.readouterr().out.splitlines()]
     assert told == [48, 32]
+
+
+def test_a_share_of_dogs_is_never_rounded_to_all_or_none() -> None:
+    shares = (0.0, 0.0004, 0.1234, 0.9996, 1.0)
+    rows = tuple(Evaluated("checkpoint", 16, {"fid": 1.0, "dogs": share}) for share in shares)
+    said = Evaluation(Path("run"), "n", count=10_000, real_count=100, generators=rows).summary()
+    told = [line.split("dogs")[1].split("checkpoint")[0].strip() for line in said.splitlines()[:-1]]
+    assert told == ["0%", "under 0.1%", "12.3%", "over 99.9%", "100%"]
 
 
 def test_best_without_a_judged_run_says_how(

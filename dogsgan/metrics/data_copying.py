@@ -10,6 +10,7 @@ import numpy as np
 from scipy.cluster.vq import kmeans2, vq
 from scipy.special import ndtr
 
+from dogsgan.blockwise import blocks
 from dogsgan.errors import DogsganError
 from dogsgan.metrics.bootstrap import percentile_interval
 
@@ -114,8 +115,7 @@ def fit_cells(real: np.ndarray, *, generated: int, seed: int = 0) -> np.ndarray:
 
 def cells_of(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """Return the index of the nearest of `centres`, K×D, for each row of `features`, N×D."""
-    starts = range(0, len(features), _ROWS_AT_ONCE)
-    parts = [vq(features[start : start + _ROWS_AT_ONCE], centres)[0] for start in starts]
+    parts = [vq(features[part], centres)[0] for part in blocks(len(features), _ROWS_AT_ONCE)]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 

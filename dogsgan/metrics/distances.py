@@ -67,8 +67,7 @@ def exact_squared(
     """
     step = max(1, _VALUES_AT_ONCE // max(1, rows.shape[1]))
     found = torch.empty(len(row_of), dtype=torch.float64)
-    for start in range(0, len(row_of), step):
-        chosen = slice(start, start + step)
+    for chosen in blocks(len(row_of), step):
         difference = rows[row_of[chosen]].double() - others[other_of[chosen]].double()
         found[chosen] = difference.square_().sum(dim=1)
     return found

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from dogsgan.blockwise import blocks
+
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
 LARGEST_PX = 64
 _PICTURES_AT_ONCE = 256
@@ -40,8 +42,8 @@ def luminance(pictures: np.ndarray) -> torch.Tensor:
     """
     weights = torch.tensor(_LUMINANCE)
     parts = []
-    for start in range(0, len(pictures), _PICTURES_AT_ONCE):
-        light = torch.from_numpy(pictures[start : start + _PICTURES_AT_ONCE].astype(np.float32)) @ weights
+    for part in blocks(len(pictures), _PICTURES_AT_ONCE):
+        light = torch.from_numpy(pictures[part].astype(np.float32)) @ weights
         light = light[:, None]
         if light.shape[-1] > LARGEST_PX:
             light = functional.adaptive_avg_pool2d(light, LARGEST_PX)

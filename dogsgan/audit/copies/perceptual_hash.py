@@ -133,8 +133,8 @@ def _confirmed(
         wanted &= (pairs[0] < pairs[1]) & (left.owner[pairs[0]] != right.owner[pairs[1]])
     pairs = pairs[:, wanted]
     parts = [np.empty((4, 0), dtype=np.int64)]
-    for start in range(0, pairs.shape[1], _CONFIRMED_AT_ONCE):
-        one, other = pairs[:, start : start + _CONFIRMED_AT_ONCE]
+    for part in blocks(pairs.shape[1], _CONFIRMED_AT_ONCE):
+        one, other = pairs[:, part]
         differing = left.fine(one, mirrored=side == 1) ^ right.fine(other, mirrored=False)
         count = _BITS_OF_BYTE[differing].sum(axis=1, dtype=np.int64)
         kept = np.stack([one, other, np.full_like(one, side), count])[:, count <= bits]

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from dogsgan.blockwise import blocks
 from dogsgan.errors import DogsganError
@@ -55,6 +56,11 @@ class Frame:
 def parts_of(length: int) -> list[slice]:
     """Return slices that cover `length` rows, each of as many as are worked on at once."""
     return list(blocks(length, _ROWS_AT_ONCE))
+
+
+def unit_rows(rows: torch.Tensor) -> torch.Tensor:
+    """Return rows, n×D, in float64 with length 1; one of zeros stays as it is."""
+    return functional.normalize(rows.double(), dim=1, eps=float(torch.finfo(torch.float64).tiny))
 
 
 def exact_squared(

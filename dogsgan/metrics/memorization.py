@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
+from dogsgan.blockwise import blocks
 from dogsgan.errors import DogsganError
 from dogsgan.metrics import Measured, Metric
-from dogsgan.metrics.distances import Array, checked_pair
+from dogsgan.metrics.distances import Array, checked_pair, unit_rows
 
 _ROWS_AT_ONCE = 1024
 _COLUMNS_AT_ONCE = 4096
@@ -47,10 +48,9 @@ def nearest_real(generated: Array, real: Array) -> tuple[np.ndarray, np.ndarray]
     best = torch.full((len(generated_kept),), -1.0, dtype=torch.float64, device=device)
     index = torch.zeros(len(generated_kept), dtype=torch.long, device=device)
     for columns in real_kept.split(_COLUMNS_AT_ONCE):
-        block = _unit_rows(real_rows[columns])
-        for start in range(0, len(generated_kept), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
-            unit = _unit_rows(generated_rows[generated_kept[rows]])
+        block = unit_rows(real_rows[columns])
+        for rows in blocks(len(generated_kept), _ROWS_AT_ONCE):
+            unit = unit_rows(generated_rows[generated_kept[rows]])
             similarity, position = (unit @ block.T).abs_().max(dim=1)  # rows×columns, then rows
             closer = similarity > best[rows]
             best[rows] = torch.where(closer, similarity, best[rows])
@@ -68,8 +68,3 @@ def _nonzero(rows: torch.Tensor, side: str) -> torch.Tensor:
             f"every {side} picture has features that sum to 0: this network cannot compare them"
         )
     return kept
-
-
-def _unit_rows(rows: torch.Tensor) -> torch.Tensor:
-    wide = rows.double()
-    return wide / torch.linalg.vector_norm(wide, dim=1, keepdim=True)

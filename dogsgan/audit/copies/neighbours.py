@@ -7,7 +7,7 @@ import torch
 
 from dogsgan.blockwise import blocks, blockwise
 from dogsgan.errors import DogsganError
-from dogsgan.metrics.distances import checked_pair
+from dogsgan.metrics.distances import checked_pair, unit_rows
 
 NOBODY = -1
 _FAR = 2.0  # farther than any distance
@@ -102,6 +102,4 @@ class _Unit(NamedTuple):
     @classmethod
     def of(cls, features: np.ndarray, training: np.ndarray, side: str) -> "_Unit":
         rows, _ = checked_pair(np.array(features, dtype=np.float64), np.array(training[:0]), side=side)
-        usable = rows.sum(dim=1) != 0
-        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-        return cls(rows / norms.where(norms > 0, 1), usable)
+        return cls(unit_rows(rows), rows.sum(dim=1) != 0)

@@ -22,9 +22,9 @@ from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.presets import choose_presets, preset
 from dogsgan.progress import say
 from dogsgan.stages import finishing_seconds, recipe_of_set
-from dogsgan.training.checkpoint import read_recipe
 from dogsgan.training.deadline import FIXED_RESERVE_S, MARGIN, Deadline
 from dogsgan.training.distributed import processes
+from dogsgan.training.run_folder import read_recipe
 
 DIGITS_PX = (28, 32)
 MOST_FOR_SAMPLING = 0.5  # of the budget, of a recipe that is chosen here

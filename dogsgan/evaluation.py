@@ -27,8 +27,8 @@ from dogsgan.recognition.imagenet import DOGS
 from dogsgan.recognition.shares import best_guesses, shares_of
 from dogsgan.spreadsheet import Value, write_rows
 from dogsgan.training.batches import in_grey
-from dogsgan.training.checkpoint import checkpoints
 from dogsgan.training.judging import JudgeEvery
+from dogsgan.training.run_folder import checkpoints
 
 COUNT, REAL_COUNT = 1000, 2000
 """Pictures of each side while a run trains: enough to compare places of one run, not two recipes."""

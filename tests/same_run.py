@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from dogsgan.models.generator_file import GENERATOR_FILE
-from dogsgan.training.checkpoint import STATE, WEIGHTS, checkpoints
+from dogsgan.training.checkpoint import STATE, WEIGHTS
+from dogsgan.training.run_folder import checkpoints
 
 
 def assert_same_run(a: Path, b: Path) -> None:

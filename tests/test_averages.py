@@ -11,8 +11,9 @@ from dogsgan.metrics.kernel_distance import kernel_distance as score_s_kernel_di
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
 from dogsgan.training import averages
 from dogsgan.training.averages import average_distances, chosen_average, kernel_distance
-from dogsgan.training.checkpoint import checkpoints, load_checkpoint
+from dogsgan.training.checkpoint import load_checkpoint
 from dogsgan.training.loop import train
+from dogsgan.training.run_folder import checkpoints
 from dogsgan.training.state import TrainingState
 
 CPU = torch.device("cpu")

@@ -43,6 +43,7 @@ from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
 from dogsgan.models.sampling import Sampler
 from dogsgan.submission import check_submission
 from dogsgan.training import checkpoint
+from dogsgan.training.run_folder import RECIPE_FILE, check_same_recipe, checkpoints
 from dogsgan.training.state import TrainingState
 
 EXAMPLES = int(os.environ.get("DOGSGAN_FUZZ_EXAMPLES", "25"))
@@ -480,9 +481,9 @@ def test_any_setting(settings_made: list[tuple[str, str]], nonsense: str) -> Non
 @example(b'{"a": 1e999}')
 def test_any_bytes_as_a_runs_recipe(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     run = tmp_path_factory.mktemp("run")
-    (run / checkpoint.RECIPE_FILE).write_bytes(content)
+    (run / RECIPE_FILE).write_bytes(content)
     with one_line_at_most(run, "recipe"):
-        checkpoint.check_same_recipe(run, Recipe(), fingerprint="")
+        check_same_recipe(run, Recipe(), fingerprint="")
 
 
 # Checkpoints and generators
@@ -527,7 +528,7 @@ def test_damaged_checkpoints(
     aim: bool,
 ) -> None:
     folder = tmp_path_factory.mktemp("checkpoint") / "000000000"
-    shutil.copytree(checkpoint.checkpoints(run)[0], folder)
+    shutil.copytree(checkpoints(run)[0], folder)
     files = sorted(path.name for path in folder.iterdir())
     name = files[which % len(files)]
     content = (folder / name).read_bytes()
@@ -543,7 +544,7 @@ def test_a_pickle_in_a_checkpoint_is_not_run(state: TrainingState, run: Path, tm
             return (os.mkdir, (str(tmp_path / "sprung"),))
 
     folder = tmp_path / "000000000"
-    shutil.copytree(checkpoint.checkpoints(run)[0], folder)
+    shutil.copytree(checkpoints(run)[0], folder)
     torch.save({"images_seen": Trap()}, folder / checkpoint.STATE)
     with pytest.raises(DogsganError, match="000000000"):
         checkpoint.load_checkpoint(folder, state)
@@ -560,7 +561,7 @@ def test_any_values_in_a_checkpoints_state(
     state: TrainingState, run: Path, tmp_path_factory: pytest.TempPathFactory, changed: dict[str, Any]
 ) -> None:
     folder = tmp_path_factory.mktemp("checkpoint") / "000000000"
-    shutil.copytree(checkpoint.checkpoints(run)[0], folder)
+    shutil.copytree(checkpoints(run)[0], folder)
     saved = torch.load(folder / checkpoint.STATE, weights_only=True)
     torch.save({**saved, **changed}, folder / checkpoint.STATE)
     with one_line_at_most(folder):

@@ -16,6 +16,7 @@ from dogsgan.training import checkpoint
 from dogsgan.training.checkpoint_manager import restore_latest
 from dogsgan.training.loop import train
 from dogsgan.training.losses import build_loss
+from dogsgan.training.run_folder import check_same_recipe, checkpoints, save_recipe
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step
 
@@ -57,7 +58,7 @@ def test_only_the_last_checkpoints_are_kept(state, tmp_path):
     for images in (0, 16, 32, 48):
         state.images_seen = images
         checkpoint.save_checkpoint(state, tmp_path / "run")
-    kept = [folder.name for folder in checkpoint.checkpoints(tmp_path / "run")]
+    kept = [folder.name for folder in checkpoints(tmp_path / "run")]
     assert kept == ["000000032", "000000048"]
 
 
@@ -78,7 +79,7 @@ def test_what_was_passed_over_is_neither_published_nor_counted(state, tmp_path):
     recipe = RECIPE.with_overrides(["training.keep_checkpoints=1", "training.checkpoint_images=4"])
     run, data = tmp_path / "run", crop_set(tmp_path / "data")
     train(recipe.with_overrides(["training.keep_checkpoints=5"]), data, run, images=16)
-    newest = checkpoint.checkpoints(run)[-1]
+    newest = checkpoints(run)[-1]
     (newest / GENERATOR_FILE).write_bytes(b"half")
     report = train(recipe.with_overrides(["training.keep_checkpoints=5"]), data, run, images=20)
     assert report.images_seen == 20
@@ -160,12 +161,12 @@ def test_a_128_px_run_from_before_the_identity_skip_goes_on_as_it_was(tmp_path):
     recipe, run = RECIPE.with_overrides(["data.size_px=128"]), tmp_path / "run"
     begun = TrainingState(recipe.with_overrides(["model.discriminator_identity_skip=false"]), data, CPU)
     folder = checkpoint.save_checkpoint(begun, run)
-    checkpoint.save_recipe(run, begun.recipe, fingerprint=data.fingerprint)
+    save_recipe(run, begun.recipe, fingerprint=data.fingerprint)
     saved = read_json(run / "recipe.json")
     del saved["model"]["discriminator_identity_skip"]  # as it was written then
     write_json(run / "recipe.json", saved)
 
-    kept = checkpoint.check_same_recipe(run, recipe, fingerprint=data.fingerprint)
+    kept = check_same_recipe(run, recipe, fingerprint=data.fingerprint)
     resumed = TrainingState(kept, data, CPU)
     checkpoint.load_checkpoint(folder, resumed)
     skip = resumed.discriminator.blocks[5].skip.parametrizations.weight.original

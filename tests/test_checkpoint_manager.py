@@ -17,6 +17,7 @@ from dogsgan.training import checkpoint
 from dogsgan.training.checkpoint_manager import CheckpointManager
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.loop import train
+from dogsgan.training.run_folder import checkpoints
 from dogsgan.training.state import TrainingState
 
 SMALL = {
@@ -47,7 +48,7 @@ def test_a_checkpoint_that_somebody_removed_is_written_again(manager, tmp_path):
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     (tmp_path / "run" / GENERATOR_FILE).unlink()
     manager.save()
-    assert [folder.name for folder in checkpoint.checkpoints(tmp_path / "run")] == ["000000000"]
+    assert [folder.name for folder in checkpoints(tmp_path / "run")] == ["000000000"]
     assert (tmp_path / "run" / GENERATOR_FILE).is_file()
 
 
@@ -107,7 +108,7 @@ def test_the_generator_alone_is_published_where_only_that_fits(state, manager, f
     manager.save()
     run = tmp_path / "run"
     assert published(run) == INTERVAL
-    assert [folder.name for folder in checkpoint.checkpoints(run)] == ["000000000"]
+    assert [folder.name for folder in checkpoints(run)] == ["000000000"]
     said = capsys.readouterr().err
     assert "16 images not written" in said
     assert "(its generator is)" in said
@@ -173,7 +174,7 @@ def test_a_checkpoint_comes_again_once_there_is_room(state, manager, full_disk, 
     state.images_seen = 2 * INTERVAL
     assert manager.is_due()
     manager.save()
-    assert checkpoint.checkpoints(tmp_path / "run")[-1].name == "000000032"
+    assert checkpoints(tmp_path / "run")[-1].name == "000000032"
     assert not manager.is_due()
 
 

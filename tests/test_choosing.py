@@ -17,9 +17,9 @@ from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.presets import PRESETS, choose_presets
-from dogsgan.training.checkpoint import save_recipe
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.loop import train
+from dogsgan.training.run_folder import save_recipe
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 SECONDS = {"dogs-best": 800.0, "dogs-best-cpu": 90.0, "demo": 30.0, "mnist-cgan": 20.0, "mnist-dcgan": 70.0}

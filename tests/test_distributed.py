@@ -26,9 +26,9 @@ from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.supervise.attempts import Job, Training
 from dogsgan.supervise.clock import Clock
 from dogsgan.supervise.session import Session
-from dogsgan.training import logger, loop, step
+from dogsgan.training import checkpoint, logger, loop, step
 from dogsgan.training.augment import diffaugment, flip_half
-from dogsgan.training.checkpoint import STATE, checkpoints
+from dogsgan.training.checkpoint import STATE
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.distributed import ProcessGroup, open_process_group
 from dogsgan.training.interrupts import StopWish
@@ -36,6 +36,7 @@ from dogsgan.training.log import read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import HingeLoss, build_loss
 from dogsgan.training.report import TrainReport
+from dogsgan.training.run_folder import checkpoints
 from dogsgan.training.share import Share
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import METERS
@@ -296,7 +297,7 @@ def saved_state(run: Path) -> dict:
 
 def member_that_must_not_write(rank, *arguments):
     if rank:
-        for module, name in ((loop.checkpoint, "save_checkpoint"), (loop.checkpoint, "publish_generator")):
+        for module, name in ((checkpoint, "save_checkpoint"), (checkpoint, "publish_generator")):
             setattr(module, name, None)
         for module, name in ((logger, "append_line"), (logger, "_save_samples"), (loop, "plot_losses")):
             setattr(module, name, None)

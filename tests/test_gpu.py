@@ -15,10 +15,11 @@ from dogsgan.features.networks import open_network
 from dogsgan.metrics.memorization import memorization_distance
 from dogsgan.models.sampling import Sampler
 from dogsgan.training import loop
-from dogsgan.training.checkpoint import checkpoints
+from dogsgan.training.checkpoint import load_checkpoint
 from dogsgan.training.log import read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import build_loss
+from dogsgan.training.run_folder import checkpoints
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step
 
@@ -77,7 +78,7 @@ def test_a_resumed_run_is_close_to_one_that_was_not_stopped(data, tmp_path, devi
     states = []
     for run in ("straight", "resumed"):
         states.append(TrainingState(recipe, data, device))
-        loop.checkpoint.load_checkpoint(checkpoints(tmp_path / run)[-1], states[-1])
+        load_checkpoint(checkpoints(tmp_path / run)[-1], states[-1])
     ours, theirs = (
         torch.cat([parameter.detach().flatten().cpu() for parameter in state.averaged.module.parameters()])
         for state in states

@@ -24,12 +24,13 @@ from dogsgan.models import sampling
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
 from dogsgan.models.sampling import recalibrated_batch_norm_copy
 from dogsgan.training import averages, checkpoint, logger, loop, regularizers, step
-from dogsgan.training.checkpoint import STATE, checkpoints
+from dogsgan.training.checkpoint import STATE
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.log import BETWEEN, read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import HingeLoss
 from dogsgan.training.regularizers import gradient_penalty
+from dogsgan.training.run_folder import checkpoints
 from dogsgan.training.schedules import LEAST_RATE
 from dogsgan.training.state import TrainingState
 
@@ -416,14 +417,14 @@ def test_training_leaves_torch_s_random_state_as_it_was(data, tmp_path):
 
 
 def test_a_full_disk_costs_the_checkpoint_not_the_run(data, tmp_path, monkeypatch, capsys):
-    save = loop.checkpoint.save_checkpoint
+    save = checkpoint.save_checkpoint
 
     def full_from_the_second_on(state, run):
         if state.images_seen:
             raise DogsganError("the disk is full")
         return save(state, run)
 
-    monkeypatch.setattr(loop.checkpoint, "save_checkpoint", full_from_the_second_on)
+    monkeypatch.setattr(checkpoint, "save_checkpoint", full_from_the_second_on)
     report = train(RECIPE, data, tmp_path / "run", images=32)
     assert report.stopped_by == "images"
     assert "not written: the disk is full" in capsys.readouterr().err

@@ -10,9 +10,9 @@ from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.layouts import CELEBA, DIGITS, Layout, Match, detect_layout
 from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
-from dogsgan.files import atomic_path, read_json
+from dogsgan.files import atomic_path
 from dogsgan.kernel.outputs import LOG_FILE, is_output
-from dogsgan.supervise.attempts import newest_checkpoint
+from dogsgan.training.run_folder import RECIPE_FILE, newest_checkpoint, read_recipe
 
 KNOWN = ("generative-dog-images", "competitions/generative-dog-images", "")
 """Folders below the input folder that held the data, in the order in which they are looked at."""
@@ -86,13 +86,11 @@ def find_run(root: Path, kernel: str) -> EarlierRun:
         which = "no output" if not outputs else "several that may be the output"
         raise DogsganError(f"{root} holds {which} of {kernel}: attached is {_attached(root)}")
     [output] = outputs
-    newest = newest_checkpoint(output)
-    if newest is None:
-        raise DogsganError(f"{output}, the output of {kernel}, holds no checkpoint")
-    saved = read_json(output / "recipe.json")
-    if isinstance(saved, dict):
-        saved.pop("crop_set", None)  # compared by the training
-    return EarlierRun(output, int(newest.name), Recipe.from_json(saved))
+    newest, saved = newest_checkpoint(output), read_recipe(output)
+    if newest is None or saved is None:
+        missing = "checkpoint" if newest is None else RECIPE_FILE
+        raise DogsganError(f"{output}, the output of {kernel}, holds no {missing}")
+    return EarlierRun(output, int(newest.name), saved[0])
 
 
 def layout_for(data: DataRecipe) -> Layout | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from dogsgan.console import STDOUT
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, sweep
-from dogsgan.supervise.attempts import newest_checkpoint
+from dogsgan.training.run_folder import CHECKPOINTS, newest_checkpoint
 
 MOST_GRIDS = 40  # training grids that are kept, the newest among them
 BAR_INTERVAL_S = 60.0  # a bar that moves gets a line this often
@@ -19,7 +19,7 @@ SCRATCHES = (Path("/kaggle/temp"), Path("/var/tmp"))
 """Where room for crops and checkpoints is looked for beside the temporary folder."""
 MEMORY = Path("/dev/shm")  # looked at after those: what lies there takes memory
 KEPT = ("generator.safetensors", "recipe.json", "log.jsonl", "losses.png")  # files of a run
-CHECKPOINTS, GRIDS = "checkpoints", "training"  # folders of the output: the newest checkpoint, and grids
+GRIDS = "training"  # a folder of the output; the newest checkpoint lies where it does in a run
 
 
 class KernelLog:

@@ -9,6 +9,7 @@ from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json
 from dogsgan.training.log import read_log
+from dogsgan.training.run_folder import INIT_FILE, REALS_FILE, read_recipe
 
 REPORT_FILE = "report.json"
 MOST_GRIDS = 6
@@ -35,8 +36,6 @@ class RunRecord:
         Raises:
             DogsganError: there is no run, or its recipe or report is damaged.
         """
-        from dogsgan.training.checkpoint import read_recipe  # here and below: who supervises has no torch
-
         path = Path(path)
         run = path / "run"
         saved = read_recipe(run)
@@ -67,8 +66,6 @@ class RunRecord:
 
     def grids(self) -> list[tuple[str, Path]]:
         """Return the grids that tell the run's story, each with its caption."""
-        from dogsgan.training.logger import INIT_FILE, REALS_FILE
-
         start = [("untrained", self.run / INIT_FILE)]
         samples = sorted(path for path in (self.run / "samples").glob("*.png") if path.stem.isdigit())
         places = sorted({round(index * (len(samples) - 1) / (MOST_GRIDS - 1)) for index in range(MOST_GRIDS)})

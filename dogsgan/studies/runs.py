@@ -17,11 +17,11 @@ from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.models.sampling import Sampler
 from dogsgan.progress import optional_file
 from dogsgan.stages import train_within
-from dogsgan.training.checkpoint import checkpoints
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.interrupts import STOP_SIGNALS
 from dogsgan.training.log import PROCESSOR_S, read_log
 from dogsgan.training.loop import DIVERGED
+from dogsgan.training.run_folder import checkpoints
 
 RESULT_FILE = "result.json"
 SAMPLES_SEED = 0  # of the noise that every generator is given: the same for all

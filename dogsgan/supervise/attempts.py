@@ -15,6 +15,7 @@ from dogsgan.supervise.children import Ended
 from dogsgan.supervise.machine import time_rescue, working_gpus
 from dogsgan.supervise.session import Session
 from dogsgan.tensors import GENERATOR_FILE, read_metadata
+from dogsgan.training.run_folder import checkpoints, newest_checkpoint
 
 MOST_ATTEMPTS = 6
 MOST_WITHOUT_PROGRESS = 2  # attempts in a row that save nothing new
@@ -92,8 +93,7 @@ class Training:
         """Return every generator on disk, the most trained of the last run first."""
         found: list[Path] = []
         for run in reversed(self.runs):
-            checkpoints = sorted((run / "checkpoints").glob("*"), reverse=True)
-            paths = [folder / GENERATOR_FILE for folder in checkpoints if folder.name.isdigit()]
+            paths = [folder / GENERATOR_FILE for folder in reversed(checkpoints(run))]
             # The run's own is the best of the newest's averages, or newer where the disk was full.
             found += sorted([run / GENERATOR_FILE, *paths], key=_images_seen, reverse=True)
         return [path for path in found if path.is_file()]
@@ -193,12 +193,6 @@ class Training:
 
     def _stop_at(self) -> float:
         return self.session.clock.training_stops_at(on_gpu=self.on_gpu)
-
-
-def newest_checkpoint(run: Path) -> Path | None:
-    """Return the folder of a run's newest checkpoint, whose name is the images seen; None without one."""
-    folders = [folder for folder in (run / "checkpoints").glob("*") if folder.name.isdigit()]
-    return max(folders, key=lambda folder: int(folder.name), default=None)
 
 
 def _images_seen(generator: Path) -> int:

@@ -1,4 +1,4 @@
-"""Files of a run: checkpoints to go on from, and the averaged generator to sample from.
+"""Checkpoints of a run, to go on from, and the averaged generator, to sample from.
 
 A checkpoint is a folder `checkpoints/<images seen>` with `weights.safetensors` (both players),
 `generator.safetensors` (the average; the run's own file of that name is a copy of the newest) and `state.pt`
@@ -13,17 +13,16 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
-from dogsgan.files import atomic_path, read_json, write_json
+from dogsgan.files import atomic_path
 from dogsgan.files import sweep as sweep_folder
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator, save_generator
 from dogsgan.tensors import load_file, save_file
 from dogsgan.training.ema import AveragedGenerator
+from dogsgan.training.run_folder import CHECKPOINTS, checkpoints, folder_of
 from dogsgan.training.state import TrainingState
 
 WEIGHTS, STATE = "weights.safetensors", "state.pt"
-RECIPE_FILE = "recipe.json"
 
 
 def save_checkpoint(state: TrainingState, run: Path) -> Path:
@@ -93,18 +92,8 @@ def publish_without_checkpoint(state: TrainingState, run: Path) -> None:
 
 def sweep(run: Path) -> None:
     """Remove what a killed process left half-written in a run."""
-    for folder in (run, run / "checkpoints", run / "samples"):
+    for folder in (run, run / CHECKPOINTS, run / "samples"):
         sweep_folder(folder)
-
-
-def checkpoints(run: Path) -> list[Path]:
-    """Return the complete checkpoints of a run, oldest first."""
-    return sorted(path for path in (run / "checkpoints").glob("*") if path.name.isdigit())
-
-
-def folder_of(run: Path, images_seen: int) -> Path:
-    """Return where the checkpoint of that place is."""
-    return run / "checkpoints" / f"{images_seen:09d}"
 
 
 def load_checkpoint(folder: Path, state: TrainingState) -> None:
@@ -133,47 +122,6 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
         ) from error
     except Exception as error:  # a damaged pickle raises anything
         raise DogsganError(f"checkpoint {folder} cannot be read ({_first_line(error)}): {remedy}") from error
-
-
-def save_recipe(run: Path, recipe: Recipe, *, fingerprint: str) -> None:
-    """Write the recipe, and which data it is trained on, into the run."""
-    write_json(run / RECIPE_FILE, {**recipe.to_json(), "crop_set": fingerprint})
-
-
-def read_recipe(run: Path) -> tuple[Recipe, str | None] | None:
-    """Return a run's recipe and the fingerprint of the crops it is trained on; None where no run is begun.
-
-    Raises:
-        DogsganError: the file is damaged.
-    """
-    if not (run / RECIPE_FILE).exists():
-        return None
-    saved = read_json(run / RECIPE_FILE)
-    fingerprint = saved.pop("crop_set", None) if isinstance(saved, dict) else None
-    return Recipe.from_json(saved), fingerprint
-
-
-def check_same_recipe(run: Path, recipe: Recipe, *, fingerprint: str) -> Recipe:
-    """Refuse to go on with a run under another recipe or on other data.
-
-    Returns:
-        The recipe to go on with: `recipe`, with what the run is older than left as it was then.
-
-    Raises:
-        DogsganError: naming each difference.
-    """
-    saved = read_recipe(run)
-    if saved is None:
-        return recipe
-    differences = saved[0].differences(recipe)
-    if saved[1] != fingerprint:
-        differences.append("the crop set is another one")
-    if differences:
-        raise DogsganError(
-            f"{run} was begun with another recipe ({'; '.join(differences)}): "
-            "use the same settings to resume it, or another --run folder"
-        )
-    return recipe.as_old_as(saved[0])
 
 
 def _first_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ from dogsgan.training import checkpoint
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.ema import AveragedGenerator
 from dogsgan.training.log import cut_log
+from dogsgan.training.run_folder import checkpoints, folder_of
 from dogsgan.training.state import RATE_AFTER_ROLLBACK, TrainingState
 
 
@@ -25,12 +26,12 @@ def restore_latest(state: TrainingState, run: Path) -> None:
         _restore_latest(state, run)
     chosen = state.group.broadcast(state.images_seen)
     if not state.group.is_main:
-        checkpoint.load_checkpoint(checkpoint.folder_of(run, chosen), state)
+        checkpoint.load_checkpoint(folder_of(run, chosen), state)
 
 
 def _restore_latest(state: TrainingState, run: Path) -> None:
     problems, damaged = [], []
-    for folder in reversed(checkpoint.checkpoints(run)):
+    for folder in reversed(checkpoints(run)):
         try:
             checkpoint.load_checkpoint(folder, state)
         except DogsganError as error:
@@ -49,7 +50,7 @@ class CheckpointManager:
 
     def __init__(self, state: TrainingState, run: Path, deadline: Deadline) -> None:
         self.state, self.run, self.deadline = state, run, deadline
-        saved = bool(checkpoint.checkpoints(run)) if state.group.is_main else False
+        saved = bool(checkpoints(run)) if state.group.is_main else False
         self._saved_at = state.group.broadcast(state.images_seen if saved else -1)
         self._tried_at = self._saved_at
         self.failed: tuple[str, ...] = ()
@@ -77,7 +78,7 @@ class CheckpointManager:
     def _write(self, published: AveragedGenerator) -> None:
         state, began = self.state, time.monotonic()
         try:
-            folder = checkpoint.folder_of(self.run, state.images_seen)
+            folder = folder_of(self.run, state.images_seen)
             if state.images_seen != self._saved_at or not folder.is_dir():  # somebody may have removed it
                 checkpoint.save_checkpoint(state, self.run)
                 self._saved_at = state.images_seen

@@ -18,12 +18,12 @@ from dogsgan.training.deadline import Deadline
 from dogsgan.training.judging import Judging
 from dogsgan.training.log import BETWEEN, PROCESSOR_S, append_line, read_log
 from dogsgan.training.outlets import Outlet
+from dogsgan.training.run_folder import INIT_FILE, REALS_FILE
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import METERS
 
 EXPLODED = 1e4  # a loss beyond this is no training any more
 GRID_ROWS, GRID_COLUMNS = 8, 10
-REALS_FILE, INIT_FILE = "reals.png", "init.png"
 GRID_STATISTICS_IMAGES = 512
 LINE_INTERVAL_S = 5.0  # a line of the log this often, between ticks too; less often in a long run
 MOST_LINES = 500  # as many, about, in any e-fold of a run's time

@@ -18,8 +18,8 @@ from dogsgan.device import fastest, is_out_of_memory, kept_random_state
 from dogsgan.errors import DogsganError
 from dogsgan.locks import hold
 from dogsgan.progress import optional, progress_bar
-from dogsgan.training import checkpoint
 from dogsgan.training.averages import choosing_s, chosen_average
+from dogsgan.training.checkpoint import sweep
 from dogsgan.training.checkpoint_manager import CheckpointManager, restore_latest
 from dogsgan.training.compiling import compile_networks
 from dogsgan.training.deadline import Deadline
@@ -32,6 +32,7 @@ from dogsgan.training.losses import build_loss
 from dogsgan.training.outlets import opened_outlets
 from dogsgan.training.planning import LengthPlan
 from dogsgan.training.report import TrainReport
+from dogsgan.training.run_folder import RECIPE_FILE, check_same_recipe, checkpoints, save_recipe
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step
 
@@ -234,25 +235,25 @@ def _open_run(
     recipe: Recipe, crop_set: CropSet, run: Path, *, resume: str, group: ProcessGroup
 ) -> TrainingState:
     """Begin a run in an empty folder, or go on with the one that stands there."""
-    begun_before = bool(group.broadcast((run / checkpoint.RECIPE_FILE).exists()))
+    begun_before = bool(group.broadcast((run / RECIPE_FILE).exists()))
     if begun_before and resume == "never":
         raise DogsganError(
             f"{run} already holds a run: choose another --run folder, or --resume auto to go on with it"
         )
     if begun_before:
-        recipe = checkpoint.check_same_recipe(run, recipe, fingerprint=crop_set.fingerprint)
+        recipe = check_same_recipe(run, recipe, fingerprint=crop_set.fingerprint)
     if not len(crop_set):
         raise DogsganError(f"the crop set {crop_set.path} is empty: prepare it from a source with pictures")
     crop_set.refuse_other_size(recipe.data.size_px)
     state = TrainingState(recipe, crop_set, group.device, group=group)
     if group.is_main:
         run.mkdir(parents=True, exist_ok=True)
-        checkpoint.sweep(run)
-    if group.broadcast(begun_before and bool(checkpoint.checkpoints(run))):
+        sweep(run)
+    if group.broadcast(begun_before and bool(checkpoints(run))):
         restore_latest(state, run)
         if group.is_main:
             cut_log(run, images_seen=state.images_seen)
         group.say(f"going on with {run} at {state.images_seen:,} images")
     elif group.is_main:
-        checkpoint.save_recipe(run, recipe, fingerprint=crop_set.fingerprint)
+        save_recipe(run, recipe, fingerprint=crop_set.fingerprint)
     return state

@@ -8,14 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dogsgan.competition import COUNT
-from dogsgan.config import DataRecipe, Recipe
+from dogsgan.config import DataRecipe
 from dogsgan.errors import DogsganError
-from dogsgan.files import atomic_path, read_json, working_folder, write_text
+from dogsgan.files import atomic_path, working_folder, write_text
 from dogsgan.kernel.kaggle.client import Kaggle
 from dogsgan.kernel.kaggle.following import log_lines, state_of
 from dogsgan.kernel.kaggle.metadata import KernelRef, resolve
-from dogsgan.kernel.outputs import CHECKPOINTS
 from dogsgan.progress import progress_bar, say
+from dogsgan.training.run_folder import CHECKPOINTS, RECIPE_FILE, read_recipe
 
 if TYPE_CHECKING:
     from dogsgan.audit import Audit
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from dogsgan.submission import CheckReport
 
 ZIP = "images.zip"
-RECIPE = "recipe.json"
 AUDIT_PAGE = "audit/report.html"
 
 _ARRIVING = ".fetching-"  # begins the name of a folder for a file that is not complete
@@ -95,7 +94,7 @@ def fetch_output(
     _fetch(kaggle, files, out)
     log_name = f"{ref.slug}.log"
     write_text(out / log_name, "\n".join(log_lines(kaggle.log(ref))) + "\n")
-    check = _checked(out, count=count, has_recipe=RECIPE in files)
+    check = _checked(out, count=count, has_recipe=RECIPE_FILE in files)
     options: dict[str, Any] = {"network": network, "weights": weights, "device": device}
     scored, audited = (None, None) if real is None else _judged(out, real, options)
     return Fetched(str(ref), state.version, out, (*files, log_name), state.log, check, scored, audited)
@@ -156,7 +155,7 @@ def _checked(out: Path, *, count: int, has_recipe: bool) -> "CheckReport":
     from dogsgan.submission import check_submission
 
     data = DataRecipe()
-    if has_recipe:
-        with contextlib.suppress(DogsganError):
-            data = Recipe.from_json(read_json(out / RECIPE)).data
+    with contextlib.suppress(DogsganError):
+        if has_recipe and (saved := read_recipe(out)):
+            data = saved[0].data
     return check_submission(out / ZIP, count=count, size_px=data.size_px, channels=data.channels)

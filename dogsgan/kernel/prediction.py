@@ -4,11 +4,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dogsgan.config import Recipe
+from dogsgan.kernel.settings import LONGEST_BUDGET_S
 
 if TYPE_CHECKING:
     from dogsgan.training.cost import StepCost
-
-KERNEL_S = 9 * 3600.0
 
 
 class Range(NamedTuple):
@@ -86,7 +85,7 @@ def predict(recipe: Recipe, *, reserve_s: float) -> Prediction:
     rates = images_per_second(CARDS["T4"], share, precision=precision, cards=2)
     return Prediction(
         recipe=recipe.name,
-        images=Range(*(max(0, round(rate * (KERNEL_S - reserve_s))) for rate in rates)),
+        images=Range(*(max(0, round(rate * (LONGEST_BUDGET_S - reserve_s))) for rate in rates)),
         images_per_second=rates,
         one_card={name: images_per_second(card, whole, precision=precision) for name, card in CARDS.items()},
         flops_per_image=whole.flops / whole.images,

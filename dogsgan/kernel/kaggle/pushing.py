@@ -10,9 +10,8 @@ from dogsgan.kernel.kaggle.client import Kaggle, require_client
 from dogsgan.kernel.kaggle.errors import Action, rules_error
 from dogsgan.kernel.kaggle.following import KernelState, follow_run
 from dogsgan.kernel.kaggle.metadata import METADATA_FILE, Metadata, read_metadata
+from dogsgan.kernel.settings import LONGEST_BUDGET_S
 from dogsgan.progress import say
-
-RUN_H = 9.0  # how long a GPU kernel may run
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def _gpu_hours_left(kaggle: Kaggle, warnings: list[str]) -> float | None:
         when = renewed.strftime("after %A %d %B, %H:%M UTC") if renewed else ""
         raise _quota_error(f"{used_h:.1f} of {allowed_h:.1f} hours are used", when)
     left_h = float(allowed_h - used_h)
-    if left_h < RUN_H:
+    if left_h < LONGEST_BUDGET_S / 3600:
         warnings.append(
             f"only {left_h:.1f} GPU hours are left this week, and Kaggle ends the run when they are used up: "
             "build the kernel with --budget below that"

@@ -21,7 +21,7 @@ from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds, read_json, refuse_overwriting, write_bytes
 from dogsgan.kernel.isolation import MISSING, Watched, can_isolate, start, watch
-from dogsgan.kernel.kaggle.metadata import METADATA_FILE, parse_ref, read_metadata
+from dogsgan.kernel.kaggle.metadata import METADATA_FILE, read_metadata
 from dogsgan.kernel.main import REPORT_FILE
 from dogsgan.kernel.prediction import Prediction, predict
 from dogsgan.kernel.settings import Settings
@@ -119,8 +119,8 @@ def rehearse(
     isolated = can_isolate() if isolated is None else isolated
     if out is not None and data is not None:
         refuse_overwriting(out / "images.zip", data)
-    code_file, code = _code(kernel)
-    values = {**read_head(code, where=str(kernel / code_file)), **({"COUNT": count} if count else {})}
+    code_file, code, values = _open(kernel)
+    values |= {"COUNT": count} if count else {}
     if previous is not None and not values.get("CONTINUE_FROM"):
         raise DogsganError(f"{kernel} does not go on from another kernel: build it with --continue-from")
     if previous is not None and not previous.is_dir():
@@ -134,7 +134,7 @@ def rehearse(
         mount = lay_out(data, kaggle / "input", mount=mount)
         say(f"laid out {data} as {mount}")
         if previous is not None:
-            slug = parse_ref(values["CONTINUE_FROM"]).slug  # names the folder on Kaggle
+            slug = values["CONTINUE_FROM"].split("/")[1]  # names the folder on Kaggle
             shutil.copytree(previous, kaggle / "input" / slug, dirs_exist_ok=True)
         write_bytes(kaggle / "src" / code_file, code.encode())
         if prelude:
@@ -163,17 +163,19 @@ def only_kernel(folder: Path = Path("kernels")) -> Path:
     return built[0]
 
 
-def _code(kernel: Path) -> tuple[str, str]:
-    """Return the name and the text of a kernel's code file; a notebook's cells as one script."""
+def _open(kernel: Path) -> tuple[str, str, dict[str, Any]]:
+    """Return a kernel's code file, its text (a notebook's cells as one script), and its head's values."""
     path = read_metadata(kernel).code_file
     again = "make it anew with `dogsgan kernel build`"
     if not path.is_file():
         raise DogsganError(f"{kernel} holds no code file {path.name!r}: {again}")
     try:
         text = path.read_bytes().decode()
-        return f"{path.stem}.py", code_of_notebook(text) if path.suffix == ".ipynb" else text
+        code = code_of_notebook(text) if path.suffix == ".ipynb" else text
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DogsganError(f"{path} cannot be read as a kernel's code ({error}): {again}") from error
+    code_file = f"{path.stem}.py"
+    return code_file, code, read_head(code, where=str(kernel / code_file))
 
 
 def lay_out(source: Path, target: Path, *, mount: str | None = None) -> str:
@@ -225,8 +227,7 @@ def recipe_of(kernel: Path) -> Recipe | None:
     Raises:
         DogsganError: the folder holds no kernel, or its head cannot be used.
     """
-    code_file, code = _code(kernel)
-    values = read_head(code, where=str(kernel / code_file))
+    _, _, values = _open(kernel)
     return None if values.get("CONTINUE_FROM") else Recipe.from_json(values["RECIPE"])
 
 

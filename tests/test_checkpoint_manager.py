@@ -130,7 +130,7 @@ def test_without_room_for_either_the_one_before_stays(
 
 def test_training_that_leaves_an_older_generator_ends_with_an_error(tmp_path, monkeypatch, capsys):
     """What it learned is lost: a script must not go on to sample noise."""
-    for name in ("save_checkpoint", "publish_without_checkpoint"):
+    for name in ("save_checkpoint", "save_averaged"):
         writes = getattr(checkpoint, name)
 
         def full_but_for_the_first(state, run, writes=writes):

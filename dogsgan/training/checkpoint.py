@@ -79,13 +79,12 @@ def publish_generator(folder: Path, run: Path, average: AveragedGenerator, state
         shutil.copyfile(folder / _average_file(average, state), partial)
 
 
-def publish_without_checkpoint(state: TrainingState, run: Path) -> None:
-    """Make the averaged generator of `state` the one that the run is sampled by: a tenth of a checkpoint.
+def save_averaged(state: TrainingState, target: Path) -> None:
+    """Write the averaged generator of `state` by itself: a tenth of a checkpoint.
 
     Raises:
-        DogsganError: the disk has no room even for that; the run's generator is the one it was.
+        DogsganError: the disk has no room even for that; `target` is what it was.
     """
-    target = run / GENERATOR_FILE
     with _explained(target), atomic_path(target) as partial:
         _save_generator(partial, state.averaged, state)
 

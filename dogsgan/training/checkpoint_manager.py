@@ -96,7 +96,7 @@ class CheckpointManager:
 
     def _publishes_alone(self) -> bool:
         try:
-            checkpoint.publish_without_checkpoint(self.state, self.run)
+            checkpoint.save_averaged(self.state, self.run / GENERATOR_FILE)
         except DogsganError:
             return False
         return True

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from dogsgan.device import kept_random_state
-from dogsgan.files import atomic_path, read_json, write_json
-from dogsgan.models.generator_file import BEST_GENERATOR_FILE, save_generator
+from dogsgan.files import read_json, write_json
+from dogsgan.models.generator_file import BEST_GENERATOR_FILE
 from dogsgan.models.sampling import Sampler
 from dogsgan.progress import optional
+from dogsgan.training.checkpoint import save_averaged
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.state import TrainingState
 
@@ -65,13 +66,5 @@ class Judging:
             is_ours = before["images_seen"] <= state.images_seen  # else of a future that was given up
             if is_ours and before["figures"][JUDGED_BY] <= figures[JUDGED_BY]:
                 return
-        with atomic_path(self.run / BEST_GENERATOR_FILE) as partial:
-            save_generator(
-                partial,
-                state.averaged.module,
-                recipe=state.recipe,
-                class_names=tuple(state.class_names),
-                images_seen=state.images_seen,
-                halflife_images=state.averaged.halflife_images,
-            )
+        save_averaged(state, self.run / BEST_GENERATOR_FILE)
         write_json(saved, {"images_seen": state.images_seen, "figures": dict(figures)})

@@ -44,6 +44,26 @@ class Begun(NamedTuple):
         return cls(time.monotonic(), time.process_time())
 
 
+class _Span:
+    """The losses and the speed since a place in the run."""
+
+    def __init__(self, images_seen: int) -> None:
+        self.images, self.began = images_seen, time.monotonic()
+        self.totals, self.count = torch.zeros(len(METERS), dtype=torch.float64), 0
+
+    def add(self, totals: torch.Tensor, count: int) -> None:
+        """Take the sums of `count` steps' values."""
+        self.totals += totals
+        self.count += count
+
+    def figures(self, now: float, images_seen: int) -> dict[str, float]:
+        """Return the speed until `now`, and the mean of each value."""
+        means = (self.totals / max(self.count, 1)).tolist()
+        speed = (images_seen - self.images) / (now - self.began)
+        named = zip(METERS, means, strict=True)
+        return {"images_per_second": round(speed, 2), **{name: round(value, 5) for name, value in named}}
+
+
 class TrainingLogger:
     """Collects losses on the device, shows them, and writes the log and the sample grids.
 
@@ -72,16 +92,10 @@ class TrainingLogger:
     def restart(self) -> None:
         """Forget what was collected: the state has changed under it."""
         self._sum = torch.zeros(len(METERS), device=self.state.device)
-        self._totals = torch.zeros(len(METERS), dtype=torch.float64)
-        self._count = self._unread = 0
-        self._tick_images, self._tick_began = self.state.images_seen, time.monotonic()
-        self._restart_line()
+        self._unread = 0
+        self._tick, self._since_line = _Span(self.state.images_seen), _Span(self.state.images_seen)
         self.last_read = time.monotonic()
         self._show({})
-
-    def _restart_line(self) -> None:
-        self._line_totals, self._line_count = torch.zeros(len(METERS), dtype=torch.float64), 0
-        self._line_images, self._line_began = self.state.images_seen, time.monotonic()
 
     def show_start(self, crop_set: CropSet) -> None:
         """Draw what is to be learned, `reals.png`, and what the untrained generator makes, `init.png`."""
@@ -102,10 +116,10 @@ class TrainingLogger:
 
     def is_due(self) -> bool:
         interval = self.state.recipe.training.tick_images
-        return self.state.images_seen // interval > self._tick_images // interval
+        return self.state.images_seen // interval > self._tick.images // interval
 
     def has_news(self) -> bool:
-        return self._count > 0
+        return self._tick.count > 0
 
     def read(self) -> bool:
         """Wait for the device, show the losses, and return whether they are still losses in every process."""
@@ -113,10 +127,8 @@ class TrainingLogger:
             values = self.state.group.all_reduce_mean(self._sum.cpu().double())
             self._sum.zero_()
             mean = values / self._unread
-            self._totals += values
-            self._count += self._unread
-            self._line_totals += values
-            self._line_count += self._unread
+            for span in (self._tick, self._since_line):
+                span.add(values, self._unread)
             self._unread = 0
             if not bool((mean.abs() < EXPLODED).all()):
                 return False
@@ -129,13 +141,11 @@ class TrainingLogger:
         """Write a line of the log where the clock says so and no tick is due."""
         now = time.monotonic()
         interval_s = max(LINE_INTERVAL_S, self._elapsed_s(now) / MOST_LINES)
-        if not self.state.group.is_main or self.is_due() or now - self._line_began < interval_s:
+        if not self.state.group.is_main or self.is_due() or now - self._since_line.began < interval_s:
             return
         with optional("a line of the log"):
-            means = self._line_totals / max(self._line_count, 1)
-            rate = (self.state.images_seen - self._line_images) / (now - self._line_began)
-            self._append({**self._line(now, means.tolist(), rate), BETWEEN: True})
-        self._restart_line()
+            self._append({**self._line(now, self._since_line), BETWEEN: True})
+        self._since_line = _Span(self.state.images_seen)
 
     def _elapsed_s(self, now: float) -> float:
         """Return the seconds that the run took so far, earlier calls included."""
@@ -168,9 +178,7 @@ class TrainingLogger:
     def _write(self) -> None:
         state, now = self.state, time.monotonic()
         with optional(f"the line of the log at {state.images_seen:,} images"):
-            means = (self._totals / max(self._count, 1)).tolist()
-            rate = (state.images_seen - self._tick_images) / (now - self._tick_began)
-            line = self._line(now, means, rate)
+            line = self._line(now, self._tick)
             figures = self._judging.figures_if_due() if self._judging else {}
             self._judged = figures or self._judged
             self._append(line | ({"judged": figures} if figures else {}))
@@ -190,15 +198,14 @@ class TrainingLogger:
                 name = file.partition("/")[0].removesuffix(".png")
                 outlet.show(name, self.run / file, images_seen=self.state.images_seen)
 
-    def _line(self, now: float, means: list[float], images_per_second: float) -> dict[str, Any]:
+    def _line(self, now: float, span: _Span) -> dict[str, Any]:
         state = self.state
         return {
             "images_seen": state.images_seen,
             "steps": state.steps,
             "elapsed_s": round(self._elapsed_s(now), 2),
             PROCESSOR_S: round(self._processor_s(), 2),
-            "images_per_second": round(images_per_second, 2),
-            **{name: round(value, 5) for name, value in zip(METERS, means, strict=True)},
+            **span.figures(now, state.images_seen),
             "gamma": {player: _gammas(getattr(state, player)) for player in ("generator", "discriminator")},
             "rates_scale": round(state.rates_scale, 5),
             **_held_out_figures(state),

@@ -125,7 +125,8 @@ def settle(request: dict[str, Any]) -> dict[str, Any]:
     """
     from dogsgan.features.networks import open_network
 
-    out, count, device = Path(request["out"]), request["count"], request["device"]
+    out, count = Path(request["out"]), request["count"]
+    device = str(pick_device(request["device"]))
     deadline = Deadline(request["budget_s"], started=request["started"])
     source, run = open_source(Path(request["source"])), out / "run"
     if request["recipe"] is not None:
@@ -142,14 +143,14 @@ def settle(request: dict[str, Any]) -> dict[str, Any]:
     crop_set = _refuse_other_recipe(out, recipe, source)
     needed_s = None
     if deadline.budget_s is not None:
-        needed_s = finishing_reserve_s(recipe, class_count_of(source), count, pick_device(device))
+        needed_s = finishing_reserve_s(recipe, class_count_of(source), count, torch.device(device))
         if request["is_stretched"]:
             passed_s = deadline.budget_s - (deadline.left_s() or 0.0)
             deadline.budget_s = max(deadline.budget_s, passed_s + 2 * needed_s)
     refuse_too_slow(recipe, source, run, left_s=deadline.left_s(), count=count, device=device)
     return {
         "recipe": recipe.to_json(),
-        "device": str(pick_device(device)),
+        "device": device,
         "network": judge.name,
         "note": judge.note,
         "recognises": judge.classifier is not None,

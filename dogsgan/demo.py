@@ -111,8 +111,9 @@ def refuse_too_slow(request: dict[str, Any]) -> dict[str, Any]:
     if request["preset"] == PRESET:
         return {}
     count, budget_s = request["count"], request["budget_s"]
-    seconds, fixed = (finishing_reserve_s(recipe, _CLASSES, pictures, device) for pictures in (count, 1))
+    seconds = finishing_reserve_s(recipe, _CLASSES, count, device)
     if seconds > MOST_FOR_SAMPLING * budget_s:
+        fixed = finishing_reserve_s(recipe, _CLASSES, 1, device)
         fewer = "" if fixed > MOST_FOR_SAMPLING * budget_s else "a smaller --count, "
         raise DogsganError(
             f"{recipe.name} takes {seconds:.0f} s here to generate {count:,} pictures, {fixed:.0f} s before "

@@ -87,7 +87,7 @@ def _rate(
     recipe: Recipe, kind: str, crop_set: CropSet, device: torch.device, *, seconds: float
 ) -> dict[str, Any]:
     state = TrainingState(recipe, crop_set, device)
-    loss, batch = build_loss(recipe.training), recipe.training.batch_size
+    loss, cost = build_loss(recipe.training), step_cost(recipe)
     if kind == "compile":
         compile_networks(state.generator, state.discriminator, device=device)
     if device.type == "cuda":
@@ -103,19 +103,18 @@ def _rate(
             train_step(state, loss)
         steps += 4
         synchronize(device)
-    rate = steps * batch / (time.perf_counter() - began)
+    steps_per_second = steps / (time.perf_counter() - began)
     queued_began = time.perf_counter()
     train_step(state, loss)
     queued_s = time.perf_counter() - queued_began
     synchronize(device)
     peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
-    cost = step_cost(recipe)
     return {
-        "images_per_second": rate,
+        "images_per_second": steps_per_second * cost.images,
         "warm_s": warm_s,
-        "queueing_share": queued_s * rate / batch,  # near 1: the host, not the device, decides the speed
+        "queueing_share": queued_s * steps_per_second,  # near 1: the host, not the device, decides the speed
         "peak_gb": peak,
-        "tflops": rate * cost.flops / cost.images / 1e12,
+        "tflops": steps_per_second * cost.flops / 1e12,
     }
 
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from dogsgan.config import Recipe
-from dogsgan.errors import DogsganError
+from dogsgan.errors import DogsganError, first_line
 from dogsgan.files import atomic_path, sha256_of
 from dogsgan.tensors import GENERATOR_FILE as GENERATOR_FILE
 from dogsgan.tensors import load_file, save_file
@@ -69,8 +69,7 @@ def read_generator(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if type(described.get("images_seen")) is not int:
             raise ValueError("its description does not say how many images it has seen")
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise DogsganError(f"{path} holds no dogsgan generator ({reason}): {remedy}") from error
+        raise DogsganError(f"{path} holds no dogsgan generator ({first_line(error)}): {remedy}") from error
     return weights, described
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from dogsgan.errors import DogsganError
+from dogsgan.errors import DogsganError, first_line
 from dogsgan.files import atomic_path
 from dogsgan.files import sweep as sweep_folder
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator, save_generator
@@ -54,7 +54,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, RuntimeError) as error:
-        raise DogsganError(f"cannot write {path} ({_first_line(error)}): free some space") from error
+        raise DogsganError(f"cannot write {path} ({first_line(error)}): free some space") from error
 
 
 def _average_file(average: AveragedGenerator, state: TrainingState) -> str:
@@ -117,11 +117,7 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
         state.load_state_dict(torch.load(folder / STATE, map_location="cpu", weights_only=True))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DogsganError(
-            f"checkpoint {folder} is not one of this package ({_first_line(error)}): {remedy}"
+            f"checkpoint {folder} is not one of this package ({first_line(error)}): {remedy}"
         ) from error
     except Exception as error:  # a damaged pickle raises anything
-        raise DogsganError(f"checkpoint {folder} cannot be read ({_first_line(error)}): {remedy}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise DogsganError(f"checkpoint {folder} cannot be read ({first_line(error)}): {remedy}") from error

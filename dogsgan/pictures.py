@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import numpy as np
 
 from dogsgan.cores import in_threads, usable_cores
-from dogsgan.data.borders import add_border
-from dogsgan.data.source_image import SourceImage
+from dogsgan.data.layouts.layout import SourceImage
+from dogsgan.data.pictures import add_border
 from dogsgan.data.sources import Source
 from dogsgan.decoding import DECODERS, Decoded, decode
 from dogsgan.errors import DogsganError, SourceChangedError

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from dogsgan.data.class_names import class_index
+from dogsgan.data.layouts.layout import SourceImage
 from dogsgan.data.pictures import in_colour
-from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import Source, open_source
 from dogsgan.files import atomic_path
 from dogsgan.grids import save_grid

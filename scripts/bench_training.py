@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dogsgan.data.cropset import CropSet
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.device import pick_device, synchronize
 from dogsgan.models import layers
 from dogsgan.presets import preset

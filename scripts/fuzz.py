@@ -34,11 +34,10 @@ from PIL import Image
 
 from dogsgan.audit.page.tables import apply_allowed, read_allowed
 from dogsgan.config import Recipe
-from dogsgan.data.annotations import parse_annotation
-from dogsgan.data.cropset import CropSet
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
+from dogsgan.data.layouts.annotated import parse_annotation
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError

@@ -19,8 +19,7 @@ import torch
 from bench_training import usually_built
 
 from dogsgan.config import Recipe
-from dogsgan.data.cropset import CropSet
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.device import fastest, pick_device, synchronize
 from dogsgan.presets import preset
 from dogsgan.training.compiling import compile_networks

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dogsgan.crops import Box
-from dogsgan.data import annotations
-from dogsgan.data.annotations import parse_annotation
+from dogsgan.data.layouts import annotated
+from dogsgan.data.layouts.annotated import parse_annotation
 from dogsgan.errors import DogsganError
 
 NUMBERS = st.integers(-2_000, 5_000)
@@ -33,7 +33,7 @@ def xml(boxes: list[tuple[object, ...]], *, width: object = 100, height: object 
 @pytest.fixture(params=["defusedxml", "without defusedxml"])
 def either_parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "without defusedxml":
-        monkeypatch.setattr(annotations, "_defused_fromstring", None)
+        monkeypatch.setattr(annotated, "_defused_fromstring", None)
 
 
 @given(boxes=st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=8))
@@ -49,7 +49,7 @@ def test_all_real_annotations_are_read_alike_by_both_parsers(
     files = sorted((shared_data / "generative-dog-images-mini/annotation").glob("*/*/*"))
     contents = [(file.read_bytes(), file.name) for file in files]
     first = [parse_annotation(*item) for item in contents]
-    monkeypatch.setattr(annotations, "_defused_fromstring", None)
+    monkeypatch.setattr(annotated, "_defused_fromstring", None)
     assert [parse_annotation(*item) for item in contents] == first
     assert len(files) == 511
     assert sum(b"%s" in content for content, _ in contents) == 21
@@ -78,7 +78,7 @@ def test_entities_are_refused(content: bytes, either_parser: None) -> None:
         (xml([(1, 1, 10**9, 3)]), "<xmax>"),
         (xml([(1, "", 5, 3)]), "<ymin>"),
         (xml([(1, 1, 2, 2)] * 1001), "1001 objects"),
-        (xml([]) + b" " * annotations.MAX_ANNOTATION_BYTES, "larger"),
+        (xml([]) + b" " * annotated.MAX_ANNOTATION_BYTES, "larger"),
     ],
 )
 def test_bad_content_is_one_line_that_names_the_file(content: bytes, why: str, either_parser: None) -> None:

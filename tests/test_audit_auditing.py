@@ -22,7 +22,7 @@ from test_pictures_once import Counts
 from dogsgan.audit import Audit, audit, auditing, planning, reading
 from dogsgan.audit.copies import views as forms
 from dogsgan.cli import main
-from dogsgan.data.source_image import SourceImage
+from dogsgan.data.layouts.layout import SourceImage
 from dogsgan.data.sources import open_source
 from dogsgan.decoding import Decoded
 from dogsgan.errors import DogsganError

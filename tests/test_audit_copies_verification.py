@@ -15,8 +15,8 @@ from dogsgan.audit.copies.bands import luminance
 from dogsgan.audit.copies.blends import with_partners
 from dogsgan.audit.copies.search import find_candidates
 from dogsgan.audit.copies.verification import Verified, verify
-from dogsgan.data.borders import add_border
 from dogsgan.data.drawn.digits import draw_digit
+from dogsgan.data.pictures import add_border
 
 SIDE = 64
 TRAINING = training_clouds()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dogsgan.audit.duplicates import Collection, Duplicates, file_digests, find_duplicates
 from dogsgan.audit.result import DuplicateGroup
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import write_crop_set
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError

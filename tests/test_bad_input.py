@@ -28,9 +28,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from dogsgan.config import DataRecipe, Recipe
-from dogsgan.data.annotations import parse_annotation
-from dogsgan.data.cropset import CropSet
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import CropSet, write_crop_set
+from dogsgan.data.layouts.annotated import parse_annotation
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source

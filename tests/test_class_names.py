@@ -10,8 +10,7 @@ from test_sources import jpeg, lay_out
 
 from dogsgan.config import DataRecipe
 from dogsgan.data.class_names import class_index, distinct, names_for_people
-from dogsgan.data.cropset import CropSet
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 

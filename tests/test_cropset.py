@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from dogsgan.crops import Box, Rectangle
-from dogsgan.data.cropset import CropSet, Origin
-from dogsgan.data.cropset_writer import crop_set_writer, write_crop_set
+from dogsgan.data.cropset import CropSet, Origin, crop_set_writer, write_crop_set
 from dogsgan.errors import DogsganError
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)

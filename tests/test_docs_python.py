@@ -8,8 +8,7 @@ import pytest
 from tiny import RECIPE
 
 import dogsgan
-from dogsgan.data.cropset import CropSet
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source

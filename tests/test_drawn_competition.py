@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dogsgan.data.annotations import parse_annotation
 from dogsgan.data.drawn import competition
-from dogsgan.data.drawn.breeds import BREEDS
 from dogsgan.data.drawn.competition import annotation_text, draw_competition, draw_picture
-from dogsgan.data.drawn.dogs import POSES, draw_dog
-from dogsgan.data.drawn.pen import Pen
+from dogsgan.data.drawn.dogs import BREEDS, POSES, Pen, draw_dog
+from dogsgan.data.layouts.annotated import parse_annotation
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError

@@ -85,7 +85,7 @@ def test_every_reached_module_can_be_imported_with_all_other_packages_hidden(mod
     code = (
         "import importlib, sys\n"
         f"for name in {sorted(modules)!r}: importlib.import_module(name)\n"
-        "import dogsgan, dogsgan.data.annotations as annotations\n"
+        "import dogsgan, dogsgan.data.layouts.annotated as annotations\n"
         "assert annotations._defused_fromstring is None\n"
         "print(dogsgan.__file__)"
     )

@@ -12,8 +12,7 @@ from test_sources import EXPECTED, POODLE, PUG, competition, facts, jpeg, lay_ou
 import dogsgan
 from dogsgan.cli import main
 from dogsgan.config import DataRecipe
-from dogsgan.data.cropset import CropSet
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
@@ -240,7 +239,7 @@ def test_every_picture_that_the_package_names_is_known_as_its_own() -> None:
     }
     assert {"best.png", "flagged.png", "init.png", "losses.png", "samples.png"} <= named
     in_a_set_or_run = {"contact-sheet.png", "evaluation.png", "init.png", "losses.png", "reals.png"}
-    known = (package / "data" / "own_files.py").read_text()
+    known = (package / "data" / "storage.py").read_text()
     assert [name for name in sorted(named - in_a_set_or_run) if f'"{name}"' not in known] == []
 
 

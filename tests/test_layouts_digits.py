@@ -12,10 +12,9 @@ from test_layouts_idx import digits, idx
 from test_sources import jpeg, lay_out, zip_up
 
 from dogsgan.config import DataRecipe
-from dogsgan.data.borders import add_border
 from dogsgan.data.cropping import cut_opened
 from dogsgan.data.cropset import CropSet
-from dogsgan.data.pictures import decode_picture
+from dogsgan.data.pictures import add_border, decode_picture
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dogsgan.data.layouts.idx import IdxName, parse_idx, parse_idx_name, starts_like_idx
+from dogsgan.data.layouts.digits import IdxName, parse_idx, parse_idx_name, starts_like_idx
 from dogsgan.errors import DogsganError
 
 

@@ -466,8 +466,7 @@ def test_the_networks_learn(tmp_path):
     """A few hundred steps on pictures of one colour bring the generator's colour there."""
     import numpy as np
 
-    from dogsgan.data.cropset import CropSet
-    from dogsgan.data.cropset_writer import write_crop_set
+    from dogsgan.data.cropset import CropSet, write_crop_set
     from dogsgan.models.sampling import Sampler
 
     pictures = np.zeros((64, 32, 32, 3), dtype=np.uint8)

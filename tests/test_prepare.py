@@ -25,8 +25,8 @@ from dogsgan.config import DataRecipe
 from dogsgan.crops import Box
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.drawn.competition import draw_competition
+from dogsgan.data.layouts.layout import SourceImage
 from dogsgan.data.prepare import VERSION, PrepareReport, prepare
-from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import Source, open_source
 from dogsgan.data.storage import FolderStorage
 from dogsgan.errors import DogsganError

@@ -15,9 +15,9 @@ from PIL import Image
 from dogsgan.crops import Box
 from dogsgan.data import pictures as picture_limits
 from dogsgan.data.class_names import breed_name
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import write_crop_set
 from dogsgan.data.layouts import detect_layout
-from dogsgan.data.layouts.paths import common_folder
+from dogsgan.data.layouts.layout import common_folder
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 

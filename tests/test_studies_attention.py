@@ -17,8 +17,7 @@ from PIL import Image
 
 from dogsgan.cli import main
 from dogsgan.commands.study import outcome
-from dogsgan.data.cropset import CropSet
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side, features_of

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dogsgan.cli import main
-from dogsgan.data.cropset import CropSet
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.errors import DogsganError
 from dogsgan.studies import runs
 from dogsgan.studies.augmentation import grid as augmentation_grid

@@ -12,8 +12,7 @@ import tiny
 import torch
 
 from dogsgan.cli import main
-from dogsgan.data.cropset import CropSet
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.errors import DogsganError
 from dogsgan.features.networks import open_network
 from dogsgan.features.timm_networks import Classifier

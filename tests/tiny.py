@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dogsgan.config import DataRecipe, ModelRecipe, Recipe, TrainingRecipe
-from dogsgan.data.cropset import CropSet
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import CropSet, write_crop_set
 
 RECIPE = Recipe(
     name="tiny",

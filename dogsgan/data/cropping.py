@@ -8,10 +8,9 @@ from PIL import Image
 
 from dogsgan.config import DataRecipe
 from dogsgan.crops import Box, Policy, Rectangle, clamp, crop_named, needs_box, parse_policy
-from dogsgan.data.borders import add_border
 from dogsgan.data.cropset import Origin
-from dogsgan.data.pictures import OpenPicture
-from dogsgan.data.source_image import UNREADABLE_ANNOTATION, Skipped, SourceImage
+from dogsgan.data.layouts.layout import UNREADABLE_ANNOTATION, Skipped, SourceImage
+from dogsgan.data.pictures import OpenPicture, add_border
 from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError, SourceChangedError
 

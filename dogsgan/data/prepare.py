@@ -16,10 +16,16 @@ from dogsgan.cores import in_threads, usable_cores
 from dogsgan.data.class_names import breed_name, names_for_people
 from dogsgan.data.contact_sheet import draw_contact_sheet
 from dogsgan.data.cropping import Cropped, crop_image
-from dogsgan.data.cropset import UNLABELLED, CropSet, is_crop_set, refuse_occupied
-from dogsgan.data.cropset_writer import CropSetWriter, crop_set_writer
+from dogsgan.data.cropset import (
+    UNLABELLED,
+    CropSet,
+    CropSetWriter,
+    crop_set_writer,
+    is_crop_set,
+    refuse_occupied,
+)
 from dogsgan.data.layouts import layout_of_kind
-from dogsgan.data.source_image import Skipped
+from dogsgan.data.layouts.layout import Skipped
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, working_folder

@@ -18,9 +18,9 @@ from dogsgan.cores import usable_cores
 from dogsgan.data.class_names import one_spelling
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.layouts import LAYOUTS, LOOKED_FOR, detect_layout, layout_of_kind
-from dogsgan.data.layouts.idx import parse_idx_name
-from dogsgan.data.layouts.layout import Contents, Layout
-from dogsgan.data.layouts.prepared import PREPARED, contents_of
+from dogsgan.data.layouts.digits import parse_idx_name
+from dogsgan.data.layouts.folders import PREPARED, contents_of
+from dogsgan.data.layouts.layout import Contents, Layout, Skipped, SourceImage, SplitPath, parse_split
 from dogsgan.data.pictures import (
     MAX_PICTURE_BYTES,
     OpenPicture,
@@ -28,8 +28,6 @@ from dogsgan.data.pictures import (
     open_picture,
     starts_like_picture,
 )
-from dogsgan.data.source_image import Skipped, SourceImage
-from dogsgan.data.splits import SplitPath, parse_split
 from dogsgan.data.storage import Storage, open_storage
 from dogsgan.errors import DogsganError, SourceChangedError
 from dogsgan.progress import progress_bar

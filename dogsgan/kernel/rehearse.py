@@ -12,10 +12,10 @@ from typing import Any
 
 from dogsgan.competition import COUNT, SLUG
 from dogsgan.config import Recipe
-from dogsgan.data.annotations import MAX_ANNOTATION_BYTES
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
 from dogsgan.data.layouts import detect_layout
+from dogsgan.data.layouts.annotated import MAX_ANNOTATION_BYTES
 from dogsgan.data.pictures import MAX_PICTURE_BYTES
 from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError

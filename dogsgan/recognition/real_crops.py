@@ -9,8 +9,8 @@ import numpy as np
 
 from dogsgan.config import DataRecipe
 from dogsgan.data.cropping import crop_image
+from dogsgan.data.layouts.layout import SourceImage
 from dogsgan.data.prepare import VERSION
-from dogsgan.data.source_image import SourceImage
 from dogsgan.data.sources import Source
 from dogsgan.decoding import DECODERS, Decoded
 from dogsgan.errors import DogsganError

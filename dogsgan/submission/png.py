@@ -4,8 +4,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from dogsgan.data.pictures import decode_picture
-from dogsgan.data.png_chunks import SIGNATURE
+from dogsgan.data.pictures import PNG_SIGNATURE, decode_picture
 from dogsgan.errors import DogsganError
 
 _OTHER_FORMATS = {
@@ -77,7 +76,7 @@ class Png:
             raise DamagedPng("its packed pixels do not end where they should")
 
     def _minimal(self) -> bytes:
-        return SIGNATURE + b"".join(_chunk(kind, data) for kind, data in self.chunks)
+        return PNG_SIGNATURE + b"".join(_chunk(kind, data) for kind, data in self.chunks)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -86,7 +85,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 def picture_format(contents: bytes) -> str | None:
     """Return the picture format that the first bytes belong to, or None if it is none of the known ones."""
-    if contents.startswith(SIGNATURE):
+    if contents.startswith(PNG_SIGNATURE):
         return "PNG"
     if contents.startswith(b"RIFF") and contents[8:12] == b"WEBP":
         return "WebP"
@@ -101,7 +100,7 @@ def parse_png(contents: bytes) -> Png:
     """
     kept = []
     view = memoryview(contents)
-    position = len(SIGNATURE)
+    position = len(PNG_SIGNATURE)
     while True:
         if position + 12 > len(view):
             raise DamagedPng("it is cut short")

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from dogsgan.cores import in_threads, usable_cores
-from dogsgan.data.own_files import GENERATED_FILE
+from dogsgan.data.storage import GENERATED_FILE
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, is_occupied
 

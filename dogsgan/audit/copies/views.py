@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dogsgan.data.cropping import cut_opened
-from dogsgan.data.source_image import SourceImage
+from dogsgan.data.layouts.layout import SourceImage
 from dogsgan.data.sources import Source
 from dogsgan.decoding import DECODERS, Decoded
 from dogsgan.errors import DogsganError

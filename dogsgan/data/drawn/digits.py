@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dogsgan.data.drawn import refuse_request
-from dogsgan.data.drawn.pen import points, smooth
+from dogsgan.data.drawn.dogs import points, smooth
 from dogsgan.files import atomic_path
 from dogsgan.progress import progress_bar
 

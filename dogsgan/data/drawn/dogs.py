@@ -3,12 +3,152 @@
 Coordinates of a dog: its body is about 1 long, x points to where it looks, y up from the ground it stands on.
 """
 
+import itertools
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image, ImageChops, ImageDraw
+from PIL.ImageColor import getrgb
 
-from dogsgan.data.drawn.breeds import Breed
-from dogsgan.data.drawn.pen import Colour, Pen, Point, ellipse, points, shade, smooth
+Colour = tuple[int, ...]
+Point = tuple[float, float]
+
+_ANGLES = np.linspace(0, 2 * math.pi, 28, endpoint=False)
+_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+
+
+class Pen:
+    """Draws a dog's shapes on a transparent layer: scaled, perhaps mirrored, a little tilted."""
+
+    def __init__(
+        self, size: tuple[int, int], *, origin: Point, scale: float, mirrored: bool, tilt: float
+    ) -> None:
+        self.layer = Image.new("RGBA", size)
+        self._draw = ImageDraw.Draw(self.layer)
+        self._origin = np.array(origin)
+        self._matrix = _rotation(tilt) * (-scale if mirrored else scale, -scale)
+
+    def _page(self, points: ArrayLike) -> list[Point]:
+        return list(map(tuple, (np.asarray(points) @ self._matrix + self._origin).tolist()))
+
+    def polygon(self, points: ArrayLike, colour: Colour) -> None:
+        self._draw.polygon(self._page(points), fill=(*colour, 255))
+
+    def ellipse(self, centre: ArrayLike, radii: ArrayLike, colour: Colour, *, angle: float = 0.0) -> None:
+        self.polygon(ellipse(centre, radii, angle=angle), colour)
+
+    def limb(self, points: ArrayLike, widths: ArrayLike, colour: Colour) -> None:
+        """Draw a bent limb: a circle at every joint and a tapered bar between each two."""
+        joints = list(zip(np.asarray(points), np.asarray(widths), strict=True))
+        for (start, w0), (end, w1) in itertools.pairwise(joints):
+            across, up = (end - start) / (math.dist(start, end) or 1.0) / 2
+            side = np.array((-up, across))
+            self.polygon([start + side * w0, end + side * w1, end - side * w1, start - side * w0], colour)
+        for point, width in joints:
+            self.ellipse(point, width / 2, colour)
+
+    def coat(self, outline: np.ndarray, colour: Colour, *, fluff: float) -> None:
+        """Draw a closed part of the body; a fluffy coat stands off it in tufts."""
+        self.polygon(outline, colour)
+        if fluff > 0:
+            for point in outline[::2]:
+                self.ellipse(point, (fluff, fluff), colour)
+
+    def inside(self, outline: np.ndarray, shapes: Iterable[np.ndarray], colour: Colour) -> None:
+        """Colour the parts of `shapes` that lie inside `outline`."""
+        masks = []
+        for polygons in ([outline], shapes):
+            mask = Image.new("L", self.layer.size)
+            for polygon in polygons:
+                ImageDraw.Draw(mask).polygon(self._page(polygon), fill=255)
+            masks.append(mask)
+        self.layer.paste((*colour, 255), mask=ImageChops.darker(*masks))
+
+
+def ellipse(centre: ArrayLike, radii: ArrayLike, *, angle: float = 0.0) -> np.ndarray:
+    """Return an ellipse's outline; `angle` is counter-clockwise in radians."""
+    return np.asarray(centre) + _CIRCLE * radii @ _rotation(angle)
+
+
+def _rotation(angle: float) -> np.ndarray:
+    """Return the matrix that turns points, as rows, counter-clockwise."""
+    cosine, sine = math.cos(angle), math.sin(angle)
+    return np.array([[cosine, sine], [-sine, cosine]])
+
+
+def points(text: str) -> np.ndarray:
+    """Read points such as `8,26 30,3`, in hundredths, as N×2."""
+    return np.array([point.split(",") for point in text.split()], dtype=np.float64) / 100
+
+
+def smooth(knots: ArrayLike, *, steps: int, closed: bool = False) -> np.ndarray:
+    """Return points on a Catmull-Rom curve through `knots`, N×2, `steps` from each to the next."""
+    padding = ((1, 1 + closed), (0, 0))
+    around = np.pad(np.asarray(knots), padding, mode="wrap" if closed else "edge")
+    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
+    pieces = [
+        0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+        for a, b, c, d in zip(around, around[1:], around[2:], around[3:], strict=False)
+    ]
+    return np.concatenate(pieces if closed else [*pieces, around[-1:]])
+
+
+def shade(colour: Colour, amount: float) -> Colour:
+    """Return a colour made lighter by `amount` of 255 grey levels, or darker by a negative one."""
+    return tuple(int(min(max(value + amount, 0), 255)) for value in colour)
+
+
+@dataclass(frozen=True)
+class Breed:
+    """What tells one drawn breed from another; lengths in body lengths."""
+
+    name: str
+    coat: Colour
+    second: Colour  # of belly, patches or mask
+    pattern: str  # plain, belly, saddle, spots, patches or mask
+    ears: str  # pointed, hanging or folded
+    tail: str  # curl, up, down or plume
+    leg: float = 0.5
+    depth: float = 0.36
+    head: float = 0.2
+    muzzle: float = 0.22
+    fluff: float = 0.0  # how far the coat stands off
+
+
+_BREEDS = """
+Russet_spitz      #c46a2c #f6debe belly   pointed curl  fluff=0.035
+Spotted_hound     #f2f0eb #262222 spots   hanging down  leg=0.6 depth=0.33
+Saddle_shepherd   #ba8042 #2c2420 saddle  pointed plume leg=0.55
+Cream_poodle      #f0e2c8 #e2cca8 plain   hanging up    fluff=0.07 depth=0.4
+Low_longback      #703a1e #b06838 belly   hanging up    leg=0.22 depth=0.28
+Masked_pug        #d6b282 #241e1e mask    folded  curl  leg=0.4 depth=0.44 muzzle=0.1
+Grey_wolfling     #787c84 #e2e4e6 belly   pointed plume fluff=0.03
+Patched_terrier   #f4f0e8 #965428 patches folded  up    leg=0.42 head=0.21
+Night_retriever   #28262a #403a3a plain   hanging plume depth=0.4 muzzle=0.2
+Golden_fieldhound #e0a854 #f4d496 belly   hanging plume fluff=0.02
+"""
+
+
+def _parsed(number: int, line: str) -> Breed:
+    name, coat, second, pattern, ears, tail, *lengths = line.split()
+    changed = {key: float(value) for key, _, value in (length.partition("=") for length in lengths)}
+    return Breed(f"n{number:08d}-{name}", getrgb(coat), getrgb(second), pattern, ears, tail, **changed)
+
+
+BREEDS = tuple(_parsed(number, line) for number, line in enumerate(_BREEDS.strip().splitlines(), start=1))
+
+
+def varied(breed: Breed, rng: np.random.Generator) -> Breed:
+    """Return one dog of a breed: no two have quite the same proportions and colours."""
+    light = rng.normal(0, 7)
+    lengths = ("leg", "depth", "head", "muzzle", "fluff")
+    stretch = rng.normal(1, 0.06, len(lengths)).clip(0.85, 1.15)
+    changed = {name: getattr(breed, name) * by for name, by in zip(lengths, stretch, strict=True)}
+    return replace(breed, coat=shade(breed.coat, light), second=shade(breed.second, light), **changed)
+
 
 POSES = ("stand", "walk", "sit", "lie", "portrait")
 _TORSO = points("-6,62 6,100 45,90 84,114 99,60 86,-6 45,18 12,17")  # y of its depth, above the legs

@@ -7,13 +7,11 @@ from collections.abc import Collection
 
 from dogsgan.data.layouts.annotated import COMPETITION, STANFORD
 from dogsgan.data.layouts.celeba import CELEBA
-from dogsgan.data.layouts.class_folders import CLASS_FOLDERS
 from dogsgan.data.layouts.digits import DIGITS
+from dogsgan.data.layouts.folders import CLASS_FOLDERS, PLAIN_PICTURES, PREPARED
 from dogsgan.data.layouts.layout import Layout as Layout
 from dogsgan.data.layouts.layout import Listing
 from dogsgan.data.layouts.layout import Match as Match
-from dogsgan.data.layouts.plain import PLAIN_PICTURES
-from dogsgan.data.layouts.prepared import PREPARED
 
 LAYOUTS: tuple[Layout, ...] = (
     PREPARED,

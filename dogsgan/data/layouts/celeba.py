@@ -3,10 +3,19 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from dogsgan.data.layouts.layout import Contents, Layout, Listing, Match
-from dogsgan.data.layouts.paths import ancestor, parent, plain, shallowest, stem
-from dogsgan.data.source_image import Skipped
-from dogsgan.data.splits import SplitPath
+from dogsgan.data.layouts.layout import (
+    Contents,
+    Layout,
+    Listing,
+    Match,
+    Skipped,
+    SplitPath,
+    ancestor,
+    parent,
+    plain,
+    shallowest,
+    stem,
+)
 from dogsgan.data.storage import FolderStorage, Storage
 from dogsgan.errors import DogsganError
 

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsgan.data.cropset import CropSet, is_crop_set
-from dogsgan.data.cropset_writer import write_crop_set
+from dogsgan.data.cropset import CropSet, is_crop_set, write_crop_set
+from dogsgan.data.layouts.layout import parse_split
 from dogsgan.data.sources import Source, open_source
-from dogsgan.data.splits import parse_split
 from dogsgan.errors import DogsganError
 
 

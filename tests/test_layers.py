@@ -18,10 +18,11 @@ from dogsgan.models.layers import (
     ConvDownsample2d,
     SelfAttention,
     UpsampleConv2d,
+    _Normalised,
     blur,
+    spectral_norm,
 )
 from dogsgan.models.sagan import GeneratorBlock
-from dogsgan.models.spectral_norm import _Normalised, spectral_norm
 
 
 @settings(max_examples=20, deadline=None)

@@ -23,13 +23,12 @@ from dogsgan.errors import DogsganError
 from dogsgan.models import sampling
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
 from dogsgan.models.sampling import recalibrated_batch_norm_copy
-from dogsgan.training import averages, checkpoint, logger, loop, regularizers, step
+from dogsgan.training import averages, checkpoint, logger, loop, step
 from dogsgan.training.checkpoint import STATE
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.log import BETWEEN, read_log
 from dogsgan.training.loop import train
-from dogsgan.training.losses import HingeLoss
-from dogsgan.training.regularizers import gradient_penalty
+from dogsgan.training.losses import HingeLoss, gradient_penalty
 from dogsgan.training.run_folder import checkpoints
 from dogsgan.training.schedules import LEAST_RATE
 from dogsgan.training.state import TrainingState
@@ -155,7 +154,7 @@ def test_the_gradient_penalty_counts_by_its_weight(data, monkeypatch):
         penalties.append(gradient_penalty(*arguments, **settings))
         return penalties[-1]
 
-    monkeypatch.setattr(regularizers, "gradient_penalty", recorded)
+    monkeypatch.setattr("dogsgan.training.losses.gradient_penalty", recorded)
     losses = []
     for weight in (1.0, 10.0):
         state = TrainingState(with_training(gradient_penalty=weight), data, torch.device("cpu"))

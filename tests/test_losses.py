@@ -8,8 +8,7 @@ from torch import nn
 
 from dogsgan.config import TrainingRecipe
 from dogsgan.models.layers import SelfAttention
-from dogsgan.training.losses import BCELoss, build_loss
-from dogsgan.training.regularizers import gradient_penalty
+from dogsgan.training.losses import BCELoss, build_loss, gradient_penalty
 from dogsgan.training.share import RowDraws
 
 DRAWS = RowDraws(torch.Generator().manual_seed(0))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dogsgan.training.distributed import ProcessGroup
-from dogsgan.training.regularizers import LECAM_HALFLIFE_IMAGES, Judged, LeCam
+from dogsgan.training.losses import LECAM_HALFLIFE_IMAGES, Judged, LeCam
 
 CPU = torch.device("cpu")
 

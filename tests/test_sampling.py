@@ -1,7 +1,7 @@
 """Same seed, same bytes; classes in turn; truncation by drawing again."""
 
 import dataclasses
-import time
+import math
 
 import numpy as np
 import pytest
@@ -103,20 +103,29 @@ def test_a_generator_of_nan_is_refused(sampler):
 
 
 def test_one_disturbed_round_does_not_count(sampler, monkeypatch):
-    calls = []
-    collect = sampling.recalibrated_batch_norm_copy
+    now, calls = [0.0], []
+    collect, finish = sampling.recalibrated_batch_norm_copy, sampling.to_uint8
 
-    def disturbed(*arguments, **settings):
+    def collected(*arguments, **settings):
         calls.append(1)
-        if len(calls) == 2:
-            time.sleep(0.5)  # the first round is never counted, the second would be
+        now[0] += 500.0 if len(calls) == 1 else 50.0 if len(calls) == 3 else 0.25
         return collect(*arguments, **settings)
 
-    monkeypatch.setattr(sampling, "recalibrated_batch_norm_copy", disturbed)
-    model = sampler.recipe.model
-    seconds, _ = sampling.measured_sampling(sampler.generator, model=model, class_count=3, count=64)
-    assert len(calls) >= 4
-    assert seconds < 0.5
+    def finished(pictures):
+        now[0] += 0.125
+        return finish(pictures)
+
+    monkeypatch.setattr(sampling.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sampling, "REHEARSAL_S", 1_000.0)
+    monkeypatch.setattr(sampling, "recalibrated_batch_norm_copy", collected)
+    monkeypatch.setattr(sampling, "to_uint8", finished)
+    model, batches = sampler.recipe.model, 10
+    seconds, _ = sampling.measured_sampling(
+        sampler.generator, model=model, class_count=3, count=batches * sampling.BATCH
+    )
+    rounds = math.ceil(sampling.STATISTICS_IMAGES / sampling.BATCH)
+    assert len(calls) == 6
+    assert seconds == rounds * 0.25 + batches * 0.125
 
 
 def test_truncated_pictures_come_with_statistics_of_truncated_noise(run, monkeypatch):

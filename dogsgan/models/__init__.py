@@ -14,8 +14,7 @@ from torch import nn
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.models import dcgan, sagan
-from dogsgan.models.layers import LEAST_CHANNELS
-from dogsgan.models.spectral_norm import iterate_together
+from dogsgan.models.layers import LEAST_CHANNELS, iterate_together
 
 
 class Networks(NamedTuple):

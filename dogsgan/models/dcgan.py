@@ -18,8 +18,9 @@ from dogsgan.models.layers import (
     PartedBatchNorm2d,
     SelfAttention,
     generator_norm,
+    in_float32,
+    spectral_norm,
 )
-from dogsgan.models.spectral_norm import in_float32, spectral_norm
 
 WEIGHT_STD = 0.02  # of the paper
 

@@ -15,8 +15,9 @@ from dogsgan.models.layers import (
     UpsampleConv2d,
     blur,
     generator_norm,
+    in_float32,
+    spectral_norm,
 )
-from dogsgan.models.spectral_norm import in_float32, spectral_norm
 
 BASE_PX = 4
 LARGEST_MULTIPLE = 16  # of the width, at 4×4

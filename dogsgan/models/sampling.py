@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from dogsgan.config import ModelRecipe, Recipe
 from dogsgan.data.class_names import class_index, distinct
@@ -19,8 +19,16 @@ from dogsgan.device import pick_device, repeatable, synchronize
 from dogsgan.errors import DogsganError
 from dogsgan.models import on_device, outline_networks
 from dogsgan.models.generator_file import KeptStatistics, generator_file_of, read_generator
-from dogsgan.models.noise import draw_noise
 from dogsgan.progress import optional
+
+
+def draw_noise(count: int, model: ModelRecipe, *, random: Generator) -> Tensor:
+    """Return z of count×Z on the device of `random`: N(0, 1), or uniform from −1 to 1."""
+    shape = (count, model.z_dim)
+    if model.noise == "normal":
+        return torch.randn(shape, device=random.device, generator=random)
+    return torch.rand(shape, device=random.device, generator=random).mul_(2).sub_(1)
+
 
 BATCH = 64  # fixed: another batch size may round convolutions differently
 STATISTICS_IMAGES = 4096

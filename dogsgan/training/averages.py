@@ -10,8 +10,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-from dogsgan.models.noise import draw_noise
-from dogsgan.models.sampling import recalibrated_batch_norm_copy
+from dogsgan.models.sampling import draw_noise, recalibrated_batch_norm_copy
 from dogsgan.progress import optional
 from dogsgan.training.ema import AveragedGenerator
 from dogsgan.training.state import TrainingState

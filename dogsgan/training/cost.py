@@ -22,8 +22,7 @@ from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.models import on_device, outline_networks, parameter_count
 from dogsgan.training.distributed import ProcessGroup
-from dogsgan.training.losses import build_loss
-from dogsgan.training.regularizers import build_regularizers
+from dogsgan.training.losses import build_loss, build_regularizers
 from dogsgan.training.schedules import build_augmentation_share
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step

@@ -11,8 +11,7 @@ from torch import nn
 
 from dogsgan.data.cropset import CropSet
 from dogsgan.grids import save_grid
-from dogsgan.models.noise import draw_noise
-from dogsgan.models.sampling import Sampler
+from dogsgan.models.sampling import Sampler, draw_noise
 from dogsgan.progress import optional
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.judging import Judging

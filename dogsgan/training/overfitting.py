@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dogsgan.config import ModelRecipe
-from dogsgan.models.noise import draw_noise
+from dogsgan.models.sampling import draw_noise
 
 PICTURES = 256
 """Of each kind that are judged."""

@@ -12,8 +12,8 @@ from dogsgan.models import build_networks, on_device
 from dogsgan.training.batches import Batches
 from dogsgan.training.distributed import ProcessGroup
 from dogsgan.training.ema import AveragedGenerator
+from dogsgan.training.losses import build_regularizers
 from dogsgan.training.overfitting import PICTURES, MeanLogits, measure_overfitting
-from dogsgan.training.regularizers import build_regularizers
 from dogsgan.training.schedules import build_augmentation_share, rate_factor
 
 RATE_AFTER_ROLLBACK = 0.5  # each return to a good state halves both learning rates

@@ -9,10 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dogsgan.models.noise import draw_noise
+from dogsgan.models.sampling import draw_noise
 from dogsgan.training.augment import diffaugment
-from dogsgan.training.losses import AdversarialLoss
-from dogsgan.training.regularizers import Judged
+from dogsgan.training.losses import AdversarialLoss, Judged
 from dogsgan.training.share import RowDraws
 from dogsgan.training.state import TrainingState
 

@@ -14,8 +14,7 @@ from dogsgan.files import holds
 from dogsgan.pipeline import RunReport, Tell, run_pipeline
 from dogsgan.presets import preset
 from dogsgan.progress import say
-from dogsgan.supervise.clock import Clock
-from dogsgan.supervise.session import Session, Terminal
+from dogsgan.supervise.session import Clock, Session, Terminal
 from dogsgan.training.deadline import Deadline
 
 PRESET = "demo"

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from dogsgan.class_labels import labelled_sample
 from dogsgan.competition import COUNT
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
@@ -26,6 +25,7 @@ from dogsgan.progress import progress_bar
 from dogsgan.run_report.record import RunRecord, duration
 from dogsgan.score import Score, compare
 from dogsgan.stages import generate
+from dogsgan.submission.labels import labelled_sample
 
 RESAMPLES = 100
 """Bootstrap resamples of each submission's pictures."""

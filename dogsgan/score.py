@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from dogsgan.cache import default_cache_dir
-from dogsgan.class_labels import labelled_sample
 from dogsgan.competition import COUNT
 from dogsgan.data.sources import Source, open_source
 from dogsgan.features.extraction import Side
@@ -35,6 +34,7 @@ from dogsgan.recognition.imagenet import ClassSet, class_set
 from dogsgan.recognition.real_crops import RealCrops
 from dogsgan.recognition.recognise import recognise, refuse_without_classifier
 from dogsgan.recognition.shares import Recognition
+from dogsgan.submission.labels import labelled_sample
 
 _REAL_COUNT_AT_LEAST = 20_000
 _IN_HEADLINE = ("fid", "distance")

@@ -23,7 +23,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import refuse_other_content, refuse_unusable
 from dogsgan.grids import save_grid
 from dogsgan.progress import optional_file, progress_bar, say
-from dogsgan.run_report.card import CARD_FILE, write_card
+from dogsgan.run_report.record import CARD_FILE, write_card
 from dogsgan.submission import SubmissionReport, write_submission
 from dogsgan.submission.labels import HEADER, write_labels
 from dogsgan.submission.writing import encode_png, picture_names, refuse_full_folder, write_folder

@@ -44,7 +44,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.features.statistics_file import load_statistics
 from dogsgan.features.weights import read_weights
 from dogsgan.kernel.build import build_kernel
-from dogsgan.kernel.rehearse import read_head
+from dogsgan.kernel.folder import read_head
 from dogsgan.models import outline_networks, sampling
 from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.models.sampling import Sampler

@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 
 from dogsgan.cache import default_cache_dir
-from dogsgan.class_labels import labelled_sample
 from dogsgan.data.sources import Source, open_source
 from dogsgan.features.sides import generated_side_of, real_side_of
 from dogsgan.metrics.frechet import frechet_distance_between
@@ -26,6 +25,7 @@ from dogsgan.pictures import PictureReader
 from dogsgan.recognition.real_crops import RealCrops
 from dogsgan.recognition.recognise import recognise
 from dogsgan.scoring import open_network
+from dogsgan.submission.labels import labelled_sample
 
 
 def main() -> None:

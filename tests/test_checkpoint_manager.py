@@ -10,9 +10,8 @@ from tiny import RECIPE, crop_set
 from dogsgan.cli import main
 from dogsgan.errors import DogsganError
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
-from dogsgan.supervise.attempts import Job, Training
-from dogsgan.supervise.clock import Clock
-from dogsgan.supervise.session import Session, Terminal
+from dogsgan.supervise.driver import Job, Training
+from dogsgan.supervise.session import Clock, Session, Terminal
 from dogsgan.training import checkpoint
 from dogsgan.training.checkpoint_manager import CheckpointManager
 from dogsgan.training.deadline import Deadline

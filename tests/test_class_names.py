@@ -56,9 +56,8 @@ def test_sets_of_earlier_versions_keep_their_fingerprint_and_get_distinct_names(
 
 
 def test_labels_and_figures_have_both(tmp_path: Path) -> None:
-    from dogsgan.class_labels import matched_classes
     from dogsgan.stages import save_labels
-    from dogsgan.submission.labels import read_labels
+    from dogsgan.submission.labels import matched_classes, read_labels
 
     source = lay_out(tmp_path / "x", FILES)
     names = prepare(source, tmp_path / "set", DataRecipe()).crop_set.class_names
@@ -83,7 +82,7 @@ def test_labels_and_figures_have_both(tmp_path: Path) -> None:
     ],
 )
 def test_classes_are_matched_one_to_one(generated: list[str], real: list[str], matched: list[str]) -> None:
-    from dogsgan.class_labels import matched_classes
+    from dogsgan.submission.labels import matched_classes
 
     assert matched_classes(generated, real)[0] == matched  # type: ignore[arg-type]
 
@@ -103,7 +102,7 @@ def test_names_that_only_unicode_s_form_tells_apart_are_one_class(tmp_path: Path
 
 
 def test_a_class_is_found_by_either_form_of_its_name() -> None:
-    from dogsgan.class_labels import matched_classes
+    from dogsgan.submission.labels import matched_classes
 
     assert class_index(TWO, ["Pug", ONE]) == class_index(ONE, ["Pug", TWO]) == 1
     assert matched_classes([TWO, "Pug"], [ONE, "Pug"])[0] == [ONE, "Pug"]

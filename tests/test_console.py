@@ -14,7 +14,7 @@ from tiny import RECIPE, crop_set
 from dogsgan import console
 from dogsgan.cli import main
 from dogsgan.console import STDERR, STDOUT, close_streams, open_streams, print_result
-from dogsgan.kernel.outputs import KernelLog
+from dogsgan.kernel.main import KernelLog
 from dogsgan.progress import progress_bar, say
 from dogsgan.submission.writing import encode_png
 from dogsgan.supervise.children import answer

@@ -21,11 +21,10 @@ from dogsgan.config import ModelRecipe, Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.device import repeatable
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.outputs import KernelLog
+from dogsgan.kernel.main import KernelLog
 from dogsgan.models.generator_file import GENERATOR_FILE
-from dogsgan.supervise.attempts import Job, Training
-from dogsgan.supervise.clock import Clock
-from dogsgan.supervise.session import Session
+from dogsgan.supervise.driver import Job, Training
+from dogsgan.supervise.session import Clock, Session
 from dogsgan.training import checkpoint, logger, loop, step
 from dogsgan.training.augment import diffaugment, flip_half
 from dogsgan.training.checkpoint import STATE

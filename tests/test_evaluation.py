@@ -25,10 +25,9 @@ from dogsgan.models.generator_file import BEST_GENERATOR_FILE, read_generator
 from dogsgan.models.sampling import Sampler
 from dogsgan.scoring import features_of, frechet_distance_of_features, open_network
 from dogsgan.supervise import worker
-from dogsgan.supervise.attempts import Job, Training
 from dogsgan.supervise.children import Ended
-from dogsgan.supervise.clock import Clock
-from dogsgan.supervise.session import Session, Terminal
+from dogsgan.supervise.driver import Job, Training
+from dogsgan.supervise.session import Clock, Session, Terminal
 from dogsgan.training import outlets
 from dogsgan.training.batches import in_grey
 from dogsgan.training.deadline import Deadline

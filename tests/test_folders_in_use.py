@@ -11,8 +11,8 @@ from dogsgan.config import DataRecipe
 from dogsgan.data.prepare import prepare
 from dogsgan.demo import demo
 from dogsgan.errors import DogsganError
+from dogsgan.files import LOCK_FILE, try_lock
 from dogsgan.kernel.rehearse import rehearse
-from dogsgan.locks import LOCK_FILE, try_lock
 from dogsgan.pipeline import run_pipeline
 from dogsgan.studies.attention.study import study_attention
 from dogsgan.studies.augmentation.study import study_augmentation

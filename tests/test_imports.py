@@ -13,9 +13,9 @@ import dogsgan
 PACKAGE = Path(dogsgan.__file__).parent
 ORDER = (
     *("__init__", "errors", "competition", "number_text", "resize", "tensors", "cores", "console", "crops"),
-    *("progress", "device", "locks", "cache", "config", "blockwise", "files", "spreadsheet", "grids"),
+    *("progress", "device", "cache", "config", "blockwise", "files", "spreadsheet", "grids"),
     *("web_page", "data", "models", "presets", "submission", "training", "run_report"),
-    *("decoding", "pictures", "metrics", "features", "class_labels", "recognition", "score", "per_class"),
+    *("decoding", "pictures", "metrics", "features", "recognition", "score", "per_class"),
     *("floor", "scoring", "showing", "evaluation", "audit"),
     *("stages", "ranking", "choosing", "supervise", "pipeline", "demo", "kernel"),
     *("studies", "commands", "cli", "__main__"),

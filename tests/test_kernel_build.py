@@ -13,10 +13,8 @@ from tiny import RECIPE
 
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.build import MAX_BYTES, PLACEHOLDER_USER, build_kernel, package_sources
-from dogsgan.kernel.kaggle.metadata import read_metadata
-from dogsgan.kernel.settings import BUDGET_VARIABLE, COUNT_VARIABLE, Settings
-from dogsgan.kernel.writing import code_of_notebook, field_meanings
+from dogsgan.kernel.build import MAX_BYTES, PLACEHOLDER_USER, build_kernel, field_meanings, package_sources
+from dogsgan.kernel.folder import BUDGET_VARIABLE, COUNT_VARIABLE, Settings, code_of_notebook, read_metadata
 from dogsgan.presets import PRESETS, preset
 
 
@@ -205,7 +203,8 @@ def test_crops_are_the_same_for_both_recipes(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"budget": "10h"}, "longer than Kaggle's 9 hours"),
+        ({"budget": "10h"}, "BUDGET = '10h' cannot be used: .* 9h or less, which is what Kaggle grants"),
+        ({"budget": "5s"}, "BUDGET = '5s' cannot be used: write 20s or more"),
         ({"slug": "dogs"}, "cannot be a kernel's address"),
         ({"slug": "Dogs and cats"}, "cannot be a kernel's address"),
         ({"user": "an n"}, "not a Kaggle user name"),

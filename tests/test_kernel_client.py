@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from kaggle_server import KERNEL, KEY, TOKEN, Reply, environment, refusal, running_server
 
 from dogsgan.errors import DogsganError
+from dogsgan.kernel.folder import parse_ref
 from dogsgan.kernel.kaggle.client import STATUSES, Kaggle, redacted
-from dogsgan.kernel.kaggle.metadata import parse_ref
-from dogsgan.kernel.kaggle.planning import plan_push
-from dogsgan.kernel.kaggle.pushing import push
+from dogsgan.kernel.kaggle.push import plan_push, push
 
 kaggle = kaggle_server.kaggle_fixture
 folder = kaggle_server.folder_fixture
@@ -87,7 +86,7 @@ def test_without_the_client_the_extra_is_named(missing, folder):
     code = (
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from pathlib import Path\n"
-        "from dogsgan.kernel.kaggle.pushing import push\n"
+        "from dogsgan.kernel.kaggle.push import push\n"
         "from dogsgan.errors import DogsganError\n"
         f"try: push(Path({str(folder)!r}))\n"
         "except DogsganError as error: print(error)"
@@ -151,7 +150,7 @@ def test_an_unwritable_settings_folder_is_one_line(tmp_path, folder):
     (tmp_path / "file").write_text("in the way")
     code = (
         "from pathlib import Path\n"
-        "from dogsgan.kernel.kaggle.pushing import push\n"
+        "from dogsgan.kernel.kaggle.push import push\n"
         "from dogsgan.errors import DogsganError\n"
         f"try: push(Path({str(folder)!r}))\n"
         "except DogsganError as error: print(error)"

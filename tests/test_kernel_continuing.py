@@ -13,11 +13,10 @@ from dogsgan.config import ModelRecipe, Recipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.layouts import CELEBA
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.main import Kernel
+from dogsgan.kernel.folder import Settings
+from dogsgan.kernel.main import MOST_GRIDS, Kernel, keep, restore
 from dogsgan.kernel.mounts import find_run
-from dogsgan.kernel.outputs import MOST_GRIDS, keep, restore
 from dogsgan.kernel.rehearse import lay_out
-from dogsgan.kernel.settings import Settings
 from dogsgan.training.loop import train
 
 EARLIER = "ann/earlier-dogs"

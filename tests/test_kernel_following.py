@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from kaggle_server import KERNEL, Reply, log_of, refusal
 
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.kaggle import following
+from dogsgan.kernel.folder import parse_ref
+from dogsgan.kernel.kaggle import push
 from dogsgan.kernel.kaggle.client import Kaggle
-from dogsgan.kernel.kaggle.following import follow_run, log_lines, status
-from dogsgan.kernel.kaggle.metadata import parse_ref
+from dogsgan.kernel.kaggle.push import follow_run, log_lines, status
 
 kaggle = kaggle_server.kaggle_fixture
 run = kaggle_server.run_fixture
@@ -100,7 +100,7 @@ def test_passing_trouble_does_not_end_the_following(kaggle):
 
 
 def test_kaggle_out_of_reach_for_too_long_ends_it_with_a_line(kaggle, monkeypatch):
-    monkeypatch.setattr(following, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(push, "PATIENCE_S", 0.0)
     kaggle.replies["GetKernelSessionStatus"] = [refusal(503, "no")] * 100
     with pytest.raises(DogsganError, match="the run on Kaggle goes on meanwhile"):
         follow()

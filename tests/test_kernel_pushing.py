@@ -10,8 +10,8 @@ from kaggle_server import KERNEL, Reply, built_kernel, refusal
 
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.build import build_kernel
-from dogsgan.kernel.kaggle.metadata import parse_ref, read_metadata, resolve
-from dogsgan.kernel.kaggle.pushing import push
+from dogsgan.kernel.folder import parse_ref, read_metadata, resolve
+from dogsgan.kernel.kaggle.push import push
 from dogsgan.presets import preset
 
 kaggle = kaggle_server.kaggle_fixture
@@ -57,7 +57,7 @@ UNFIT = [
     ({"id": "dogs-sagan"}, "names no kernel: write USER/SLUG"),
     ({"id": "ann/dogs", "title": "dogs"}, "five characters"),
     ({"id": 3}, "names no kernel"),
-    ({"code_file": "missing.py"}, "the kaggle client will not push ann/dogs-sagan: Source file not found"),
+    ({"code_file": "missing.py"}, "holds no code file 'missing.py': build it anew"),
     ({"language": "cobol"}, "A valid language must be specified"),
     ({"title": "Dogs"}, "make the slug 'dogs'"),
 ]
@@ -157,7 +157,7 @@ def test_an_interrupted_follow_says_how_to_go_on_without_a_second_push(
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dogsgan.kernel.kaggle.pushing.follow_run", interrupt)
+    monkeypatch.setattr("dogsgan.kernel.kaggle.push.follow_run", interrupt)
     assert run("push", folder, "--follow") == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.endswith("follow it with `dogsgan kernel status ann/dogs-sagan --follow`")

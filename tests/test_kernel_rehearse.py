@@ -19,14 +19,16 @@ import dogsgan
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.build import build_kernel
-from dogsgan.kernel.isolation import can_isolate
-from dogsgan.kernel.rehearse import RehearsalReport, read_head, rehearse
+from dogsgan.kernel.folder import read_head
+from dogsgan.kernel.rehearse import RehearsalReport, can_isolate, rehearse
 
 COUNT = 60
 BUDGET_S, HANGING_BUDGET_S = 240.0, 90.0
 QUICK = setting_code("dogsgan.models.sampling", "STATISTICS_IMAGES", 64)
-SAFETY = "dogsgan.supervise.safety"
-SAFE = setting_code(SAFETY, "MOST_COST", 1.0) + setting_code(SAFETY, "SHARE", 0.1)  # as if there were hours
+DRIVER = "dogsgan.supervise.driver"
+SAFE = setting_code(DRIVER, "SAFETY_COST", 1.0) + setting_code(
+    DRIVER, "SAFETY_SHARE", 0.1
+)  # as if there were hours
 
 isolated_only = pytest.mark.skipif(not can_isolate(), reason="bubblewrap is not installed, or not allowed")
 

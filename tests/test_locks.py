@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from dogsgan import locks
+from dogsgan import files
 from dogsgan.errors import DogsganError
-from dogsgan.locks import LOCK_FILE, hold, try_lock
+from dogsgan.files import LOCK_FILE, hold, try_lock
 
 HOLDING = (
-    "import sys; from pathlib import Path; from dogsgan.locks import hold\n"
+    "import sys; from pathlib import Path; from dogsgan.files import hold\n"
     "with hold(Path(sys.argv[1])):\n"
     "    print('held', flush=True); sys.stdin.read()"
 )
@@ -71,7 +71,7 @@ def test_a_file_system_without_locks_is_told_of_and_the_work_goes_on(
     def refusing(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(locks.fcntl, "flock", refusing)
+    monkeypatch.setattr(files.fcntl, "flock", refusing)
     with hold(tmp_path / "run"):
         assert list((tmp_path / "run").iterdir()) == []
     assert "run cannot be locked (No locks available): see to it that nothing else" in capsys.readouterr().err
@@ -80,7 +80,7 @@ def test_a_file_system_without_locks_is_told_of_and_the_work_goes_on(
 def test_a_system_without_locks_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(locks, "fcntl", None)
+    monkeypatch.setattr(files, "fcntl", None)
     with hold(tmp_path):
         pass
     assert "cannot be locked (this system has no file locks)" in capsys.readouterr().err

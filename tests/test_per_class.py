@@ -15,7 +15,6 @@ from PIL import Image
 from scipy import stats
 from tiny import RECIPE
 
-from dogsgan.class_labels import matched_classes
 from dogsgan.cli import main
 from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.drawn.competition import draw_competition
@@ -29,7 +28,7 @@ from dogsgan.models.sampling import Sampler
 from dogsgan.per_class.figures import ClassFigures, class_figures
 from dogsgan.per_class.result import correlations_with_real
 from dogsgan.scoring import per_class, score
-from dogsgan.submission.labels import read_labels, write_labels
+from dogsgan.submission.labels import matched_classes, read_labels, write_labels
 
 NAMES = ("ant", "bee", "cat", "dog")
 

@@ -25,10 +25,8 @@ from dogsgan.scoring import score
 from dogsgan.stages import finishing_seconds, generate, refuse_other_crops, train_within
 from dogsgan.submission import CheckReport, SubmissionReport, check_submission, write_submission
 from dogsgan.submission.labels import read_labels
-from dogsgan.supervise.attempts import Job
-from dogsgan.supervise.clock import Clock
-from dogsgan.supervise.driver import Driver
-from dogsgan.supervise.session import Session, Terminal
+from dogsgan.supervise.driver import Driver, Job
+from dogsgan.supervise.session import Clock, Session, Terminal
 from dogsgan.training import interrupts, loop
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.report import TrainReport

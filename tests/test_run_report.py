@@ -22,9 +22,8 @@ from dogsgan.data.cropset import CropSet
 from dogsgan.data.sources import open_source
 from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
-from dogsgan.run_report.card import render_card, write_card
 from dogsgan.run_report.page import _breeds, write_page
-from dogsgan.run_report.record import RunRecord
+from dogsgan.run_report.record import RunRecord, render_card, write_card
 from dogsgan.stages import generate, train_within
 from dogsgan.training.deadline import Deadline
 

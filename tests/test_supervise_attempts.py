@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from tiny import RECIPE
 
-from dogsgan.supervise import attempts
-from dogsgan.supervise.attempts import MOST_ATTEMPTS, Job, Training
+from dogsgan.supervise import driver
 from dogsgan.supervise.children import Ended
-from dogsgan.supervise.clock import Clock
-from dogsgan.supervise.session import Session, Terminal
+from dogsgan.supervise.driver import MOST_ATTEMPTS, Job, Training
+from dogsgan.supervise.session import Clock, Session, Terminal
 
 SMALL = dataclasses.replace(RECIPE, name="small")
 BIG_BATCH = dataclasses.replace(RECIPE, training=dataclasses.replace(RECIPE.training, batch_size=32))
@@ -20,7 +19,7 @@ class Script(Session):
     """A session whose trainers do what a list says: a number of images to reach, and how to end."""
 
     def __init__(self, acts):
-        super().__init__(Clock(attempts.time.monotonic(), 600.0), Terminal())
+        super().__init__(Clock(driver.time.monotonic(), 600.0), Terminal())
         self.clock.note_startup(1.0)
         self.acts, self.trained = list(acts), []
 
@@ -47,8 +46,8 @@ def play(tmp_path, monkeypatch):
     def play(*acts, gpus=(), still_working=None, recipe=RECIPE, cpu_recipe=SMALL):
         session = Script(acts)
         working = list((gpus or ()) if still_working is None else still_working)
-        monkeypatch.setattr(attempts, "working_gpus", lambda session, gpus: [g for g in gpus if g in working])
-        monkeypatch.setattr(attempts, "time_rescue", lambda session, recipe, count: None)
+        monkeypatch.setattr(driver, "working_gpus", lambda session, gpus: [g for g in gpus if g in working])
+        monkeypatch.setattr(driver, "time_rescue", lambda session, recipe, count: None)
         run, zip_path = tmp_path / "run-1", tmp_path / "images.zip"
         job = Job(recipe, tmp_path / "crops", run=run, zip_path=zip_path, cpu_recipe=cpu_recipe)
         training = Training(session, job, gpus=None if gpus is None else list(gpus))
@@ -104,13 +103,13 @@ def test_what_trying_again_does_not_mend_is_not_tried_again(play, end):
 def test_only_a_stop_that_somebody_else_asked_for_is_worth_a_last_line(
     play, monkeypatch, asked_by, events, capsys
 ):
-    reached = attempts.Training._note_unless_planned
+    reached = driver.Training._note_unless_planned
 
     def heard_meanwhile(self, report):
         self.session.wish.signal_name = asked_by
         reached(self, report)
 
-    monkeypatch.setattr(attempts.Training, "_note_unless_planned", heard_meanwhile)
+    monkeypatch.setattr(driver.Training, "_note_unless_planned", heard_meanwhile)
     session, training = play((100, "SIGTERM"))
     assert len(session.trained) == 1
     assert len(session.events) == events
@@ -158,7 +157,7 @@ def test_the_newest_generator_comes_first_and_a_folder_of_another_name_never(pla
 
 
 def test_a_signal_before_there_is_a_trainer_leaves_none_to_start(play, monkeypatch):
-    monkeypatch.setattr(attempts.Training, "reached", lambda self: 0)
+    monkeypatch.setattr(driver.Training, "reached", lambda self: 0)
     session, training = play()
     session.trained.clear()
     session.wish.signal_name = "SIGHUP"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dogsgan.supervise.clock import Clock
+from dogsgan.supervise.session import Clock
 
 HOURS = 3600.0
 

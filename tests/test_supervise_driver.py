@@ -5,11 +5,9 @@ import time
 import pytest
 from tiny import RECIPE
 
-from dogsgan.supervise.attempts import Job
 from dogsgan.supervise.children import ERROR, Ended
-from dogsgan.supervise.clock import Clock
-from dogsgan.supervise.driver import Driver
-from dogsgan.supervise.session import Session, Terminal
+from dogsgan.supervise.driver import Driver, Job
+from dogsgan.supervise.session import Clock, Session, Terminal
 
 
 class Script(Session):

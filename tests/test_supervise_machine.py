@@ -8,9 +8,8 @@ from tiny import RECIPE
 
 from dogsgan.presets import preset
 from dogsgan.supervise.children import Ended
-from dogsgan.supervise.clock import Clock
-from dogsgan.supervise.machine import choose_machine
-from dogsgan.supervise.session import Session, Terminal
+from dogsgan.supervise.driver import choose_machine
+from dogsgan.supervise.session import Clock, Session, Terminal
 
 SECONDS = {"dogs-sagan": 700.0, "dogs-best-cpu": 60.0, "demo": 15.0, "tiny": 700.0}
 

@@ -7,12 +7,11 @@ import time
 
 import pytest
 
-from dogsgan.kernel.outputs import KernelLog, keep
-from dogsgan.supervise import safety, worker
+from dogsgan.kernel.main import KernelLog, keep
+from dogsgan.supervise import driver, worker
 from dogsgan.supervise.children import Children
-from dogsgan.supervise.clock import Clock
-from dogsgan.supervise.safety import NICENESS, SafetyZip
-from dogsgan.supervise.session import Session
+from dogsgan.supervise.driver import NICENESS, SafetyZip
+from dogsgan.supervise.session import Clock, Session
 
 PRELUDE = "import time\nfrom dogsgan.supervise.children import answer, ready\nready()\n"
 WRITES = PRELUDE + "answer({'images_seen': 5, 'valid': True})"
@@ -22,7 +21,7 @@ CRASHES = PRELUDE + "raise MemoryError('no room')"
 
 @pytest.fixture
 def session(tmp_path, monkeypatch):
-    monkeypatch.setattr(safety, "SHARE", 0.0)
+    monkeypatch.setattr(driver, "SAFETY_SHARE", 0.0)
     began = time.monotonic()
     session = Session(Clock(began, 3600.0), KernelLog(tmp_path / "kernel.log", started=began))
     session.clock.note_startup(0.5)
@@ -84,7 +83,7 @@ def test_a_sampler_that_fails_is_said_and_harms_nothing(session, asked):
 
 
 def test_it_waits_until_something_is_trained(session, asked, monkeypatch):
-    monkeypatch.setattr(safety, "POLL_S", 0.01)
+    monkeypatch.setattr(driver, "SAFETY_POLL_S", 0.01)
     answers = [{"generators": ["trained"]}, *[{}] * 3]
     with SafetyZip(session, lambda: answers.pop()) as zip_:
         wait_until(lambda: zip_.report)
@@ -96,7 +95,7 @@ def test_it_is_not_begun(reason, session, asked, monkeypatch):
     if reason == "it costs too much":
         session.clock.finishing_s = 200.0
     else:
-        monkeypatch.setattr(safety, "SHARE", 0.5)
+        monkeypatch.setattr(driver, "SAFETY_SHARE", 0.5)
     with SafetyZip(session, lambda: {"generators": []}):
         time.sleep(0.3)
     assert asked == []

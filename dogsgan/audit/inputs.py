@@ -12,7 +12,6 @@ from dogsgan.audit.calibration import refuse_few
 from dogsgan.audit.copies.views import VERSION as VIEWS_VERSION
 from dogsgan.audit.workspace import Workspace
 from dogsgan.cache import default_cache_dir
-from dogsgan.class_labels import labelled_sample
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.networks import FeatureNetwork
@@ -20,6 +19,7 @@ from dogsgan.features.sides import generated_size, opened_for
 from dogsgan.files import write_text
 from dogsgan.pictures import PIXELS, PictureReader, read_generated
 from dogsgan.progress import say
+from dogsgan.submission.labels import labelled_sample
 
 VERSION = 5
 """To be raised when the same pixels give other evidence."""

@@ -112,11 +112,16 @@ def _build(args: argparse.Namespace) -> Outcome:
 
 def _recipe(args: argparse.Namespace) -> "Recipe":
     """Return the recipe to build with: that of the built folder which is continued, where one is given."""
-    from dogsgan.kernel.rehearse import recipe_of
+    from dogsgan.config import Recipe
+    from dogsgan.kernel.folder import read_kernel
     from dogsgan.presets import preset
 
     folder = Path(args.continue_from or "")
-    known = recipe_of(folder) if args.continue_from and folder.is_dir() else None
+    known: Recipe | None = None
+    if args.continue_from and folder.is_dir():
+        _, values = read_kernel(folder)
+        if not values.get("CONTINUE_FROM"):  # else it goes on by the recipe of an earlier one
+            known = Recipe.from_json(values["RECIPE"])
     named = preset(args.preset or DEFAULT_PRESET) if args.preset or known is None else known
     recipe = named.with_overrides(args.set)
     if known is not None and (differences := known.differences(recipe)):
@@ -127,11 +132,23 @@ def _recipe(args: argparse.Namespace) -> "Recipe":
     return recipe
 
 
+def _only_kernel(folder: Path = Path("kernels")) -> Path:
+    """Return the one kernel that was built in `folder`."""
+    from dogsgan.kernel.folder import METADATA_FILE
+
+    built = sorted(path.parent for path in folder.glob(f"*/{METADATA_FILE}"))
+    if not built:
+        raise DogsganError(f"{folder}/ holds no kernel: build one there, or name the folder of another")
+    if len(built) > 1:
+        raise DogsganError(f"which kernel? Name one of {', '.join(map(str, built))}")
+    return built[0]
+
+
 def _rehearse(args: argparse.Namespace) -> Outcome:
-    from dogsgan.kernel.rehearse import only_kernel, rehearse
+    from dogsgan.kernel.rehearse import rehearse
 
     report = rehearse(
-        args.kernel or only_kernel(),
+        args.kernel or _only_kernel(),
         budget_s=60 * args.minutes,
         count=args.count,
         data=args.data,

@@ -66,8 +66,7 @@ def add_remote_commands(commands: Any) -> None:
 
 
 def _push(args: argparse.Namespace) -> Outcome:
-    from dogsgan.kernel.kaggle.planning import plan_push
-    from dogsgan.kernel.kaggle.pushing import push, push_and_follow
+    from dogsgan.kernel.kaggle.push import plan_push, push, push_and_follow
 
     if args.dry_run:
         return _planned(plan_push(args.folder))
@@ -81,8 +80,7 @@ def _push(args: argparse.Namespace) -> Outcome:
 
 
 def _status(args: argparse.Namespace) -> Outcome:
-    from dogsgan.kernel.kaggle.following import status
-    from dogsgan.kernel.kaggle.planning import plan_status
+    from dogsgan.kernel.kaggle.push import plan_status, status
 
     if args.dry_run:
         return _planned(plan_status(args.kernel))
@@ -91,8 +89,7 @@ def _status(args: argparse.Namespace) -> Outcome:
 
 
 def _output(args: argparse.Namespace) -> Outcome:
-    from dogsgan.kernel.kaggle.fetching import fetch_output
-    from dogsgan.kernel.kaggle.planning import plan_output
+    from dogsgan.kernel.kaggle.fetch import fetch_output, plan_output
 
     if args.dry_run:
         return _planned(plan_output(args.kernel))
@@ -109,8 +106,7 @@ def _output(args: argparse.Namespace) -> Outcome:
 
 
 def _submit(args: argparse.Namespace) -> Outcome:
-    from dogsgan.kernel.kaggle.planning import plan_submit
-    from dogsgan.kernel.kaggle.submitting import submit
+    from dogsgan.kernel.kaggle.submit import plan_submit, submit
     from dogsgan.training.deadline import parse_duration
 
     settings = {

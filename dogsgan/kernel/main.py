@@ -7,7 +7,9 @@ anything to train on does it fail, at once and without a zip.
 import contextlib
 import dataclasses
 import importlib
+import os
 import shutil
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator
@@ -18,19 +20,23 @@ from dogsgan import __version__
 from dogsgan.config import Recipe
 from dogsgan.console import STDOUT, close_streams, open_streams
 from dogsgan.errors import DogsganError
-from dogsgan.files import write_json
-from dogsgan.kernel.mounts import EarlierRun, find_data, find_run
-from dogsgan.kernel.outputs import LOG_FILE, KernelLog, keep, restore, scratch_folders
-from dogsgan.kernel.settings import Settings
-from dogsgan.supervise.attempts import Job
-from dogsgan.supervise.clock import Clock
-from dogsgan.supervise.driver import Driver
-from dogsgan.supervise.machine import choose_machine
-from dogsgan.supervise.session import Session
+from dogsgan.files import atomic_path, sweep, write_json
+from dogsgan.kernel.folder import Settings
+from dogsgan.kernel.mounts import LOG_FILE, EarlierRun, find_data, find_run
+from dogsgan.supervise.driver import Driver, Job, choose_machine
+from dogsgan.supervise.session import Clock, Session
 from dogsgan.training.interrupts import listen_for_stop
+from dogsgan.training.run_folder import CHECKPOINTS, newest_checkpoint
 
 REPORT_FILE = "kernel.json"
 CROPPING_SHARE = 0.4  # of the budget, at least
+MOST_GRIDS = 40  # training grids that are kept, the newest among them
+BAR_INTERVAL_S = 60.0  # a bar that moves gets a line this often
+SCRATCHES = (Path("/kaggle/temp"), Path("/var/tmp"))
+"""Where room for crops and checkpoints is looked for beside the temporary folder."""
+MEMORY = Path("/dev/shm")  # looked at after those: what lies there takes memory
+KEPT = ("generator.safetensors", "recipe.json", "log.jsonl", "losses.png")  # files of a run
+GRIDS = "training"  # a folder of the output; the newest checkpoint lies where it does in a run
 UNTRAINED = (
     "WARNING: images.zip is valid but WORTHLESS: nothing was trained, its pictures come from random weights; "
     "do not submit it"
@@ -131,17 +137,14 @@ class Kernel:
             recipes = settings.recipe, settings.cpu_recipe
             recipe, gpus = choose_machine(self.session, *recipes, count=settings.count)
             self.driver = Driver(self.session, self._job(recipe), gpus=gpus)
-            if self.earlier is not None:
-                self._restore(self.earlier)
+            try:
+                if self.earlier is not None:
+                    restore(self.earlier.output, self._run_folder)
+            except (DogsganError, OSError) as error:
+                self.session.note(f"WARNING: training begins anew: the earlier run cannot be copied: {error}")
+                shutil.rmtree(self._run_folder, ignore_errors=True)
+                self.earlier = None
             self.driver.train()
-
-    def _restore(self, earlier: EarlierRun) -> None:
-        try:
-            restore(earlier.output, self._run_folder)
-        except (DogsganError, OSError) as error:
-            self.session.note(f"WARNING: training begins anew: the earlier run cannot be copied: {error}")
-            shutil.rmtree(self._run_folder, ignore_errors=True)
-            self.earlier = None
 
     def sample(self) -> None:
         """Write images.zip from the last good generator: on a GPU if one works, else on the CPU."""
@@ -268,3 +271,90 @@ def open_kernel(values: dict[str, Any], *, package: Path, started: float) -> Ker
         return Kernel(Settings.from_values(values), package=package, started=started)
     except DogsganError as error:
         raise SystemExit(f"error: {error}") from error
+
+
+class KernelLog:
+    """Says everything on the kernel's page and in a file of its output; neither can stop the kernel."""
+
+    raw = False
+
+    def __init__(self, path: Path, *, started: float) -> None:
+        self.path, self.started = path, started
+        self._bar_shown_at = float("-inf")
+
+    def say(self, text: str) -> None:
+        """Write lines, each with the time since the start."""
+        elapsed = int(time.monotonic() - self.started)
+        stamp = f"[{elapsed // 3600}:{elapsed // 60 % 60:02}:{elapsed % 60:02}]"
+        lines = "".join(f"{stamp} {line}\n" for line in text.splitlines())
+        STDOUT.write(lines)
+        STDOUT.flush()
+        with contextlib.suppress(OSError), self.path.open("a", encoding="utf-8", errors="replace") as file:
+            file.write(lines)
+
+    def relay(self, text: str, moving: bool) -> None:
+        """Pass on a line of a child; of a bar that moves, one a minute."""
+        if moving:
+            if time.monotonic() - self._bar_shown_at < BAR_INTERVAL_S:
+                return
+            self._bar_shown_at = time.monotonic()
+        self.say(text)
+
+
+def keep(run: Path | None, crops: Path, working: Path) -> list[str]:
+    """Copy what is worth keeping into the output folder; return what could not be, in words.
+
+    What a sampler that was killed left half-written is removed.
+    """
+    sweep(working)
+    wanted = {working / "crops.png": crops / "contact-sheet.png"}
+    if run is not None:
+        wanted |= {working / name: run / name for name in KEPT}
+        wanted |= {working / GRIDS / grid.name: grid for grid in _spread(run / "samples")}
+        if newest := newest_checkpoint(run):  # last, for it is the largest; another kernel goes on from it
+            wanted[working / CHECKPOINTS / newest.name] = newest
+    problems = []
+    for target, source in wanted.items():
+        try:
+            _copy(source, target)
+        except (DogsganError, OSError) as error:
+            problems.append(f"{target.name} not kept: {error}")
+    return problems
+
+
+def restore(output: Path, run: Path) -> None:
+    """Copy to `run` what `keep` left of a run in a kernel's output, so that it goes on.
+
+    Raises:
+        DogsganError: there is no room, or the output cannot be read.
+    """
+    if newest := newest_checkpoint(output):
+        _copy(newest, run / CHECKPOINTS / newest.name)
+    for name in KEPT:
+        _copy(output / name, run / name)
+    for grid in output.glob(f"{GRIDS}/*.png"):
+        _copy(grid, run / "samples" / grid.name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file or a folder, if it is there."""
+    if source.exists():
+        with atomic_path(target) as partial:
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, partial)
+
+
+def _spread(folder: Path) -> list[Path]:
+    """Return at most `MOST_GRIDS` grids, evenly over the run, the last included."""
+    grids = sorted(folder.glob("*.png"))
+    step = max(1.0, (len(grids) - 1) / (MOST_GRIDS - 1))
+    return [grids[round(index * step)] for index in range(min(len(grids), MOST_GRIDS))]
+
+
+def scratch_folders(working: Path) -> list[Path]:
+    """Return a folder to be made in each place with room, the roomiest first; the output folder only last."""
+    temporary = Path(tempfile.gettempdir())
+    usable = [folder for folder in {temporary, *SCRATCHES} if os.access(folder, os.W_OK)]
+    roomy = [*sorted(usable, key=lambda folder: -shutil.disk_usage(folder).free), MEMORY]
+    if os.environ.get("TMPDIR"):
+        roomy = [temporary]
+    return [place / f"dogsgan-{os.getpid()}" for place in [*roomy, working / ".scratch"]]

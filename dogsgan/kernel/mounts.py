@@ -11,9 +11,9 @@ from dogsgan.data.layouts import CELEBA, DIGITS, Layout, Match, detect_layout
 from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path
-from dogsgan.kernel.outputs import LOG_FILE, is_output
 from dogsgan.training.run_folder import RECIPE_FILE, newest_checkpoint, read_recipe
 
+LOG_FILE = "kernel.log"  # of a kernel's output
 KNOWN = ("generative-dog-images", "competitions/generative-dog-images", "")
 """Folders below the input folder that held the data, in the order in which they are looked at."""
 LOOKED_FOR = (
@@ -91,6 +91,11 @@ def find_run(root: Path, kernel: str) -> EarlierRun:
         missing = "checkpoint" if newest is None else RECIPE_FILE
         raise DogsganError(f"{output}, the output of {kernel}, holds no {missing}")
     return EarlierRun(output, int(newest.name), saved[0])
+
+
+def is_output(folder: Path) -> bool:
+    """Return whether a folder is the output of a kernel, whose pictures are generated ones."""
+    return all((folder / name).is_file() for name in (LOG_FILE, "images.zip"))
 
 
 def layout_for(data: DataRecipe) -> Layout | None:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dogsgan.config import Recipe
-from dogsgan.kernel.settings import LONGEST_BUDGET_S
+from dogsgan.kernel.folder import LONGEST_BUDGET_S
 
 if TYPE_CHECKING:
     from dogsgan.training.cost import StepCost

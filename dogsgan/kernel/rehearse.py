@@ -1,16 +1,27 @@
-"""A built kernel run here as Kaggle would run it, and what came of it: known before hours are spent."""
+"""A built kernel run here as Kaggle would run it, and what came of it: known before hours are spent.
 
-import ast
+Bubblewrap isolates it, without network and this package. Without that a folder stands for /kaggle and nothing
+is cut off: `MISSING` says so.
+"""
+
 import contextlib
+import functools
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
-import warnings
+import threading
+import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
-from dogsgan.competition import COUNT, SLUG
+import dogsgan
+from dogsgan.competition import SLUG
 from dogsgan.config import Recipe
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.drawn.digits import draw_digits
@@ -20,18 +31,36 @@ from dogsgan.data.pictures import MAX_PICTURE_BYTES
 from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds, read_json, refuse_overwriting, write_bytes
-from dogsgan.kernel.isolation import MISSING, Watched, can_isolate, start, watch
-from dogsgan.kernel.kaggle.metadata import METADATA_FILE, read_metadata
+from dogsgan.kernel.folder import BUDGET_VARIABLE, COUNT_VARIABLE, ROOT_VARIABLE, read_kernel
 from dogsgan.kernel.main import REPORT_FILE
 from dogsgan.kernel.prediction import Prediction, predict
-from dogsgan.kernel.settings import Settings
-from dogsgan.kernel.writing import code_of_notebook
 from dogsgan.progress import say
 from dogsgan.submission import CheckReport, check_submission
 
 MOST_FILES = 500  # that Kaggle keeps of an output
 MOUNTS = ("competition", "dataset", "none")
 DRAWN_IMAGES = 120
+SCRIPT = "script.py"  # as Kaggle calls the code file
+CORES = 2
+PASSED_ON = ("OMP_NUM_THREADS", "LD_LIBRARY_PATH", "CUDA_HOME", "NVIDIA_VISIBLE_DEVICES")
+OWN_FOLDERS = ("kaggle", "dev", "proc", "tmp")  # not the machine's
+SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")  # what a kernel may take for scratch
+INTERVAL_S = 1.0
+KEPT_LINES = 30
+MISSING = (
+    "bubblewrap (bwrap) is not installed or not allowed here: the network is not cut off, /kaggle is another "
+    "folder, and its input is not write-protected"
+)
+
+
+class Watched(NamedTuple):
+    """How a rehearsed kernel ended: `exited`, `time` or `memory` (killed for it), and what it took."""
+
+    ended: str
+    status: int
+    seconds: float
+    peak_memory_gb: float
+    last_lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -119,7 +148,7 @@ def rehearse(
     isolated = can_isolate() if isolated is None else isolated
     if out is not None and data is not None:
         refuse_overwriting(out / "images.zip", data)
-    code_file, code, values = _open(kernel)
+    code, values = read_kernel(kernel)
     values |= {"COUNT": count} if count else {}
     if previous is not None and not values.get("CONTINUE_FROM"):
         raise DogsganError(f"{kernel} does not go on from another kernel: build it with --continue-from")
@@ -136,46 +165,17 @@ def rehearse(
         if previous is not None:
             slug = values["CONTINUE_FROM"].split("/")[1]  # names the folder on Kaggle
             shutil.copytree(previous, kaggle / "input" / slug, dirs_exist_ok=True)
-        write_bytes(kaggle / "src" / code_file, code.encode())
+        write_bytes(kaggle / "src" / SCRIPT, code.encode())
         if prelude:
             write_bytes(kaggle / "src" / "sitecustomize.py", prelude.encode())
         (kaggle / "working").mkdir()
-        process = start(kaggle, code_file, budget_s=budget_s, count=values["COUNT"], isolated=isolated)
-        watched = watch(process, limit_s=budget_s, memory_bytes=int(memory_gb * 1e9), quiet=quiet)
+        process = _start(kaggle, budget_s=budget_s, count=values["COUNT"], isolated=isolated)
+        watched = _watch(process, limit_s=budget_s, memory_bytes=int(memory_gb * 1e9), quiet=quiet)
         if out is not None:
             shutil.copytree(kaggle / "working", out, dirs_exist_ok=True)
         found = _look_at(kaggle / "working", watched, values)
-    found |= vars(watched)
+    found |= watched._asdict()
     return RehearsalReport(Path(kernel), isolated=isolated, mount=mount, budget_s=budget_s, **found)
-
-
-def only_kernel(folder: Path = Path("kernels")) -> Path:
-    """Return the one kernel that was built in `folder`.
-
-    Raises:
-        DogsganError: there is none, or more than one.
-    """
-    built = sorted(path.parent for path in folder.glob(f"*/{METADATA_FILE}"))
-    if not built:
-        raise DogsganError(f"{folder}/ holds no kernel: build one there, or name the folder of another")
-    if len(built) > 1:
-        raise DogsganError(f"which kernel? Name one of {', '.join(map(str, built))}")
-    return built[0]
-
-
-def _open(kernel: Path) -> tuple[str, str, dict[str, Any]]:
-    """Return a kernel's code file, its text (a notebook's cells as one script), and its head's values."""
-    path = read_metadata(kernel).code_file
-    again = "make it anew with `dogsgan kernel build`"
-    if not path.is_file():
-        raise DogsganError(f"{kernel} holds no code file {path.name!r}: {again}")
-    try:
-        text = path.read_bytes().decode()
-        code = code_of_notebook(text) if path.suffix == ".ipynb" else text
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DogsganError(f"{path} cannot be read as a kernel's code ({error}): {again}") from error
-    code_file = f"{path.stem}.py"
-    return code_file, code, read_head(code, where=str(kernel / code_file))
 
 
 def lay_out(source: Path, target: Path, *, mount: str | None = None) -> str:
@@ -221,16 +221,6 @@ def lay_out(source: Path, target: Path, *, mount: str | None = None) -> str:
     return mount
 
 
-def recipe_of(kernel: Path) -> Recipe | None:
-    """Return the recipe of a built kernel; None where it goes on by that of an earlier one.
-
-    Raises:
-        DogsganError: the folder holds no kernel, or its head cannot be used.
-    """
-    _, _, values = _open(kernel)
-    return None if values.get("CONTINUE_FROM") else Recipe.from_json(values["RECIPE"])
-
-
 def _look_at(working: Path, watched: Watched, values: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a report that come from what the kernel left."""
     files = tuple(sorted(p.relative_to(working).as_posix() for p in working.rglob("*") if p.is_file()))
@@ -273,29 +263,6 @@ def _problems(
         )
 
 
-def read_head(code: str, *, where: str = "the kernel's code") -> dict[str, Any]:
-    """Return the values at the head of a kernel's code, without running it.
-
-    Raises:
-        DogsganError: it is not Python, or a value cannot be used.
-    """
-    found: dict[str, Any] = {"COUNT": COUNT, "RECIPE": {}}
-    try:
-        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
-            body = ast.parse(code).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # ValueError: a NUL
-        line = f"line {error.lineno} of " if isinstance(error, SyntaxError) else ""
-        raise DogsganError(
-            f"{line}{where} is not valid Python ({error}): fix it, or build it anew"
-        ) from error
-    for node in body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            with contextlib.suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-                found[node.targets[0].id] = ast.literal_eval(node.value)
-    Settings.from_values(found)
-    return found
-
-
 def _predicted(told: dict[str, Any], values: dict[str, Any]) -> Prediction | None:
     """Predict for the recipe of a GPU, or that of a continued run; None where nothing was trained."""
     begun_at, trained = told.get("continued_at"), told.get("train", {})
@@ -303,3 +270,122 @@ def _predicted(told: dict[str, Any], values: dict[str, Any]) -> Prediction | Non
         return None
     recipe = Recipe.from_json(values["RECIPE"] if begun_at is None else told["recipe"])
     return predict(recipe, reserve_s=told["seconds"] - trained["seconds"])
+
+
+@functools.cache
+def can_isolate() -> bool:
+    """Return whether bubblewrap is installed and allowed to begin namespaces."""
+    if shutil.which("bwrap") is None:
+        return False
+    probe = [*_namespaces(), sys.executable, "-I", "-c", ""]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def _start(kaggle: Path, *, budget_s: float, count: int, isolated: bool) -> "subprocess.Popen[bytes]":
+    """Start the kernel in a folder that stands for /kaggle, with input/, working/ and src/."""
+    inside = Path("/kaggle") if isolated else kaggle
+    environment = {
+        **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": "/tmp" if isolated else str(kaggle.parent),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(inside / "src"),
+        "PYTHONUNBUFFERED": "1",
+        BUDGET_VARIABLE: f"{budget_s}s",
+        COUNT_VARIABLE: str(count),
+        "KAGGLE_KERNEL_RUN_TYPE": "Batch",
+    }
+    command = [sys.executable, str(inside / "src" / SCRIPT)]
+    if isolated:
+        binds = ["--ro-bind", str(kaggle / "input"), "/kaggle/input"]
+        binds += ["--ro-bind", str(kaggle / "src"), "/kaggle/src"]
+        binds += ["--bind", str(kaggle / "working"), "/kaggle/working", "--chdir", "/kaggle/working"]
+        command = [*_namespaces(), *binds, *command]
+    else:
+        environment |= {ROOT_VARIABLE: str(inside), "TMPDIR": str(kaggle.parent)}
+    process = subprocess.Popen(
+        command,
+        cwd=kaggle / "working",
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[:CORES])
+    return process
+
+
+def _namespaces() -> list[str]:
+    """Return the command that begins namespaces: the machine read-only, without network and this package."""
+    command = ["bwrap", "--unshare-net", "--unshare-pid", "--die-with-parent"]
+    for path in sorted(Path("/").iterdir()):
+        if path.is_symlink():
+            command += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir() and path.name not in OWN_FOLDERS:
+            command += ["--ro-bind", str(path), str(path)]
+    command += ["--proc", "/proc", "--dev", "/dev"]
+    for path in sorted(Path("/dev").glob("nvidia*")):
+        command += ["--dev-bind", str(path), str(path)]
+    for folder in SCRATCH:
+        command += ["--tmpfs", folder]
+    for prefix in {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}:  # a Python below /tmp
+        command += ["--ro-bind", str(prefix), str(prefix)]
+    return [*command, "--tmpfs", str(Path(dogsgan.__file__).resolve().parent)]
+
+
+def _watch(process: "subprocess.Popen[bytes]", *, limit_s: float, memory_bytes: int, quiet: bool) -> Watched:
+    """Wait for a kernel; kill it with all its processes at the limit of time or memory, as Kaggle does."""
+    began = time.monotonic()
+    lines: deque[str] = deque(maxlen=KEPT_LINES)
+    reader = threading.Thread(target=_read, args=(process, lines, quiet), daemon=True)
+    reader.start()
+    peak, ended = 0, "exited"
+    try:
+        while process.poll() is None:
+            used = sum(map(_memory, _family(process.pid)))
+            peak = max(peak, used)
+            if used > memory_bytes or time.monotonic() - began > limit_s:
+                ended = "memory" if used > memory_bytes else "time"
+                break
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=INTERVAL_S)
+    finally:
+        seconds = time.monotonic() - began
+        for pid in _family(process.pid) if process.poll() is None else ():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    reader.join(timeout=5.0)
+    return Watched(ended, process.wait(), seconds, peak / 1e9, tuple(lines))
+
+
+def _read(process: "subprocess.Popen[bytes]", lines: "deque[str]", quiet: bool) -> None:
+    assert process.stdout is not None
+    for raw in process.stdout:
+        line = raw.decode(errors="replace").rstrip()
+        lines.append(line)
+        if not quiet:
+            say(line)
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and those below it, parents first."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(path.read_text().rsplit(")", 1)[1].split()[1])
+            children.setdefault(parent, []).append(int(path.parent.name))
+    found = [pid]
+    for current in found:
+        found += children.get(current, [])
+    return found
+
+
+def _memory(pid: int) -> int:
+    """Return a process's memory in bytes, what it shares counted by its share."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0

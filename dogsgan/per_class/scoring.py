@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsgan.class_labels import generated_classes, listed, matched_classes, real_classes
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side
@@ -21,6 +20,7 @@ from dogsgan.recognition.imagenet import class_set
 from dogsgan.recognition.recognise import refuse_without_classifier
 from dogsgan.recognition.shares import Recognition
 from dogsgan.score import compare
+from dogsgan.submission.labels import generated_classes, listed, matched_classes, real_classes
 
 
 def per_class(

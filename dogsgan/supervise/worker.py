@@ -77,7 +77,7 @@ def crop(request: dict[str, Any]) -> dict[str, Any]:
 def train(request: dict[str, Any]) -> dict[str, Any]:
     """Train, or go on, until the time or the images run out. Which signal came is the parent's to say."""
     from dogsgan.data.cropset import CropSet
-    from dogsgan.locks import be_alone
+    from dogsgan.files import be_alone
     from dogsgan.stages import train_within
     from dogsgan.training import loop  # noqa: F401 (before it is ready)
     from dogsgan.training.deadline import Deadline

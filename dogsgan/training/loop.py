@@ -16,7 +16,7 @@ from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.device import fastest, is_out_of_memory, kept_random_state
 from dogsgan.errors import DogsganError
-from dogsgan.locks import hold
+from dogsgan.files import hold
 from dogsgan.progress import optional, progress_bar
 from dogsgan.training.averages import choosing_s, chosen_average
 from dogsgan.training.checkpoint import sweep

@@ -1,21 +1,28 @@
-"""Kaggle's official client, with one line for every failure (`errors.py`) and silence about secrets."""
+"""Kaggle's official client, with one line for every failure and silence about secrets."""
 
 import base64
 import contextlib
+import hashlib
 import importlib
 import io
 import json
 import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from dogsgan.errors import DogsganError, printable
-from dogsgan.kernel.kaggle.errors import HOW_TO_SET, INSTALL, Action, explained
-from dogsgan.kernel.kaggle.metadata import KernelRef
+from dogsgan.kernel.folder import KernelRef
 from dogsgan.progress import say
 
+INSTALL = "pip install 'dogsgan[kaggle]'"
+HOW_TO_SET = (
+    "make a token at https://www.kaggle.com/settings/api, then set KAGGLE_API_TOKEN to it or save it as "
+    "~/.kaggle/access_token"
+)
 STATUSES = {
     "NEW_SCRIPT": "queued",
     "QUEUED": "queued",
@@ -29,6 +36,54 @@ STATUSES = {
 _SECRETS = ("KAGGLE_API_TOKEN", "KAGGLE_KEY", "token", "key")
 _TOKEN_FILES = ("access_token", "access_token.txt", "credentials.json")
 _SHORTEST = 4  # a shorter "secret" would black out ordinary words
+_LONGEST_SHOWN = 200  # of a text in a plan; a longer one is shown by its length and hash
+
+
+class TemporaryError(DogsganError):
+    """The request was right, and may work later."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """What is asked of Kaggle, for the text of a refusal."""
+
+    doing: str  # fits behind "Kaggle will not": `push ann/dogs`
+    hint: str  # what to look at where Kaggle knows no such thing or forbids it
+    competition: str = ""  # whose rules may be in the way
+    changes: str = ""  # for what must not happen twice: how to find out whether it did
+
+    @property
+    def again(self) -> str:
+        """What to do once the trouble has passed."""
+        if not self.changes:
+            return ", then run the command again"
+        return f", and, as it may have arrived all the same, {self.changes} before running the command again"
+
+
+class Plan(NamedTuple):
+    """Calls of the client that a command would make, each with what it sends, and what the answers decide."""
+
+    calls: list[tuple[str, dict[str, Any]]]
+    then: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the calls, whole, as JSON values."""
+        requests = [{"call": name, "body": body} for name, body in self.calls]
+        return {"dry_run": True, "requests": requests, "then": self.then}
+
+    def summary(self) -> str:
+        """Return the calls for people, long texts shortened."""
+        lines = ["nothing was sent; after the login, this would be:"]
+        for name, body in self.calls:
+            lines += [f"  {name}", *(f"    {key}: {_shown(value)}" for key, value in body.items())]
+        return "\n".join([*lines, f"  then: {self.then}"])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
+        content = value.encode()
+        return f"<{len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()}>"
+    return json.dumps(value, ensure_ascii=False)
 
 
 class Kaggle:
@@ -216,3 +271,78 @@ def _about(doing: str, ref: KernelRef) -> Action:
         f"check that {ref} is the name in the address of the kernel's page (or a folder that is there), that "
         "it has been pushed, and that the credentials are those of its owner",
     )
+
+
+def explained(
+    error: BaseException, action: Action, redact: Callable[[str], str], *, quoting: bool = True
+) -> DogsganError:
+    """Return what a person can do about anything that the official client raised on an action."""
+    import requests  # comes with the client, which may not be installed
+
+    doing = action.doing
+    if refusal := _refusal(error):
+        status, message = refusal
+        return _of_status(status, redact(message), action)
+    if isinstance(error, requests.exceptions.InvalidJSONError | json.JSONDecodeError):
+        return TemporaryError(
+            f"what Kaggle answered when asked to {doing} is not JSON, so something else may have answered (a "
+            f"proxy, a login page, a maintenance page): check the network{action.again}"
+        )
+    if isinstance(error, requests.Timeout | TimeoutError):
+        return TemporaryError(f"Kaggle took too long to {doing}: check the network{action.again}")
+    broken = requests.ConnectionError | requests.exceptions.ChunkedEncodingError | ConnectionError
+    if isinstance(error, broken):
+        return TemporaryError(f"cannot reach Kaggle to {doing}: check the network{action.again}")
+    if isinstance(error, OSError) and error.strerror:  # of this machine: what requests raises has none
+        return DogsganError(
+            f"the kaggle client was asked to {doing} and cannot read or write a file here "
+            f"({error.strerror}): free some space, or check the permissions, then run the command again"
+        )
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    text = redact(first) if quoting else "see its log"
+    if isinstance(error, ValueError | SystemExit):  # the client's own refusals
+        return DogsganError(f"the kaggle client will not {doing}: {text}")
+    return DogsganError(
+        f"the kaggle client does not understand what Kaggle answered when asked to {doing} "
+        f"({type(error).__name__}: {text}): update it with pip install --upgrade kaggle"
+    )
+
+
+def _of_status(status: int, message: str, action: Action) -> DogsganError:
+    doing, answer, lowered = action.doing, f"{status}: {message}" if message else str(status), message.lower()
+    if status == HTTPStatus.UNAUTHORIZED:
+        return DogsganError(f"Kaggle does not accept the credentials (asked to {doing}): {HOW_TO_SET}")
+    if action.competition and ("rules" in lowered or "competitions.participate" in lowered):
+        return rules_error(action.competition)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return TemporaryError(
+            f"Kaggle wants fewer requests (asked to {doing}; {answer}): wait some minutes, then run the "
+            "command again"
+        )
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return TemporaryError(f"Kaggle is in trouble (asked to {doing}; {answer}): wait{action.again}")
+    return DogsganError(f"Kaggle will not {doing} ({answer}): {action.hint}")
+
+
+def rules_error(competition: str) -> DogsganError:
+    """Return the error of rules that were not accepted."""
+    return DogsganError(
+        f"the rules of the competition {competition} are not accepted, or there is no such competition: "
+        f"accept them at https://www.kaggle.com/competitions/{competition}/rules, then run the command again"
+    )
+
+
+def _refusal(error: BaseException) -> tuple[int, str] | None:
+    """Return the status and the words of a refusal, which may be the cause of the client's `ValueError`."""
+    import requests
+
+    found = (error.__cause__ or error.__context__) if type(error) is ValueError else error
+    if not isinstance(found, requests.HTTPError) or found.response is None:
+        return None
+    status, message = int(found.response.status_code), ""
+    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        answer = found.response.json()
+        message = answer["message"] if isinstance(answer.get("message"), str) else ""
+        if status < HTTPStatus.BAD_REQUEST:  # the JSON of a 200 may hold the real status
+            status = int(answer["code"])
+    return status, message

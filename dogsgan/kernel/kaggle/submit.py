@@ -11,11 +11,10 @@ from typing import Any
 
 from dogsgan.competition import SLUG
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.kaggle.client import Kaggle
-from dogsgan.kernel.kaggle.errors import Action, TemporaryError
-from dogsgan.kernel.kaggle.fetching import ZIP, require_file
-from dogsgan.kernel.kaggle.following import state_of
-from dogsgan.kernel.kaggle.metadata import KernelRef, resolve
+from dogsgan.kernel.folder import KernelRef, resolve
+from dogsgan.kernel.kaggle.client import Action, Kaggle, Plan, TemporaryError
+from dogsgan.kernel.kaggle.fetch import ZIP, require_file
+from dogsgan.kernel.kaggle.push import state_calls, state_of
 from dogsgan.metrics.leaderboard import SUBMISSIONS, percentile_2019
 from dogsgan.progress import say
 
@@ -82,31 +81,31 @@ def submit(
             allowance).
     """
     ref, of_folder = resolve(kernel)
-    competition = competition or of_folder
+    target = competition or of_folder
     kaggle = Kaggle.connect()
     chosen = _checked_version(kaggle, ref, version, file)
-    listed_at = f"https://www.kaggle.com/competitions/{competition}/submissions"
+    listed_at = f"https://www.kaggle.com/competitions/{target}/submissions"
     action = Action(
-        f"submit {file} of {ref} version {chosen} to {competition}",
+        f"submit {file} of {ref} version {chosen} to {target}",
         "check the competition's name, and that this version ran to its end and shows the file among its "
         f"output at {ref.url}",
-        competition=competition,
+        competition=target,
         changes=f"look at {listed_at}",
     )
-    began, target = datetime.now(UTC), competition
+    began = datetime.now(UTC)
     answer = kaggle.ask(
         lambda: kaggle.api.competition_submit_code(file, message, target, str(ref), chosen, quiet=True),
         action,
     )
     own = partial(_is_own, number=int(answer.ref or 0), message=message, began=began)
-    found = _wait_for_score(kaggle, competition, own, wait_s=wait_s)
+    found = _wait_for_score(kaggle, target, own, wait_s=wait_s)
     if found is None and not answer.ref:
         say("Kaggle gave this submission no number, and the list does not tell it from others")
     return Submitted(
         str(ref),
         chosen,
         file,
-        competition,
+        target,
         found.status.name.lower() if found else "pending",
         _number(found.public_score) if found else None,
         _number(found.private_score) if found else None,
@@ -115,10 +114,27 @@ def submit(
     )
 
 
+def plan_submit(
+    kernel: str | Path, *, message: str, version: int | None, file: str, competition: str | None
+) -> Plan:
+    """Return what `submit` would send. A version that is not named is asked for first, so none is shown."""
+    ref, of_folder = resolve(kernel)
+    target = competition or of_folder
+    then = "the list of submissions is asked for until it shows a score"
+    if version is None:
+        then = f"kernelVersion, the newest, is taken from the answer to the first call; {then}"
+    sent = {"file_name": file, "message": message, "competition": target, "kernel": str(ref)}
+    calls = [
+        *state_calls(ref, "list_kernel_session_output"),
+        ("competition_submit_code", {**sent, "kernel_version": version}),
+        ("competition_submissions", {"competition": target}),
+    ]
+    return Plan(calls, then)
+
+
 def _checked_version(kaggle: Kaggle, ref: KernelRef, version: int | None, file: str) -> int:
     state = state_of(kaggle, ref)
-    newest = state.version
-    chosen = version or newest
+    newest, chosen = state.version, version or state.version
     if chosen is None:
         raise DogsganError(f"Kaggle does not tell the newest version of {ref}: name one with --version")
     if newest is not None and chosen > newest:

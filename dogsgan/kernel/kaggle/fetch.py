@@ -11,9 +11,9 @@ from dogsgan.competition import COUNT
 from dogsgan.config import DataRecipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, working_folder, write_text
-from dogsgan.kernel.kaggle.client import Kaggle
-from dogsgan.kernel.kaggle.following import log_lines, state_of
-from dogsgan.kernel.kaggle.metadata import KernelRef, resolve
+from dogsgan.kernel.folder import KernelRef, resolve
+from dogsgan.kernel.kaggle.client import Kaggle, Plan
+from dogsgan.kernel.kaggle.push import log_lines, state_calls, state_of
 from dogsgan.progress import progress_bar, say
 from dogsgan.training.run_folder import CHECKPOINTS, RECIPE_FILE, read_recipe
 
@@ -100,6 +100,12 @@ def fetch_output(
     return Fetched(str(ref), state.version, out, (*files, log_name), state.log, check, scored, audited)
 
 
+def plan_output(kernel: str | Path) -> Plan:
+    """Return what `fetch_output` would send."""
+    ref, _ = resolve(kernel)
+    return Plan(state_calls(ref, "list_kernel_session_output", "download_file"), "the zip is checked")
+
+
 def _judged(out: Path, real: Path, options: dict[str, Any]) -> "tuple[Score, Audit | None]":
     """Audit the zip, which scores it, or only score it where there are but statistics or the audit fails."""
     from dogsgan.audit import audit
@@ -116,11 +122,7 @@ def _judged(out: Path, real: Path, options: dict[str, Any]) -> "tuple[Score, Aud
 
 
 def require_file(files: dict[str, str], name: str, ref: KernelRef) -> None:
-    """Refuse an output without the file.
-
-    Raises:
-        DogsganError: it is not there; says what is.
-    """
+    """Refuse an output without the file, and say what is there."""
     if name not in files:
         there = ", ".join(list(files)[:10]) or "nothing"
         raise DogsganError(

@@ -244,13 +244,13 @@ def kaggle_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         server.requests.clear()  # its own login, as it is imported
         from kaggle.api.kaggle_api_extended import KaggleApi
 
-        from dogsgan.kernel.kaggle import push, submit
+        from dogsgan.kernel.kaggle import output, push
 
         monkeypatch.setattr(KaggleApi, "args", ["--local"])  # what the client reads on its first import
         monkeypatch.setattr(KaggleApi, "config_dir", str(home / "kaggle"))
         monkeypatch.setattr(KaggleApi, "config", str(home / "kaggle" / "kaggle.json"))
         monkeypatch.setattr(push, "POLL_S", 0.01)
-        monkeypatch.setattr(submit, "POLL_S", 0.01)
+        monkeypatch.setattr(output, "POLL_S", 0.01)
         yield server
 
 

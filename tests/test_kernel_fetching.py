@@ -14,7 +14,7 @@ from PIL import Image
 from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.errors import DogsganError
 from dogsgan.kernel.kaggle.client import Kaggle
-from dogsgan.kernel.kaggle.fetch import fetch_output
+from dogsgan.kernel.kaggle.output import fetch_output
 from dogsgan.presets import preset
 
 kaggle = kaggle_server.kaggle_fixture

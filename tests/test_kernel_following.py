@@ -1,6 +1,7 @@
 """How a run stands, and its log shown once, whatever happens to the connection."""
 
 import json
+from collections.abc import Callable
 
 import kaggle_server
 import pytest
@@ -59,13 +60,18 @@ def test_a_kernel_of_another_name_is_one_line(kaggle):
         status("ann/dogs-sagam")
 
 
-def follow(*, fresh: bool = False) -> tuple[str, list[str]]:
-    shown: list[str] = []
-    state = follow_run(Kaggle.connect(), REF, fresh=fresh, show=shown.append)
-    return state.status, shown
+@pytest.fixture
+def follow(kaggle, capsys) -> Callable[..., tuple[str, list[str]]]:
+    """Follow a run to its end; return how it ended, and the lines that were shown."""
+
+    def follow(*, fresh: bool = False) -> tuple[str, list[str]]:
+        state = follow_run(Kaggle.connect(), REF, fresh=fresh)
+        return state.status, capsys.readouterr().err.splitlines()
+
+    return follow
 
 
-def test_a_run_is_followed_to_its_end(kaggle):
+def test_a_run_is_followed_to_its_end(kaggle, follow):
     kaggle.statuses = ["QUEUED", "RUNNING", "COMPLETE"]
     kaggle.stream = ["first\n", "second\nthird"]
     ended, shown = follow()
@@ -80,7 +86,7 @@ def test_a_run_is_followed_to_its_end(kaggle):
     ]
 
 
-def test_a_cut_stream_goes_on_where_it_was_cut(kaggle):
+def test_a_cut_stream_goes_on_where_it_was_cut(kaggle, follow):
     kaggle.statuses = ["RUNNING", "RUNNING", "COMPLETE"]
     kaggle.stream = ["first\n", "second\n", "third\n"]
     whole = kaggle.stream_of_log({})
@@ -91,7 +97,7 @@ def test_a_cut_stream_goes_on_where_it_was_cut(kaggle):
     assert len([name for name, _, _ in kaggle.requests if name == "stream_of_log"]) >= 2
 
 
-def test_passing_trouble_does_not_end_the_following(kaggle):
+def test_passing_trouble_does_not_end_the_following(kaggle, follow):
     kaggle.statuses = ["RUNNING", "COMPLETE"]
     kaggle.replies["GetKernelSessionStatus"] = [refusal(503, "no"), Reply("<html>")]
     ended, shown = follow()
@@ -99,27 +105,27 @@ def test_passing_trouble_does_not_end_the_following(kaggle):
     assert len([line for line in shown if "still following" in line]) == 2
 
 
-def test_kaggle_out_of_reach_for_too_long_ends_it_with_a_line(kaggle, monkeypatch):
+def test_kaggle_out_of_reach_for_too_long_ends_it_with_a_line(kaggle, follow, monkeypatch):
     monkeypatch.setattr(push, "PATIENCE_S", 0.0)
     kaggle.replies["GetKernelSessionStatus"] = [refusal(503, "no")] * 100
     with pytest.raises(DogsganError, match="the run on Kaggle goes on meanwhile"):
         follow()
 
 
-def test_a_log_that_cannot_be_had_does_not_end_the_following(kaggle):
+def test_a_log_that_cannot_be_had_does_not_end_the_following(kaggle, follow):
     kaggle.statuses = ["RUNNING", "COMPLETE"]
     kaggle.replies["stream_of_log"] = [refusal(404, "no log yet"), refusal(404, "no log")]
     assert follow()[0] == "complete"
 
 
-def test_an_end_seen_once_right_after_a_push_may_be_of_the_run_before(kaggle):
+def test_an_end_seen_once_right_after_a_push_may_be_of_the_run_before(kaggle, follow):
     kaggle.statuses = ["ERROR", "RUNNING", "COMPLETE"]
     assert follow(fresh=True)[0] == "complete"
     kaggle.statuses = ["ERROR", "ERROR"]
     assert follow(fresh=True)[0] == "failed"
 
 
-def test_a_refusal_ends_the_following(kaggle):
+def test_a_refusal_ends_the_following(kaggle, follow):
     kaggle.replies["GetKernelSessionStatus"] = [refusal(401, "expired")]
     with pytest.raises(DogsganError, match="does not accept the credentials"):
         follow()

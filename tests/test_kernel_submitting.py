@@ -9,7 +9,7 @@ import pytest
 from kaggle_server import KERNEL, Reply, built_kernel, log_of, refusal
 
 from dogsgan.errors import DogsganError
-from dogsgan.kernel.kaggle.submit import submit
+from dogsgan.kernel.kaggle.output import submit
 
 kaggle = kaggle_server.kaggle_fixture
 folder = kaggle_server.folder_fixture

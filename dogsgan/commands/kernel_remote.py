@@ -89,7 +89,7 @@ def _status(args: argparse.Namespace) -> Outcome:
 
 
 def _output(args: argparse.Namespace) -> Outcome:
-    from dogsgan.kernel.kaggle.fetch import fetch_output, plan_output
+    from dogsgan.kernel.kaggle.output import fetch_output, plan_output
 
     if args.dry_run:
         return _planned(plan_output(args.kernel))
@@ -106,7 +106,7 @@ def _output(args: argparse.Namespace) -> Outcome:
 
 
 def _submit(args: argparse.Namespace) -> Outcome:
-    from dogsgan.kernel.kaggle.submit import plan_submit, submit
+    from dogsgan.kernel.kaggle.output import plan_submit, submit
     from dogsgan.training.deadline import parse_duration
 
     settings = {

@@ -70,11 +70,7 @@ def parse_ref(text: str) -> KernelRef:
 
 
 def resolve(kernel: str | Path) -> tuple[KernelRef, str]:
-    """Return which kernel is meant, by a name or by its folder, and the competition that it is for.
-
-    Raises:
-        DogsganError: there is no such folder, and it is no name either.
-    """
+    """Return which kernel is meant, by a name or by its folder, and the competition that it is for."""
     if not Path(kernel).is_dir():
         return parse_ref(str(kernel)), SLUG
     metadata = read_metadata(Path(kernel))

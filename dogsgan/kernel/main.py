@@ -323,11 +323,7 @@ def keep(run: Path | None, crops: Path, working: Path) -> list[str]:
 
 
 def restore(output: Path, run: Path) -> None:
-    """Copy to `run` what `keep` left of a run in a kernel's output, so that it goes on.
-
-    Raises:
-        DogsganError: there is no room, or the output cannot be read.
-    """
+    """Copy to `run` what `keep` left of a run in a kernel's output, so that it goes on."""
     if newest := newest_checkpoint(output):
         _copy(newest, run / CHECKPOINTS / newest.name)
     for name in KEPT:

@@ -15,7 +15,6 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -65,7 +64,7 @@ class Watched(NamedTuple):
 
 @dataclass(frozen=True)
 class RehearsalReport:
-    """What a rehearsal left, took, and lets expect. `problems` is empty if all is well."""
+    """What a rehearsal left, took, and lets expect."""
 
     kernel: Path
     isolated: bool
@@ -79,7 +78,6 @@ class RehearsalReport:
     check: CheckReport | None
     images_seen: int
     events: tuple[str, ...]  # what the kernel itself says was not as it should be
-    problems: tuple[str, ...]
     prediction: Prediction | None
     last_lines: tuple[str, ...] = field(repr=False)
 
@@ -87,6 +85,28 @@ class RehearsalReport:
     def ok(self) -> bool:
         """Whether the kernel left a valid zip in time, few enough files, and enough memory."""
         return not self.problems
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps the kernel from being pushed; empty if all is well."""
+        found = []
+        if self.ended != "exited":
+            found.append(f"Kaggle would have killed it: the limit of {self.ended}")
+        elif self.status:
+            errors = [line for line in self.last_lines if "rror" in line] or ["it does not say why"]
+            found.append(f"exit status {self.status}: {errors[-1]}")
+        if len(self.files) >= MOST_FILES:
+            found.append(f"{len(self.files)} files, and Kaggle keeps {MOST_FILES}")
+        if self.check is None:
+            found.append("no images.zip")
+        elif not self.check.ok:
+            found.append("images.zip would not do")
+        elif not self.images_seen:
+            found.append(
+                "images.zip comes from a generator that was never trained: sampling takes most of this time "
+                "here, give more --minutes or a smaller --count; or see what the kernel says"
+            )
+        return found
 
     @property
     def left_s(self) -> float:
@@ -98,6 +118,7 @@ class RehearsalReport:
         return {
             "ok": self.ok,
             **vars(self),
+            "problems": self.problems,
             "kernel": str(self.kernel),
             "seconds": round(self.seconds, 1),
             "left_s": round(self.left_s, 1),
@@ -173,8 +194,7 @@ def rehearse(
         watched = _watch(process, limit_s=budget_s, memory_bytes=int(memory_gb * 1e9), quiet=quiet)
         if out is not None:
             shutil.copytree(kaggle / "working", out, dirs_exist_ok=True)
-        found = _look_at(kaggle / "working", watched, values)
-    found |= watched._asdict()
+        found = watched._asdict() | _look_at(kaggle / "working", values)
     return RehearsalReport(Path(kernel), isolated=isolated, mount=mount, budget_s=budget_s, **found)
 
 
@@ -221,11 +241,10 @@ def lay_out(source: Path, target: Path, *, mount: str | None = None) -> str:
     return mount
 
 
-def _look_at(working: Path, watched: Watched, values: dict[str, Any]) -> dict[str, Any]:
+def _look_at(working: Path, values: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a report that come from what the kernel left."""
     files = tuple(sorted(p.relative_to(working).as_posix() for p in working.rglob("*") if p.is_file()))
     told: dict[str, Any] = read_json(working / REPORT_FILE) if REPORT_FILE in files else {}
-    images_seen = told.get("sample", {}).get("images_seen", 0)
     check = None
     if "images.zip" in files:
         data = Recipe.from_json(told.get("recipe") or values["RECIPE"]).data
@@ -235,32 +254,10 @@ def _look_at(working: Path, watched: Watched, values: dict[str, Any]) -> dict[st
     return {
         "files": files,
         "check": check,
-        "images_seen": images_seen,
+        "images_seen": told.get("sample", {}).get("images_seen", 0),
         "events": tuple(told.get("events", ())),
-        "problems": tuple(_problems(watched, files, check, images_seen)),
         "prediction": _predicted(told, values),
     }
-
-
-def _problems(
-    watched: Watched, files: tuple[str, ...], check: CheckReport | None, images_seen: int
-) -> Iterator[str]:
-    if watched.ended != "exited":
-        yield f"Kaggle would have killed it: the limit of {watched.ended}"
-    elif watched.status:
-        said = next((line for line in reversed(watched.last_lines) if "rror" in line), "it does not say why")
-        yield f"exit status {watched.status}: {said}"
-    if len(files) >= MOST_FILES:
-        yield f"{len(files)} files, and Kaggle keeps {MOST_FILES}"
-    if check is None:
-        yield "no images.zip"
-    elif not check.ok:
-        yield "images.zip would not do"
-    elif not images_seen:
-        yield (
-            "images.zip comes from a generator that was never trained: sampling takes most of this time "
-            "here, give more --minutes or a smaller --count; or see what the kernel says"
-        )
 
 
 def _predicted(told: dict[str, Any], values: dict[str, Any]) -> Prediction | None:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -66,11 +65,7 @@ class KernelState:
 
 
 def status(kernel: str | Path, *, follow: bool = False) -> KernelState:
-    """Return how the newest run of a kernel (`USER/SLUG` or its folder) stands; `follow` waits for its end.
-
-    Raises:
-        DogsganError: Kaggle does not tell.
-    """
+    """Return how a kernel's newest run stands, by `USER/SLUG` or the folder; `follow` waits for its end."""
     ref, _ = resolve(kernel)
     kaggle = Kaggle.connect()
     return follow_run(kaggle, ref) if follow else state_of(kaggle, ref)
@@ -96,9 +91,7 @@ def state_calls(ref: KernelRef, *more: str) -> list[tuple[str, dict[str, Any]]]:
     return [(name, {"kernel": str(ref)}) for name in ("get_kernel", "kernels_status", "kernels_logs", *more)]
 
 
-def follow_run(
-    kaggle: Kaggle, ref: KernelRef, *, fresh: bool = False, show: Callable[[str], None] = say
-) -> KernelState:
+def follow_run(kaggle: Kaggle, ref: KernelRef, *, fresh: bool = False) -> KernelState:
     """Show the log of the newest run until it has ended; return how it ended.
 
     `fresh` says that the run was started just now: an end is believed only when it is seen twice, because
@@ -113,21 +106,21 @@ def follow_run(
             state, _ = kaggle.status(ref)
             answered = time.monotonic()
             if state != seen:
-                show(f"{ref} is {state}")
+                say(f"{ref} is {state}")
             is_over = state in FINISHED and (state == seen or not fresh)
             if is_over or state == "running":
-                shown = _show_log(kaggle, ref, show, after=shown)
+                shown = _show_log(kaggle, ref, after=shown)
             if is_over:
                 return state_of(kaggle, ref)
             seen = state
         except TemporaryError as error:
             if time.monotonic() - answered > PATIENCE_S:
                 raise DogsganError(f"{error}; the run on Kaggle goes on meanwhile") from error
-            show(f"still following {ref}: {error}")
+            say(f"still following {ref}: {error}")
         time.sleep(POLL_S)
 
 
-def _show_log(kaggle: Kaggle, ref: KernelRef, show: Callable[[str], None], *, after: int) -> int:
+def _show_log(kaggle: Kaggle, ref: KernelRef, *, after: int) -> int:
     """Show the pieces of the log after the first ones, until the run or the connection ends; count all.
 
     It is sent from its beginning each time. A log that cannot be had is no failure.
@@ -137,7 +130,7 @@ def _show_log(kaggle: Kaggle, ref: KernelRef, show: Callable[[str], None], *, af
             if index >= after:
                 after = index + 1
                 for line in _shown_lines(piece):
-                    show(f"  | {line}")
+                    say(f"  | {line}")
     return after
 
 
@@ -221,11 +214,7 @@ def push(folder: Path) -> Pushed:
 
 
 def push_and_follow(folder: Path) -> tuple[Pushed, KernelState]:
-    """Push as `push` does, then show the run's log until it ends.
-
-    Raises:
-        DogsganError: as `push` and `follow_run`.
-    """
+    """Push as `push` does, then follow the run as `follow_run` does."""
     pushed = push(folder)
     say(pushed.summary())
     try:

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 
 from dogsgan.data.class_names import class_index
+from dogsgan.data.grids import save_grid
 from dogsgan.data.layouts.layout import SourceImage
 from dogsgan.data.pictures import in_colour
 from dogsgan.data.sources import Source, open_source
 from dogsgan.files import atomic_path
-from dogsgan.grids import save_grid
 from dogsgan.models.sampling import BATCH, Sampler, balanced_labels
 from dogsgan.progress import optional
 

@@ -17,11 +17,11 @@ import numpy as np
 from dogsgan.competition import COUNT
 from dogsgan.config import DataRecipe, Recipe
 from dogsgan.data.cropset import CropSet
+from dogsgan.data.grids import save_grid
 from dogsgan.data.prepare import PrepareReport, prepare
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import refuse_other_content, refuse_unusable
-from dogsgan.grids import save_grid
 from dogsgan.progress import optional_file, progress_bar, say
 from dogsgan.run_report.record import CARD_FILE, write_card
 from dogsgan.submission import SubmissionReport, write_submission

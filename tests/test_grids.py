@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.utils import make_grid
 
-from dogsgan.grids import save_grid
+from dogsgan.data.grids import save_grid
 
 
 def pictures(count: int, height: int, width: int, channels: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import dogsgan
 PACKAGE = Path(dogsgan.__file__).parent
 ORDER = (
     *("__init__", "errors", "competition", "number_text", "resize", "tensors", "cores", "console", "crops"),
-    *("progress", "device", "cache", "config", "blockwise", "files", "spreadsheet", "grids"),
+    *("progress", "device", "cache", "config", "blockwise", "files", "spreadsheet"),
     *("web_page", "data", "models", "presets", "submission", "training", "run_report"),
     *("decoding", "pictures", "metrics", "features", "recognition", "score", "per_class"),
     *("floor", "scoring", "showing", "evaluation", "audit"),

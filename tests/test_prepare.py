@@ -500,7 +500,7 @@ def test_a_picture_that_is_gone_for_the_contact_sheet_costs_nothing(
     def failing(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("dogsgan.data.contact_sheet._original", failing)
+    monkeypatch.setattr("dogsgan.data.grids._original", failing)
     report = prepare(lay_out(tmp_path / "x", {"a.png": jpeg()}), tmp_path / "set", DataRecipe())
     assert (report.crop_set.path / "contact-sheet.png").is_file()
 

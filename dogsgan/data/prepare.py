@@ -14,7 +14,6 @@ import PIL
 from dogsgan.config import DataRecipe
 from dogsgan.cores import in_threads, usable_cores
 from dogsgan.data.class_names import breed_name, names_for_people
-from dogsgan.data.contact_sheet import draw_contact_sheet
 from dogsgan.data.cropping import Cropped, crop_image
 from dogsgan.data.cropset import (
     UNLABELLED,
@@ -24,6 +23,7 @@ from dogsgan.data.cropset import (
     is_crop_set,
     refuse_occupied,
 )
+from dogsgan.data.grids import draw_contact_sheet
 from dogsgan.data.layouts import layout_of_kind
 from dogsgan.data.layouts.layout import Skipped
 from dogsgan.data.sources import Source, open_source

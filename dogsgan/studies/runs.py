@@ -10,9 +10,9 @@ import numpy as np
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
+from dogsgan.data.grids import save_grid
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, sha256_of, write_json
-from dogsgan.grids import save_grid
 from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.models.sampling import Sampler
 from dogsgan.progress import optional_file

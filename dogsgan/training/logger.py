@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dogsgan.data.cropset import CropSet
-from dogsgan.grids import save_grid
+from dogsgan.data.grids import save_grid
 from dogsgan.models.sampling import Sampler, draw_noise
 from dogsgan.progress import optional
 from dogsgan.training.deadline import Deadline

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, features
 
 from dogsgan.audit.result import Finding, Pair
+from dogsgan.data.grids import save_grid
 from dogsgan.errors import printable
-from dogsgan.grids import save_grid
 from dogsgan.number_text import distance, p_value
 from dogsgan.web_page import data_url
 

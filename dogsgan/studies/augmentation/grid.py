@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from dogsgan.config import Recipe
+from dogsgan.data.grids import save_grid
 from dogsgan.errors import DogsganError
-from dogsgan.grids import save_grid
 from dogsgan.number_text import fixed
 from dogsgan.progress import optional_file, say
 from dogsgan.studies.augmentation.classifier import Labelled

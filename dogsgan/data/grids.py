@@ -1,8 +1,12 @@
-"""A contact sheet of a prepared set: originals with their boxes drawn, each beside its crop."""
+"""Grids of pictures in one PNG, and the contact sheet of a prepared set. The one place that draws them.
+
+It does without torch, whose import takes seconds.
+"""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -11,14 +15,48 @@ from dogsgan.cores import usable_cores
 from dogsgan.data.cropset import CropSet, Origin
 from dogsgan.data.pictures import OpenPicture
 from dogsgan.data.sources import Source
-from dogsgan.grids import save_grid
+from dogsgan.files import atomic_path
 
+if TYPE_CHECKING:
+    import torch
+
+_GAP_PX = 2
 _COLUMNS = 6
 _ORIGINAL = (124, 93)  # px that originals are scaled down to fit: a quarter of ImageNet's 500×375
 _CROP_PX = 93
 _CAPTION_PX = 16
 _BOX_COLOUR = (255, 60, 60)
 _RECTANGLE_COLOUR = (60, 255, 90)
+
+
+def save_grid(
+    pictures: "np.ndarray | torch.Tensor", path: Path, *, columns: int = 10, scale: int = 1
+) -> None:
+    """Write uint8 pictures, N×H×W×C with C of 1 or 3, as one PNG with `columns` pictures a row.
+
+    `scale` enlarges each pixel to a square of that side. A white gap surrounds every picture; places that the
+    last row leaves empty are white. A tensor must be on the CPU.
+    """
+    batch = np.asarray(pictures)
+    if batch.ndim != 4 or not len(batch) or batch.shape[3] not in (1, 3) or batch.dtype != np.uint8:
+        raise ValueError(f"pictures of shape {batch.shape} and type {batch.dtype}, expected N×H×W×C in uint8")
+    if scale > 1:
+        batch = batch.repeat(scale, axis=1).repeat(scale, axis=2)
+    grid = _grid(batch, columns=min(columns, len(batch)))
+    with atomic_path(path) as partial:
+        Image.fromarray(grid).save(partial, format="PNG", compress_level=1)
+
+
+def _grid(batch: np.ndarray, *, columns: int) -> np.ndarray:
+    """Return pictures, N×H×W×C, side by side, as one of height×width×3."""
+    count, height, width, _ = batch.shape
+    rows = -(-count // columns)
+    down, across = height + _GAP_PX, width + _GAP_PX
+    grid = np.full((rows * down + _GAP_PX, columns * across + _GAP_PX, 3), 255, dtype=np.uint8)
+    for index, picture in enumerate(batch):
+        top, left = index // columns * down + _GAP_PX, index % columns * across + _GAP_PX
+        grid[top : top + height, left : left + width] = picture
+    return grid
 
 
 def draw_contact_sheet(source: Source, crop_set: CropSet, path: Path, *, count: int = 24) -> None:

@@ -19,8 +19,7 @@ from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import holds, read_json, refuse_overwriting, sha256_of, write_json
 from dogsgan.progress import optional_file, say
-from dogsgan.run_report.page import PAGE_FILE, write_page
-from dogsgan.run_report.record import CARD_FILE, RunRecord, write_card
+from dogsgan.reports.page import PAGE_FILE, write_page
 from dogsgan.stages import crops_of, save_labels, save_sample_grid
 from dogsgan.submission import CheckReport, SubmissionReport, check_submission
 from dogsgan.submission.checking import Problem
@@ -30,6 +29,7 @@ from dogsgan.supervise.session import Clock, Session, Terminal, raise_from
 from dogsgan.tensors import GENERATOR_FILE
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.interrupts import ENDING, listen_for_stop, outlast_notices
+from dogsgan.training.record import CARD_FILE, RunRecord, write_card
 from dogsgan.training.report import TrainReport
 
 if TYPE_CHECKING:

@@ -23,11 +23,11 @@ from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import refuse_other_content, refuse_unusable
 from dogsgan.progress import optional_file, progress_bar, say
-from dogsgan.run_report.record import CARD_FILE, write_card
 from dogsgan.submission import SubmissionReport, write_submission
 from dogsgan.submission.labels import HEADER, write_labels
 from dogsgan.submission.writing import encode_png, picture_names, refuse_full_folder, write_folder
 from dogsgan.training.deadline import Deadline
+from dogsgan.training.record import CARD_FILE, write_card
 from dogsgan.training.report import TrainReport
 
 if TYPE_CHECKING:

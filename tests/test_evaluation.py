@@ -15,14 +15,14 @@ import pytest
 from same_run import assert_same_run
 from tiny import RECIPE, crop_set
 
-from dogsgan import evaluation
 from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet
 from dogsgan.errors import DogsganError
-from dogsgan.evaluation import Evaluated, Evaluation, Evaluator
 from dogsgan.models import sampling
 from dogsgan.models.generator_file import BEST_GENERATOR_FILE, read_generator
 from dogsgan.models.sampling import Sampler
+from dogsgan.reports import evaluation
+from dogsgan.reports.evaluation import Evaluated, Evaluation, Evaluator
 from dogsgan.scoring import features_of, frechet_distance_of_features, open_network
 from dogsgan.supervise import worker
 from dogsgan.supervise.children import Ended

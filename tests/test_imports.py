@@ -14,10 +14,10 @@ PACKAGE = Path(dogsgan.__file__).parent
 ORDER = (
     *("__init__", "errors", "competition", "number_text", "resize", "tensors", "cores", "console", "crops"),
     *("progress", "device", "cache", "config", "blockwise", "files", "spreadsheet"),
-    *("web_page", "data", "models", "presets", "submission", "training", "run_report"),
+    *("web_page", "data", "models", "presets", "submission", "training"),
     *("decoding", "pictures", "metrics", "features", "recognition", "score", "per_class"),
-    *("floor", "scoring", "showing", "evaluation", "audit"),
-    *("stages", "ranking", "choosing", "supervise", "pipeline", "demo", "kernel"),
+    *("floor", "scoring", "audit"),
+    *("stages", "reports", "choosing", "supervise", "pipeline", "demo", "kernel"),
     *("studies", "commands", "cli", "__main__"),
 )
 """Modules and packages at the top of `dogsgan`, lowest first: each imports only what stands before it."""
@@ -30,9 +30,7 @@ SEEING = {
     "score",
     "per_class",
     "floor",
-    "showing",
-    "ranking",
-    "evaluation",
+    "reports",
     "audit",
 }
 

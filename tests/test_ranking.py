@@ -11,7 +11,7 @@ from tiny import RECIPE, crop_set
 
 from dogsgan.cli import main
 from dogsgan.models import sampling
-from dogsgan.ranking import difference_of, rank
+from dogsgan.reports.ranking import difference_of, rank
 from dogsgan.scoring import score
 from dogsgan.training.loop import train
 

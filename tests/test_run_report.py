@@ -22,10 +22,10 @@ from dogsgan.data.cropset import CropSet
 from dogsgan.data.sources import open_source
 from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
-from dogsgan.run_report.page import _breeds, write_page
-from dogsgan.run_report.record import RunRecord, render_card, write_card
+from dogsgan.reports.page import _breeds, write_page
 from dogsgan.stages import generate, train_within
 from dogsgan.training.deadline import Deadline
+from dogsgan.training.record import RunRecord, render_card, write_card
 
 Opened: TypeAlias = Callable[..., Any]
 HOSTILE = "<script>alert(1)</script>"

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from tiny import RECIPE, crop_set
 
-from dogsgan import showing
 from dogsgan.cli import main
 from dogsgan.data.sources import open_source
 from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
-from dogsgan.showing import COLUMNS, NEAREST, spherical_mean
+from dogsgan.reports import showing
+from dogsgan.reports.showing import COLUMNS, NEAREST, spherical_mean
 from dogsgan.training.loop import train
 
 SIDE = 2 * 32

@@ -28,7 +28,7 @@ def add_command(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> Outcome:
-    from dogsgan.ranking import compare_runs
+    from dogsgan.reports.ranking import compare_runs
 
     found = compare_runs(
         args.runs,

@@ -26,7 +26,7 @@ def add_command(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> Outcome:
     from dogsgan.data.cropset import CropSet
-    from dogsgan.evaluation import Evaluator, evaluate
+    from dogsgan.reports.evaluation import Evaluator, evaluate
 
     evaluator = Evaluator(
         CropSet.open(args.data),

@@ -17,8 +17,8 @@ def add_command(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> Outcome:
-    from dogsgan.run_report.page import write_page
-    from dogsgan.run_report.record import RunRecord
+    from dogsgan.reports.page import write_page
+    from dogsgan.training.record import RunRecord
 
     record = RunRecord.open(args.run_folder)
     page = write_page(record, args.out)

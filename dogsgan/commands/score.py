@@ -70,7 +70,7 @@ def _run(args: argparse.Namespace) -> Outcome:
 
 
 def _run_several(args: argparse.Namespace) -> Outcome:
-    from dogsgan.ranking import rank
+    from dogsgan.reports.ranking import rank
 
     for name in ("per_class", "save_stats", "labels", "classes"):
         if getattr(args, name):

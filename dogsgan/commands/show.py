@@ -31,7 +31,7 @@ def add_command(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> Outcome:
-    from dogsgan.showing import show
+    from dogsgan.reports.showing import show
 
     shown = show(
         args.run_folder,

@@ -63,7 +63,7 @@ def _run(args: argparse.Namespace) -> Outcome:
     refuse_too_slow(recipe, source, args.run, left_s=until.left_s(), count=COUNT, device=args.device)
     judged = None
     if args.evaluate_every is not None:
-        from dogsgan.evaluation import judge_every  # here, because training needs nothing that sees
+        from dogsgan.reports.evaluation import judge_every  # here, because training needs nothing that sees
 
         judged = judge_every(crop_set, args.evaluate_every, device=args.device)
     report = train_within(

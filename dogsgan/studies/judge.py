@@ -12,7 +12,6 @@ import numpy as np
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.pictures import in_colour
 from dogsgan.errors import DogsganError
-from dogsgan.evaluation import crops_as_trained
 from dogsgan.features.cache import load_cached
 from dogsgan.features.extraction import Side, features_of, features_of_stream
 from dogsgan.features.networks import FeatureNetwork
@@ -21,6 +20,7 @@ from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.precision_recall import NEIGHBOURS, precision_recall
 from dogsgan.metrics.statistics import statistics_of
 from dogsgan.progress import optional
+from dogsgan.reports.evaluation import crops_as_trained
 
 VERSION = 1  # to be raised when the same crops are shown to a network otherwise
 SEED = 0  # of the real pictures that are compared with

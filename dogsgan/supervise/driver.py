@@ -61,7 +61,7 @@ class Job:
     cpu_recipe: Recipe | None = None
     """Begun anew where no GPU works any more. None: the recipe is never changed, and no run begun anew."""
     evaluate_every: int | None = None
-    """Images between two evaluations while it trains; see `dogsgan.evaluation`."""
+    """Images between two evaluations while it trains; see `dogsgan.reports.evaluation`."""
     outlets: tuple[str, ...] = ()
     """Where the training's log goes, too; see `training.outlets`."""
     is_checked: bool = False

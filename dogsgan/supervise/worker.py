@@ -89,7 +89,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
     if every := request.get(
         "evaluate_every"
     ):  # by name, because a kernel's path needs nothing that sees pictures
-        evaluation = importlib.import_module("dogsgan.evaluation")
+        evaluation = importlib.import_module("dogsgan.reports.evaluation")
         judged = evaluation.judge_every(crop_set, every, device=request["device"])
     ready()
     with listen_for_stop(repeated_ends=False):

@@ -14,8 +14,8 @@ from dogsgan.errors import printable
 from dogsgan.files import refuse_other_content, write_text
 from dogsgan.number_text import percent
 from dogsgan.progress import optional
-from dogsgan.run_report.record import RunRecord, duration
 from dogsgan.submission.labels import read_labels
+from dogsgan.training.record import RunRecord, duration
 
 PAGE_FILE = "run.html"
 PICTURES_A_BREED = 8
@@ -52,7 +52,7 @@ def render(record: RunRecord) -> str:
         "breeds": _breeds(record),
     }
     filters = {"percent": percent, "duration": duration}
-    return web_page.render_page("dogsgan.run_report", "run", values, filters=filters)
+    return web_page.render_page("dogsgan.reports", "run", values, filters=filters)
 
 
 def _settings(record: RunRecord) -> list[tuple[str, str]]:

@@ -22,10 +22,10 @@ from dogsgan.metrics.statistics import statistics_of
 from dogsgan.number_text import percent, significant
 from dogsgan.pictures import PictureReader
 from dogsgan.progress import progress_bar
-from dogsgan.run_report.record import RunRecord, duration
 from dogsgan.score import Score, compare
 from dogsgan.stages import generate
 from dogsgan.submission.labels import labelled_sample
+from dogsgan.training.record import RunRecord, duration
 
 RESAMPLES = 100
 """Bootstrap resamples of each submission's pictures."""

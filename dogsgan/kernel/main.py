@@ -137,14 +137,17 @@ class Kernel:
             recipes = settings.recipe, settings.cpu_recipe
             recipe, gpus = choose_machine(self.session, *recipes, count=settings.count)
             self.driver = Driver(self.session, self._job(recipe), gpus=gpus)
-            try:
-                if self.earlier is not None:
-                    restore(self.earlier.output, self._run_folder)
-            except (DogsganError, OSError) as error:
-                self.session.note(f"WARNING: training begins anew: the earlier run cannot be copied: {error}")
-                shutil.rmtree(self._run_folder, ignore_errors=True)
-                self.earlier = None
+            if self.earlier is not None:
+                self._restore(self.earlier)
             self.driver.train()
+
+    def _restore(self, earlier: EarlierRun) -> None:
+        try:
+            restore(earlier.output, self._run_folder)
+        except (DogsganError, OSError) as error:
+            self.session.note(f"WARNING: training begins anew: the earlier run cannot be copied: {error}")
+            shutil.rmtree(self._run_folder, ignore_errors=True)
+            self.earlier = None
 
     def sample(self) -> None:
         """Write images.zip from the last good generator: on a GPU if one works, else on the CPU."""

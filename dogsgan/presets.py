@@ -75,7 +75,9 @@ _PRESETS = (
         Recipe(
             name="dogs-best",
             data=DataRecipe(policy="whole:0.5,context:0.5"),
+            model=ModelRecipe(generator_upsampling="smooth"),
             training=TrainingRecipe(
+                generator_lr=2e-4,
                 beta2=0.99,
                 batch_size=64,
                 shared_fakes=True,
@@ -100,6 +102,7 @@ _PRESETS = (
                 discriminator_width=16,
                 generator_attention_px=(16,),
                 discriminator_attention_px=(16,),
+                generator_upsampling="smooth",
             ),
             training=TrainingRecipe(
                 generator_lr=4e-4,

@@ -21,8 +21,7 @@ from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import features_of_stream
 from dogsgan.features.networks import FeatureNetwork, open_network
-from dogsgan.metrics.frechet import frechet_distance_between
-from dogsgan.metrics.statistics import Statistics, statistics_of
+from dogsgan.metrics.frechet import Statistics, frechet_distance_between, statistics_of
 from dogsgan.pictures import PictureReader, whole_at
 
 POLICIES = (

@@ -9,31 +9,28 @@ from typing import Any
 import torch
 
 from dogsgan.cache import default_cache_dir
-from dogsgan.competition import COUNT
+from dogsgan.competition import COUNT, SUBMISSIONS, percentile_2019
 from dogsgan.data.sources import Source, open_source
 from dogsgan.features.extraction import Side
 from dogsgan.features.networks import FeatureNetwork
-from dogsgan.features.sides import generated_side_of, opened_for, real_side_of
-from dogsgan.features.statistics_file import (
+from dogsgan.features.sides import (
     check_statistics_name,
+    generated_side_of,
     is_statistics_file,
     load_statistics,
+    opened_for,
+    real_side_of,
     save_statistics,
 )
 from dogsgan.metrics import Measured, registered
-from dogsgan.metrics.frechet import frechet_distance_between
-from dogsgan.metrics.leaderboard import SUBMISSIONS, percentile_2019
-from dogsgan.metrics.memorization import memorization_distance
-from dogsgan.metrics.mifid import mifid
-from dogsgan.metrics.small_samples import few_pictures
+from dogsgan.metrics.frechet import few_pictures, frechet_distance_between
+from dogsgan.metrics.memorization import memorization_distance, mifid
 from dogsgan.number_text import distance as distance_text
 from dogsgan.number_text import significant
 from dogsgan.pictures import PictureReader
 from dogsgan.progress import optional
+from dogsgan.recognition import RealCrops, Recognition, recognise, refuse_without_classifier
 from dogsgan.recognition.imagenet import ClassSet, class_set
-from dogsgan.recognition.real_crops import RealCrops
-from dogsgan.recognition.recognise import recognise, refuse_without_classifier
-from dogsgan.recognition.shares import Recognition
 from dogsgan.submission.labels import labelled_sample
 
 _REAL_COUNT_AT_LEAST = 20_000
@@ -72,18 +69,10 @@ class Score:
 
     def to_json(self) -> dict[str, Any]:
         """Return the score as plain values."""
+        plain = ("network", "description", "competition", "epsilon", "fid", "distance", "mifid")
+        counts = ("generated", "real", "percentile_2019", "jpegs_by_pillow")
         return {
-            "network": self.network,
-            "description": self.description,
-            "competition": self.competition,
-            "epsilon": self.epsilon,
-            "fid": self.fid,
-            "distance": self.distance,
-            "mifid": self.mifid,
-            "generated": self.generated,
-            "real": self.real,
-            "percentile_2019": self.percentile_2019,
-            "jpegs_by_pillow": self.jpegs_by_pillow,
+            **{name: getattr(self, name) for name in (*plain, *counts)},
             "metrics": {name: registered()[name].to_json(found) for name, found in self.metrics.items()},
             "recognition": self.recognition.to_json() if self.recognition else None,
             "note": self.note(),

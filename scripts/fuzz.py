@@ -41,7 +41,7 @@ from dogsgan.data.layouts.annotated import parse_annotation
 from dogsgan.data.pictures import decode_picture
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features.statistics_file import load_statistics
+from dogsgan.features.sides import load_statistics
 from dogsgan.features.weights import read_weights
 from dogsgan.kernel.build import build_kernel
 from dogsgan.kernel.folder import read_head

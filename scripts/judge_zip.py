@@ -22,8 +22,7 @@ from dogsgan.metrics.frechet import frechet_distance_between
 from dogsgan.metrics.memorization import memorization_distance
 from dogsgan.metrics.precision_recall import precision_recall
 from dogsgan.pictures import PictureReader
-from dogsgan.recognition.real_crops import RealCrops
-from dogsgan.recognition.recognise import recognise
+from dogsgan.recognition import RealCrops, recognise
 from dogsgan.scoring import open_network
 from dogsgan.submission.labels import labelled_sample
 

@@ -24,12 +24,11 @@ from dogsgan.audit.copies import views as forms
 from dogsgan.cli import main
 from dogsgan.data.layouts.layout import SourceImage
 from dogsgan.data.sources import open_source
-from dogsgan.decoding import Decoded
 from dogsgan.errors import DogsganError
 from dogsgan.features import sides
 from dogsgan.features.networks import FeatureNetwork, open_network
 from dogsgan.features.timm_networks import Classifier
-from dogsgan.pictures import PictureReader
+from dogsgan.pictures import Decoded, PictureReader
 
 TRAINING = training_clouds(80)
 UNSEEN = unseen_clouds(15)

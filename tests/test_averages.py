@@ -7,7 +7,7 @@ from same_run import assert_same_run
 from tiny import RECIPE, crop_set
 
 from dogsgan.errors import DogsganError
-from dogsgan.metrics.kernel_distance import kernel_distance as score_s_kernel_distance
+from dogsgan.metrics.kid import kernel_distance as score_s_kernel_distance
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
 from dogsgan.training import averages
 from dogsgan.training.averages import average_distances, chosen_average, kernel_distance

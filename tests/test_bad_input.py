@@ -35,7 +35,7 @@ from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
-from dogsgan.features.statistics_file import load_statistics
+from dogsgan.features.sides import load_statistics
 from dogsgan.features.weights import read_weights
 from dogsgan.models import sampling
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator

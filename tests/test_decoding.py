@@ -13,14 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from dogsgan import decoding
+from dogsgan import pictures
 from dogsgan.audit.copies.views import training_views
 from dogsgan.data.sources import open_source
-from dogsgan.decoding import decode
 from dogsgan.errors import DogsganError
 from dogsgan.features.sides import real_side_of
-from dogsgan.pictures import PictureReader, read_generated, whole_at
-from dogsgan.resize import tf1_resize, tf1_resize_batch
+from dogsgan.pictures import PictureReader, decode, read_generated, tf1_resize, tf1_resize_batch, whole_at
 from dogsgan.scoring import score
 
 GOLDEN = "golden/tf115_decode.npz"
@@ -185,17 +183,17 @@ def test_a_png_is_what_it_is_with_exif_or_without(tmp_path: Path) -> None:
 
 def test_other_decoders_make_other_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an earlier version decoded otherwise is not found in the cache."""
-    from dogsgan.features import cache, networks
+    from dogsgan.features import networks, sides
 
     for index in range(3):
         (tmp_path / f"{index}.jpg").write_bytes(jpeg(photo(seed=index)))
     source, network = open_source(tmp_path), networks.open_network("stand-in", device="cpu")
     kept, _ = real_side_of(source, network, size_px=64, cache_dir=tmp_path)
-    found = cache.load_cached(cache.feature_file(tmp_path, source, network, size_px=64).path(), network)
+    found = sides.load_cached(sides.feature_file(tmp_path, source, network, size_px=64).path(), network)
     np.testing.assert_array_equal(found.features, kept.features)
-    assert f"decoding {decoding.VERSION}," in cache.PIXELS
-    monkeypatch.setattr(cache, "PIXELS", cache.PIXELS.replace("decoding ", "decoding 1"))
-    assert not cache.feature_file(tmp_path, source, network, size_px=64).is_likely()
+    assert f"decoding {pictures.DECODING_VERSION}," in sides.PIXELS
+    monkeypatch.setattr(sides, "PIXELS", sides.PIXELS.replace("decoding ", "decoding 1"))
+    assert not sides.feature_file(tmp_path, source, network, size_px=64).is_likely()
 
 
 def test_a_kernel_needs_no_simplejpeg() -> None:

@@ -13,7 +13,7 @@ from dogsgan.crops import square
 from dogsgan.data.pictures import open_picture
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features import lite0
+from dogsgan.features import timm_networks as lite0
 from dogsgan.features.networks import FeatureNetwork, auto_network
 from dogsgan.features.weights import read_weights
 from dogsgan.scoring import features_of, open_network
@@ -74,9 +74,9 @@ def test_it_is_not_called_the_competitions_and_takes_any_size(network: FeatureNe
 
 
 def test_a_file_that_is_not_the_released_one_is_refused(tmp_path: Path, monkeypatch) -> None:
-    folder = tmp_path / Path(lite0.FILE).parent
+    folder = tmp_path / Path(lite0.LITE0_FILE).parent
     folder.mkdir(parents=True)
-    (tmp_path / lite0.FILE).write_bytes(lite0.packaged_weights().read_bytes() + b"\0")
+    (tmp_path / lite0.LITE0_FILE).write_bytes(lite0.packaged_weights().read_bytes() + b"\0")
 
     class Installed:
         def locate_file(self, name: str) -> Path:

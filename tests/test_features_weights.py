@@ -16,8 +16,7 @@ from safetensors.torch import save_file
 from dogsgan.cli import main
 from dogsgan.errors import DogsganError
 from dogsgan.features import weights
-from dogsgan.features.download import download
-from dogsgan.features.weights import fetch_weights, find_weights, read_weights, release_of
+from dogsgan.features.weights import download, fetch_weights, find_weights, read_weights, release_of
 from dogsgan.scoring import open_network
 
 CONTENT = os.urandom(3_000_000)

@@ -14,9 +14,9 @@ from dogsgan.errors import DogsganError
 from dogsgan.files import LOCK_FILE, try_lock
 from dogsgan.kernel.rehearse import rehearse
 from dogsgan.pipeline import run_pipeline
-from dogsgan.studies.attention.study import study_attention
+from dogsgan.studies.attention import study_attention
 from dogsgan.studies.augmentation.study import study_augmentation
-from dogsgan.studies.recipe.study import study_recipe
+from dogsgan.studies.recipe import study_recipe
 from dogsgan.training.loop import train
 
 

@@ -12,17 +12,16 @@ import dogsgan
 
 PACKAGE = Path(dogsgan.__file__).parent
 ORDER = (
-    *("__init__", "errors", "competition", "number_text", "resize", "tensors", "cores", "console", "crops"),
+    *("__init__", "errors", "competition", "number_text", "tensors", "cores", "console", "crops"),
     *("progress", "device", "cache", "config", "blockwise", "files", "spreadsheet"),
     *("web_page", "data", "models", "presets", "submission", "training"),
-    *("decoding", "pictures", "metrics", "features", "recognition", "score", "per_class"),
+    *("pictures", "metrics", "features", "recognition", "score", "per_class"),
     *("floor", "scoring", "audit"),
     *("stages", "reports", "choosing", "supervise", "pipeline", "demo", "kernel"),
     *("studies", "commands", "cli", "__main__"),
 )
 """Modules and packages at the top of `dogsgan`, lowest first: each imports only what stands before it."""
 SEEING = {
-    "decoding",
     "pictures",
     "metrics",
     "features",

@@ -10,9 +10,8 @@ import pytest
 from dogsgan import metrics
 from dogsgan.features.extraction import Side
 from dogsgan.metrics import Measured, Metric, registered
-from dogsgan.metrics.frechet import frechet_distance_of_features
+from dogsgan.metrics.frechet import frechet_distance_of_features, statistics_of
 from dogsgan.metrics.memorization import memorization_distance
-from dogsgan.metrics.statistics import statistics_of
 from dogsgan.score import score_sides
 from dogsgan.scoring import open_network
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dogsgan.metrics.authenticity import authentic, authentic_of
-from dogsgan.metrics.nearest import nearest_others
+from dogsgan.metrics.data_copying import authentic, authentic_of
+from dogsgan.metrics.distances import nearest_others
 
 
 def plain(generated: np.ndarray, real: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from scipy.stats import kstest
 from dogsgan.errors import DogsganError
 from dogsgan.metrics import data_copying as module
 from dogsgan.metrics.data_copying import DataCopying, cells_of, data_copying, fit_cells
-from dogsgan.metrics.nearest import nearest_others, nearest_rows
+from dogsgan.metrics.distances import nearest_others, nearest_rows
 
 
 def plain(

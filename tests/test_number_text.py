@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dogsgan.number_text import distance, fixed, p_value, percent, significant
+from dogsgan.per_class import _distance
 from dogsgan.per_class.figures import ClassFigures
-from dogsgan.per_class.result import _distance
 from dogsgan.scoring import memorization_distance, score
 from dogsgan.studies.table import spread_of
 

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from dogsgan import cli
+from dogsgan import per_class as per_class_files
 from dogsgan import score as score_module
 from dogsgan.audit import reading
 from dogsgan.errors import DogsganError
 from dogsgan.files import write_bytes
-from dogsgan.per_class import files as per_class_files
 from dogsgan.progress import optional, optional_file
 
 

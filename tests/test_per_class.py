@@ -21,12 +21,11 @@ from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import prepare
 from dogsgan.errors import DogsganError
 from dogsgan.metrics.frechet import frechet_distance_of_features
-from dogsgan.metrics.kernel_distance import kernel_distance
+from dogsgan.metrics.kid import kernel_distance
 from dogsgan.metrics.precision_recall import precision_recall
 from dogsgan.models import build_networks
 from dogsgan.models.sampling import Sampler
-from dogsgan.per_class.figures import ClassFigures, class_figures
-from dogsgan.per_class.result import correlations_with_real
+from dogsgan.per_class.figures import ClassFigures, class_figures, correlations_with_real
 from dogsgan.scoring import per_class, score
 from dogsgan.submission.labels import matched_classes, read_labels, write_labels
 

@@ -16,6 +16,7 @@ from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.timm_networks import Classifier
+from dogsgan.recognition import guesses_of, shares_of
 from dogsgan.recognition.imagenet import (
     DOGS,
     class_set,
@@ -24,7 +25,6 @@ from dogsgan.recognition.imagenet import (
     imagenet_wnids,
     wnids_of,
 )
-from dogsgan.recognition.shares import guesses_of, shares_of
 from dogsgan.scoring import score
 from dogsgan.submission.labels import write_labels
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dogsgan.resize import tf1_resize, tf1_resize_batch
+from dogsgan.pictures import tf1_resize, tf1_resize_batch
 
 interpolation = pytest.importorskip("torch_fidelity.interpolate_compat_tensorflow")
 tensorflow_resize = interpolation.interpolate_bilinear_2d_like_tensorflow1x

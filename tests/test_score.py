@@ -15,11 +15,11 @@ from tiny import crop_set
 
 from dogsgan import score as scorer
 from dogsgan.errors import DogsganError
-from dogsgan.features import cache, networks
+from dogsgan.features import networks
 from dogsgan.features import sides as sides_module
 from dogsgan.features.extraction import Side
-from dogsgan.metrics.statistics import statistics_of
-from dogsgan.resize import tf1_resize
+from dogsgan.metrics.frechet import statistics_of
+from dogsgan.pictures import tf1_resize
 from dogsgan.score import score_sides
 from dogsgan.scoring import (
     Score,
@@ -262,9 +262,9 @@ def test_the_cache_is_keyed_by_the_network(real: Path, tmp_path: Path) -> None:
     other = dataclasses.replace(network, identity="another")
     source = open_source(real)
     sides_module.real_side_of(source, network, size_px=64, cache_dir=tmp_path)
-    assert cache.feature_file(tmp_path, source, network, size_px=64).path().is_file()
-    assert not cache.feature_file(tmp_path, source, network, size_px=32).is_likely()
-    assert not cache.feature_file(tmp_path, source, other, size_px=64).is_likely()
+    assert sides_module.feature_file(tmp_path, source, network, size_px=64).path().is_file()
+    assert not sides_module.feature_file(tmp_path, source, network, size_px=32).is_likely()
+    assert not sides_module.feature_file(tmp_path, source, other, size_px=64).is_likely()
 
 
 @pytest.mark.parametrize("device", ["mps", "meta", "cpu"])

@@ -23,15 +23,13 @@ from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side, features_of
 from dogsgan.features.networks import open_network
 from dogsgan.features.sides import real_side_of
+from dogsgan.metrics.frechet import statistics_of
 from dogsgan.metrics.precision_recall import precision_recall
-from dogsgan.metrics.statistics import statistics_of
 from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
 from dogsgan.score import score_sides
-from dogsgan.studies import grid, judge, runs, table
-from dogsgan.studies.attention import study as attention
-from dogsgan.studies.attention.study import study_attention
-from dogsgan.studies.attention.variants import choose_variants, parse_norms, parse_sizes
+from dogsgan.studies import attention, grid, judge, runs, table
+from dogsgan.studies.attention import choose_variants, parse_norms, parse_sizes, study_attention
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.runs import seconds_per_thousand_images
 from dogsgan.training import logger, loop
@@ -147,7 +145,7 @@ def test_parameters_are_those_that_were_trained(finished):
 
 
 def test_the_same_again_trains_and_judges_nothing(finished, crops, monkeypatch):
-    monkeypatch.setattr(grid, "finish_run", None)  # would fail if it were called
+    monkeypatch.setattr(grid, "finish_training", None)  # would fail if it were called
     again = study(crops, finished.out, seeds=2, attention=(None, 32), spectral_norm=(True, False))
     assert again.content == finished.content
 
@@ -510,7 +508,7 @@ def test_what_decorates_a_run_or_shows_a_table_costs_no_figure(crops, tmp_path, 
     monkeypatch.setattr(
         table, "write_text", lambda path, text: (refused if path.suffix == ".csv" else really)(path, text)
     )
-    for module, name in ((runs, "save_grid"), (attention, "save_lines"), (judge, "save_statistics")):
+    for module, name in ((grid, "save_grid"), (attention, "save_lines"), (judge, "save_statistics")):
         monkeypatch.setattr(module, name, refused)
     (tmp_path / "attention.csv").write_text("of an earlier call")
     report = study(crops, tmp_path, attention=(None,))

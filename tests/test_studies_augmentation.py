@@ -16,14 +16,10 @@ from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.errors import DogsganError
 from dogsgan.studies import runs
-from dogsgan.studies.augmentation import grid as augmentation_grid
-from dogsgan.studies.augmentation import parts as augmentation_parts
 from dogsgan.studies.augmentation import study as augmentation
 from dogsgan.studies.augmentation.classifier import Labelled
-from dogsgan.studies.augmentation.data import Splits, nested_order, open_splits, subset
-from dogsgan.studies.augmentation.grid import Accuracy
-from dogsgan.studies.augmentation.parts import REGIMES, variety
-from dogsgan.studies.augmentation.study import parse_sizes, study_augmentation
+from dogsgan.studies.augmentation.parts import REGIMES, Splits, nested_order, open_splits, subset, variety
+from dogsgan.studies.augmentation.study import Accuracy, parse_sizes, study_augmentation
 from dogsgan.studies.table import spread_of
 
 RECIPE = dataclasses.replace(
@@ -42,7 +38,7 @@ def _quick(monkeypatch):
 @pytest.fixture(autouse=True)
 def _without_plots(monkeypatch, request):
     if "with_plots" not in request.fixturenames:
-        monkeypatch.setattr("dogsgan.studies.augmentation.grid.save_lines", lambda *args, **named: None)
+        monkeypatch.setattr("dogsgan.studies.augmentation.study.save_lines", lambda *args, **named: None)
 
 
 @pytest.fixture
@@ -153,7 +149,7 @@ def test_the_figures_of_a_row_are_the_mean_and_students_interval():
 
 def test_no_test_picture_is_ever_trained_on(splits, tmp_path, monkeypatch):
     trained = []
-    genuine_classifier = augmentation_parts.train_classifier
+    genuine_classifier = augmentation.train_classifier
     genuine_gan = runs.train_within
 
     def classifier(feeds, **named):
@@ -165,7 +161,6 @@ def test_no_test_picture_is_ever_trained_on(splits, tmp_path, monkeypatch):
         assert len(crop_set) in (6, COUNT)
         return genuine_gan(recipe, crop_set, *args, **named)
 
-    monkeypatch.setattr(augmentation_parts, "train_classifier", classifier)
     monkeypatch.setattr(augmentation, "train_classifier", classifier)
     monkeypatch.setattr(runs, "train_within", gan)
     study(splits, tmp_path / "study")
@@ -191,7 +186,7 @@ def test_what_is_finished_is_reused_and_more_seeds_extend_it(splits, tmp_path, m
     out = tmp_path / "study"
     first = study(splits, out, sizes=[6])
     with monkeypatch.context() as patched:
-        patched.setattr(augmentation_parts, "train_classifier", refuse_to_train)
+        patched.setattr(augmentation, "train_classifier", refuse_to_train)
         patched.setattr(runs, "train_within", refuse_to_train)
         again = study(splits, out, sizes=[6])
     assert again.content == first.content
@@ -199,7 +194,7 @@ def test_what_is_finished_is_reused_and_more_seeds_extend_it(splits, tmp_path, m
         out / "n-6" / "seed-0" / "gan" / "result.json"
     ).unlink()  # as an earlier version, which kept it elsewhere
     with monkeypatch.context() as patched:
-        patched.setattr(augmentation_parts, "train_classifier", refuse_to_train)
+        patched.setattr(augmentation, "train_classifier", refuse_to_train)
         again = study(splits, out, sizes=[6])
     assert again.content == first.content
     record = out / "n-6" / "seed-0" / "classifiers" / "both.json"
@@ -214,16 +209,16 @@ def test_what_is_finished_is_reused_and_more_seeds_extend_it(splits, tmp_path, m
 
 def test_a_stopped_study_shows_what_there_is_and_goes_on(splits, tmp_path, monkeypatch):
     out = tmp_path / "study"
-    genuine, calls = augmentation_grid.try_regime, []
+    genuine, calls = augmentation.feeds_of, []
 
-    def stopping(*args, **named):
-        calls.append(args[1])
+    def stopping(regime, *data):
+        calls.append(regime)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return genuine(*args, **named)
+        return genuine(regime, *data)
 
     with monkeypatch.context() as patched:
-        patched.setattr(augmentation_grid, "try_regime", stopping)
+        patched.setattr(augmentation, "feeds_of", stopping)
         with pytest.raises(KeyboardInterrupt):
             study(splits, out, sizes=[6])
     half = json.loads((out / "augmentation.json").read_text())
@@ -268,8 +263,8 @@ def test_a_gan_that_makes_nan_is_named_in_its_row_and_costs_no_other(splits, tmp
             raise DogsganError("the generator makes NaN pictures")
         return genuine(folder, **named)
 
-    genuine = augmentation_grid.sample
-    monkeypatch.setattr(augmentation_grid, "sample", diverged)
+    genuine = augmentation.sample
+    monkeypatch.setattr(augmentation, "sample", diverged)
     report = study(splits, tmp_path / "study")
     assert not report.complete
     small, large = report.content["rows"]
@@ -283,7 +278,7 @@ def test_a_grid_that_cannot_be_written_costs_itself_only(splits, tmp_path, monke
     def full(*args, **named):
         raise DogsganError("No space left on device")
 
-    monkeypatch.setattr(augmentation_grid, "save_grid", full)
+    monkeypatch.setattr(augmentation, "save_grid", full)
     report = study(splits, tmp_path / "study", sizes=[6])
     assert report.complete
     assert report.content["rows"][0]["gan-only"]["count"] == 1

@@ -19,9 +19,17 @@ from dogsgan.features.timm_networks import Classifier
 from dogsgan.models import sampling
 from dogsgan.studies import grid, runs
 from dogsgan.studies.judge import Judge
-from dogsgan.studies.recipe.judge import CHOOSING, REPORTING, Panel
-from dogsgan.studies.recipe.study import study_recipe, verdict
-from dogsgan.studies.recipe.variants import BASELINE, VARIANTS, changing, parse_variants
+from dogsgan.studies.recipe import (
+    BASELINE,
+    CHOOSING,
+    REPORTING,
+    VARIANTS,
+    Panel,
+    changing,
+    parse_variants,
+    study_recipe,
+    verdict,
+)
 from dogsgan.studies.runs import finish_training, processor_seconds
 from dogsgan.training import logger, loop
 from dogsgan.training.checkpoint_manager import restore_latest
@@ -110,7 +118,7 @@ def test_the_table_has_a_row_for_each_variant_in_text_csv_and_json(finished):
 
 
 def test_the_same_again_trains_nothing_and_another_budget_is_refused(finished, crops, monkeypatch):
-    monkeypatch.setattr(grid, "finish_run", None)  # would fail if it were called
+    monkeypatch.setattr(grid, "finish_training", None)  # would fail if it were called
     assert study(crops, finished.out).content == finished.content
     with pytest.raises(DogsganError, match="processor_seconds: 1 -> 2"):
         study(crops, finished.out, budget_s=2.0)

@@ -14,9 +14,8 @@ from scipy import stats
 from tiny import RECIPE
 
 from dogsgan.errors import DogsganError
-from dogsgan.studies.plot import Line, save_lines
-from dogsgan.studies.settings import Settings
-from dogsgan.studies.table import as_csv, as_json, as_text, spread_of, write_table
+from dogsgan.studies.runs import Settings
+from dogsgan.studies.table import Line, as_csv, as_json, as_text, save_lines, spread_of, write_table
 
 ROWS = [
     {"name": "none", "distance": spread_of([120.0, 130.5, 111.0]), "parameters": 57795, "each": [40, 40]},

@@ -1,7 +1,7 @@
 """Versions in the keys of caches: other outputs need another version, or stale results would be reused.
 
 Each version has its golden outputs here, of inputs that are the same everywhere. If one of these tests fails,
-the code behind a cache changed: raise the VERSION that the message names, and put the new outputs here.
+the code behind a cache changed: raise the version that the test names, and put the new outputs here.
 """
 
 import base64
@@ -16,7 +16,7 @@ from test_decoding import SMALL
 from test_layouts_idx import idx
 from tiny import crop_set
 
-from dogsgan import decoding, pictures
+from dogsgan import pictures
 from dogsgan.audit import inputs
 from dogsgan.audit.copies import views as forms
 from dogsgan.audit.copies.evidence import Originals, Pictures, gather
@@ -25,9 +25,8 @@ from dogsgan.audit.workspace import Workspace
 from dogsgan.crops import Box
 from dogsgan.data.layouts import STANFORD
 from dogsgan.data.sources import open_source
-from dogsgan.decoding import decode
-from dogsgan.features import standin
-from dogsgan.pictures import PictureReader, whole_at
+from dogsgan.features import networks
+from dogsgan.pictures import PictureReader, decode, whole_at
 from dogsgan.scoring import open_network
 from dogsgan.studies import judge
 
@@ -53,25 +52,23 @@ def digest(*arrays: np.ndarray) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
-def check(module: object, outputs: object, golden: dict[int, object], *, alike: bool) -> None:
-    version: int = module.VERSION  # type: ignore[attr-defined]
-    name: str = module.__name__  # type: ignore[attr-defined]
-    assert version in golden, f"{name}.VERSION is new: put {{{version}: {outputs!r}}} here"
+def check(version: int, outputs: object, golden: dict[int, object], *, alike: bool) -> None:
+    assert version in golden, f"the version is new: put {{{version}: {outputs!r}}} here"
     assert alike, (
-        f"{name} gives other outputs than those of VERSION {version}: raise it, so that what is cached is "
-        f"made anew, and put its outputs here: {{{version + 1}: {outputs!r}}}"
+        f"other outputs than those of version {version}: raise it, so that what is cached is made anew, and "
+        f"put its outputs here: {{{version + 1}: {outputs!r}}}"
     )
 
 
-def check_digest(module: object, found: str, golden: dict[int, object]) -> None:
-    check(module, found, golden, alike=golden.get(module.VERSION) == found)  # type: ignore[attr-defined]
+def check_digest(version: int, found: str, golden: dict[int, object]) -> None:
+    check(version, found, golden, alike=golden.get(version) == found)
 
 
-def check_numbers(module: object, found: np.ndarray, golden: dict[int, object], *, atol: float) -> None:
+def check_numbers(version: int, found: np.ndarray, golden: dict[int, object], *, atol: float) -> None:
     """Compare numbers that come from sums, whose last digits differ from machine to machine."""
-    expected = np.array(golden.get(module.VERSION, np.nan))  # type: ignore[attr-defined]
+    expected = np.array(golden.get(version, np.nan))
     alike = expected.shape == found.shape and np.allclose(found, expected, rtol=0, atol=atol)
-    check(module, np.round(found, 4).tolist(), golden, alike=alike)
+    check(version, np.round(found, 4).tolist(), golden, alike=alike)
 
 
 def folder_of_pngs(folder: Path) -> Path:
@@ -83,14 +80,14 @@ def folder_of_pngs(folder: Path) -> Path:
 
 def test_decoding() -> None:
     found = digest(decode(SMALL, "small.jpg").pixels, decode(CMYK, "cmyk.jpg").pixels)
-    check_digest(decoding, found, {1: "b48dc5b113f527f4"})
+    check_digest(pictures.DECODING_VERSION, found, {1: "b48dc5b113f527f4"})
 
 
 def test_pixels(tmp_path: Path) -> None:
     sources = open_source(folder_of_pngs(tmp_path / "pngs")), open_source(_digits(tmp_path))
     streams = [PictureReader(source, False).stream(whole_at(source, 48)) for source in sources]
     found = digest(*(np.stack([seen for _, seen in stream]) for stream in streams))
-    check_digest(pictures, found, {2: "b0e654ffc32b0add"})
+    check_digest(pictures.PIXELS_VERSION, found, {2: "b0e654ffc32b0add"})
 
 
 def _digits(folder: Path) -> Path:
@@ -106,13 +103,13 @@ def test_views(tmp_path: Path) -> None:
     views = training_views(annotated, size_px=32, folder=tmp_path / "cache")
     digits = training_views(open_source(_digits(tmp_path)), size_px=32, folder=tmp_path / "cache")
     found = digest(np.asarray(views.pictures), views.form, np.asarray(digits.pictures))
-    check_digest(forms, found, {3: "56385e6d437bfae5"})
+    check_digest(forms.VERSION, found, {3: "56385e6d437bfae5"})
 
 
 def test_features_of_the_stand_in() -> None:
     features = open_network("stand-in", device="cpu").features(drawn(2)).numpy()
     check_numbers(
-        standin,
+        networks.STAND_IN_VERSION,
         features.reshape(8, -1).mean(axis=1),
         {1: [2.6112, 2.3148, 2.3433, 2.4689, 2.5862, 2.2926, 2.306, 2.4409]},
         atol=0.002,
@@ -148,7 +145,7 @@ def test_evidence(tmp_path: Path) -> None:
         [evidence.verified.similarity[:2], evidence.verified.view[:2], evidence.neighbours.distance.ravel()]
     )
     golden = [0.9915, 1.0, 3.0, 4.0, 0.1305, 0.1315, 0.1305, 0.1327, 0.1182, 0.1385]
-    check_numbers(inputs, found, {5: golden}, atol=0.01)
+    check_numbers(inputs.VERSION, found, {5: golden}, atol=0.01)
 
 
 def test_crops_that_a_study_judges_by(tmp_path: Path) -> None:
@@ -159,4 +156,4 @@ def test_crops_that_a_study_judges_by(tmp_path: Path) -> None:
         np.stack([picture for _, picture in judged._real_pictures()])
         for judged in (judge.Judge(crops, network, channels=channels, **options) for channels in (1, 3))  # type: ignore[arg-type]
     ]
-    check_digest(judge, digest(*batches), {1: "2b7b0beb62d84293"})
+    check_digest(judge.VERSION, digest(*batches), {1: "2b7b0beb62d84293"})

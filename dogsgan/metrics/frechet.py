@@ -1,16 +1,55 @@
 """The Fréchet distance between two Gaussians, singular ones too, and the bias of small samples."""
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from dogsgan.errors import DogsganError
 from dogsgan.metrics import Measured, Metric
 from dogsgan.metrics.distances import Array
-from dogsgan.metrics.statistics import Statistics, statistics_of
+from dogsgan.progress import optional
 
 _EPSILON = float(np.finfo(np.float64).eps)
 _TOLERATED_ERROR = 1e-9
 """Rounding tolerated in the fast way to the trace of the root, as a fraction of the covariances' traces."""
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """A Gaussian fitted to features: `mean`, D, and `covariance`, D×D (over N − 1), in float64."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    count: int | None
+    """How many pictures; None where a statistics file does not say."""
+
+    @property
+    def dimension(self) -> int:
+        """The number of features, D."""
+        return len(self.mean)
+
+
+def statistics_of(features: np.ndarray | torch.Tensor, *, rows_at_once: int = 4096) -> Statistics:
+    """Return `numpy.mean` and `numpy.cov(rowvar=False)` of features, N×D, in float64.
+
+    The mean comes first, so that a large common offset costs no digits. Memory beyond the features: D×D
+    numbers and a block of rows.
+
+    Raises:
+        DogsganError: there are fewer than two rows, so that there is no covariance.
+    """
+    count, dimension = features.shape
+    if count < 2:
+        raise DogsganError(f"{count} picture(s): a covariance needs at least 2; give more pictures")
+    blocks = torch.as_tensor(features).cpu().split(rows_at_once)
+    mean = sum(block.double().sum(dim=0) for block in blocks) / count
+    scatter = torch.zeros(dimension, dimension, dtype=torch.float64)
+    for block in blocks:
+        centred = block.double() - mean
+        scatter.addmm_(centred.T, centred)
+    return Statistics(mean=mean.numpy(), covariance=(scatter / (count - 1)).numpy(), count=count)
 
 
 def frechet_distance(mean_a: Array, covariance_a: Array, mean_b: Array, covariance_b: Array) -> float:
@@ -124,3 +163,47 @@ def _eigen_factor(sigma: torch.Tensor) -> torch.Tensor:
     values, vectors = torch.linalg.eigh(sigma)
     kept = values > len(sigma) * _EPSILON * values[-1].clamp(min=0)
     return vectors[:, kept] * values[kept].sqrt()
+
+
+def small_sample_bias(features: Array, other: Statistics, *, whole: float) -> float:
+    """Return by how much `features` (N×D) being so few raises `whole`, their Fréchet distance to `other`.
+
+    A Fréchet distance falls with 1/N as pictures are added (Chong & Forsyth 2020), so going from N/2 to N
+    takes away as much as is still to come. Measured so: the mean distance of the two halves less the
+    distance of the whole. With N below D the law is only beginning to hold, and this is a lower bound.
+    """
+    values = torch.as_tensor(features)
+    halves = [frechet_distance_between(statistics_of(values[start::2]), other) for start in (0, 1)]
+    return max(0.0, sum(halves) / 2 - whole)
+
+
+def few_pictures(
+    name: str, own: Statistics, features: np.ndarray | None, other: Statistics, *, fid: float
+) -> list[str]:
+    """Say of a side with fewer pictures than features by how much that raises the Fréchet distance `fid`.
+
+    `name` is the side's, generated or real. The list is empty where there are enough.
+    """
+    if own.count is None or own.count >= own.dimension:
+        return []
+    line = f"{own.count:,} {name} pictures are fewer than the network's {own.dimension:,} features"
+    if features is not None and own.count >= 4:
+        with optional("the bias of small samples"):
+            line += _raised_by(small_sample_bias(features, other, whole=fid), fid)
+    else:
+        line += ": the Fréchet distance is far too high"
+    return [line]
+
+
+def _raised_by(bias: float, fid: float) -> str:
+    """Say what a bias of small samples means for a Fréchet distance, which is never negative."""
+    if fid <= 1e-6 * bias or bias < 1e-9:  # the two sides are the same pictures, or all are alike
+        return ": a Fréchet distance of so few says little"
+    if bias >= fid:
+        return ": all of the Fréchet distance may come from that"
+    return f": the Fréchet distance is too high by about {_rough(bias)} or more"
+
+
+def _rough(value: float) -> str:
+    """Return a positive number with two digits."""
+    return "0" if value == 0 else f"{value:.{max(0, 1 - math.floor(math.log10(value)))}f}"

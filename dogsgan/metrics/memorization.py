@@ -1,4 +1,6 @@
-"""The memorization distance: how close generated pictures come to real ones, in blocks of bounded memory."""
+"""The memorization distance, how close generated pictures come to real ones, and the score by it."""
+
+import math
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from dogsgan.metrics.distances import Array, checked_pair, unit_rows
 
 _ROWS_AT_ONCE = 1024
 _COLUMNS_AT_ONCE = 4096
+_AGAINST_ZERO_DIVISION = 1e-15
 
 
 def memorization_distance(generated: Array, real: Array) -> float:
@@ -68,3 +71,21 @@ def _nonzero(rows: torch.Tensor, side: str) -> torch.Tensor:
             f"every {side} picture has features that sum to 0: this network cannot compare them"
         )
     return kept
+
+
+def mifid(fid: float, distance: float, *, epsilon: float | None) -> float:
+    """Return the memorization-informed Fréchet distance `fid / m'`.
+
+    m' is `distance` below `epsilon`, else 1. With `epsilon=None` (no threshold was ever calibrated for the
+    network that made the two numbers) m' is always 1, so the score is the Fréchet distance itself.
+
+    Raises:
+        DogsganError: a number is NaN or infinite.
+    """
+    for name, value in (("Fréchet distance", fid), ("memorization distance", distance)):
+        if not math.isfinite(value):
+            raise DogsganError(
+                f"the {name} is {value}: no score can be made of it; look for NaN in the features"
+            )
+    penalised = epsilon is not None and distance < epsilon
+    return fid / ((distance if penalised else 1.0) + _AGAINST_ZERO_DIVISION)

@@ -11,8 +11,7 @@ import torch
 
 from dogsgan.blockwise import blockwise
 from dogsgan.metrics import Measured, Metric
-from dogsgan.metrics.distances import Array, Frame, checked_pair, exact_squared, parts_of
-from dogsgan.metrics.nearest import nearest_others
+from dogsgan.metrics.distances import Array, Frame, checked_pair, exact_squared, nearest_others, parts_of
 
 NEIGHBOURS = 5
 """k: the neighbour that a ball reaches to."""

@@ -1,6 +1,7 @@
-"""Features and classes of both sides in, the figures of each class out."""
+"""Figures of each class from the features and classes of both sides, and their correlations."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,15 +9,29 @@ from typing import Any
 import numpy as np
 
 from dogsgan.metrics.frechet import frechet_distance_of_features
-from dogsgan.metrics.kernel_distance import kernel_distance
+from dogsgan.metrics.kid import kernel_distance
 from dogsgan.metrics.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall
+from dogsgan.number_text import fixed, significant
 from dogsgan.progress import progress_bar
-from dogsgan.recognition.shares import Recognition
+from dogsgan.recognition import Recognition
 
 _DRAWS = 4
 """How often at most equally many pictures of a class are drawn by chance; their figures are averaged."""
 _ENOUGH_DRAWN = 2000
 """No more draws than give so many pictures: then chance says little, and time counts."""
+CORRELATED = {
+    "kernel_distance": "kernel distance",
+    "equal_precision": "precision",
+    "equal_recall": "recall",
+    "first": "named first",
+}
+"""The figures that are set against the number of real pictures, and their names for people.
+
+The last needs a classifier: without one it is left out."""
+
+_CLASSES_AT_LEAST = 3
+_EXACT_UP_TO = 7
+"""Up to so many classes the p-value counts every order (7! = 5,040); beyond it is that of Student's t."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +44,7 @@ class ClassFigures:
     generated: int
     """How many generated pictures."""
     kernel_distance: float | None = None
-    """Unbiased at any number of pictures; see `dogsgan.metrics.kernel_distance`."""
+    """Unbiased at any number of pictures; see `dogsgan.metrics.kid`."""
     standard_error: float | None = None
     """Of the kernel distance."""
     fid: float | None = None
@@ -69,6 +84,27 @@ class EqualCounts:
 
     real: int
     generated: int
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation of a figure with the number of real pictures, over classes that have it."""
+
+    figure: str
+    """A field of `ClassFigures`."""
+    spearman: float | None
+    """−1..1; None where there is none, and `reason` says why."""
+    p_value: float | None
+    """How likely at least as strong a correlation is where there is none, either way."""
+    classes: int
+    reason: str | None = None
+
+    def summary(self) -> str:
+        """Return it in a few words."""
+        if self.spearman is None or self.p_value is None:
+            return f"none ({self.reason})"
+        p_value = "p < 0.0001" if self.p_value < 1e-4 else f"p = {significant(self.p_value, 2)}"
+        return f"Spearman's ρ = {fixed(self.spearman, 2, signed=True)}, {p_value}"
 
 
 @dataclass(frozen=True)
@@ -191,3 +227,43 @@ def _reasons(pair: _Pair, *, neighbours: int) -> dict[str, str]:
         if none := next((side for side, count in counts.items() if not count), None):
             reasons[figure] = f"no {none} picture is of this class"
     return reasons
+
+
+def correlations_with_real(classes: Sequence[ClassFigures]) -> tuple[Correlation, ...]:
+    """Return the rank correlation of each figure in `CORRELATED` with the number of real pictures."""
+    named = any(each.first is not None for each in classes)
+    return tuple(_correlation(figure, classes) for figure in CORRELATED if named or figure != "first")
+
+
+def _correlation(figure: str, classes: Sequence[ClassFigures]) -> Correlation:
+    pairs = [(each.real, value) for each in classes if (value := getattr(each, figure)) is not None]
+    reason = None
+    if len(pairs) < _CLASSES_AT_LEAST:
+        reason = f"{len(pairs)} classes have it, it takes {_CLASSES_AT_LEAST}"
+    elif len({real for real, _ in pairs}) == 1:
+        reason = "every class has as many real pictures"
+    elif len({value for _, value in pairs}) == 1:
+        reason = "it is the same in every class"
+    if reason:
+        return Correlation(figure, None, None, len(pairs), reason)
+    counts, values = (np.array(side, dtype=np.float64) for side in zip(*pairs, strict=True))
+    spearman, p_value = _spearman(counts, values)
+    return Correlation(figure, spearman, p_value, len(pairs))
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return Spearman's ρ of two vectors, N, and its two-sided p-value."""
+    from scipy import stats  # only here: its import takes most of a second
+
+    found = stats.spearmanr(x, y)
+    if len(x) > _EXACT_UP_TO:
+        return float(found.statistic), float(found.pvalue)
+    ranks = stats.rankdata(y)
+    exact = stats.permutation_test(
+        [stats.rankdata(x)],
+        lambda order: float(order @ ranks),  # grows with ρ as nothing else in it changes
+        permutation_type="pairings",
+        n_resamples=math.factorial(_EXACT_UP_TO),
+        vectorized=False,
+    )
+    return float(found.statistic), float(exact.pvalue)

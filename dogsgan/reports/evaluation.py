@@ -15,16 +15,16 @@ from dogsgan.data.cropset import CropSet
 from dogsgan.data.pictures import in_colour
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import features_of, features_of_stream
-from dogsgan.features.networks import LITE0, FeatureNetwork, open_network
+from dogsgan.features.networks import FeatureNetwork, open_network
+from dogsgan.features.timm_networks import LITE0
 from dogsgan.files import atomic_path
-from dogsgan.metrics.frechet import frechet_distance_between
-from dogsgan.metrics.statistics import Statistics, statistics_of
+from dogsgan.metrics.frechet import Statistics, frechet_distance_between, statistics_of
 from dogsgan.models.generator_file import BEST_GENERATOR_FILE, GENERATOR_FILE
 from dogsgan.models.sampling import Sampler
 from dogsgan.number_text import percent
 from dogsgan.progress import optional_file
+from dogsgan.recognition import best_guesses, shares_of
 from dogsgan.recognition.imagenet import DOGS
-from dogsgan.recognition.shares import best_guesses, shares_of
 from dogsgan.spreadsheet import Value, write_rows
 from dogsgan.training.batches import in_grey
 from dogsgan.training.judging import JudgeEvery

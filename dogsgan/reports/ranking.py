@@ -15,10 +15,8 @@ from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side
 from dogsgan.features.sides import opened_for
 from dogsgan.metrics.bootstrap import percentile_interval
-from dogsgan.metrics.frechet import frechet_distance_between
-from dogsgan.metrics.memorization import nearest_real
-from dogsgan.metrics.mifid import mifid
-from dogsgan.metrics.statistics import statistics_of
+from dogsgan.metrics.frechet import frechet_distance_between, statistics_of
+from dogsgan.metrics.memorization import mifid, nearest_real
 from dogsgan.number_text import percent, significant
 from dogsgan.pictures import PictureReader
 from dogsgan.progress import progress_bar

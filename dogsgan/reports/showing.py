@@ -195,7 +195,7 @@ def _nearest(
     from dogsgan.features.extraction import features_of
     from dogsgan.features.networks import open_network
     from dogsgan.features.sides import real_side_of
-    from dogsgan.metrics.nearest import nearest_rows
+    from dogsgan.metrics.distances import nearest_rows
 
     pictures = in_colour(sampler.sample(NEAREST_ROWS, seed=seed))
     size_px = pictures.shape[1]

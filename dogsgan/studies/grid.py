@@ -8,16 +8,23 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
+from dogsgan.data.grids import save_grid
+from dogsgan.errors import DogsganError
+from dogsgan.files import write_json
+from dogsgan.models.sampling import Sampler
 from dogsgan.progress import optional_file, say
-from dogsgan.studies.runs import F, Judging, Result, finish_run, kept_result
-from dogsgan.studies.settings import Settings
+from dogsgan.studies.judge import F, Judging
+from dogsgan.studies.runs import RESULT_FILE, Settings, Trained, finish_training, kept_training, read_result
 from dogsgan.studies.table import Row, as_json, as_text, write_table
+
+_SAMPLES_SEED = 0  # of the noise that every generator is given: the same for all
+_GRID_PICTURES, _GRID_COLUMNS = 80, 10
 
 
 class Variant(Protocol):
@@ -57,10 +64,6 @@ class StudyReport:
         """Return the study's JSON, and where it lies."""
         return {**self.content, "out": str(self.out), "complete": self.complete}
 
-    def summary(self) -> str:
-        """Return the table, and what is not in it."""
-        return self.text
-
 
 @dataclass(frozen=True, kw_only=True)
 class Study(ABC, Generic[V, R]):
@@ -74,6 +77,7 @@ class Study(ABC, Generic[V, R]):
     base: Recipe  # the recipe that variants change, with the crops as they really are
     runs: Sequence[tuple[V, int]]  # each variant with each of its seeds, in the order in which they run
     left_out: Sequence[str] = ()  # a line for each variant that is not run
+    results: dict[tuple[V, int], R] = field(default_factory=dict, init=False)  # what is known of the runs
 
     @abstractmethod
     def kept(self, variant: V, seed: int) -> R | None:
@@ -97,23 +101,23 @@ class Study(ABC, Generic[V, R]):
         """Return the same as plain values."""
 
     @abstractmethod
-    def row(self, variant: V, done: Sequence[R], results: Mapping[tuple[V, int], R]) -> Row:
-        """Return a variant's figures by its runs so far; `results` are those of all variants."""
+    def row(self, variant: V) -> Row:
+        """Return a variant's figures by its runs so far."""
 
     @abstractmethod
     def run_as_json(self, variant: V, seed: int, result: R) -> dict[str, Any]:
         """Return what is known of a run as plain values."""
 
-    def draw(self, path: Path, results: Mapping[tuple[V, int], R]) -> None:
+    def draw(self, path: Path) -> None:
         """Draw a plot of what is finished, where the study has one."""
 
-    def text(self, rows: Sequence[Row], results: Mapping[tuple[V, int], R]) -> str:
+    def text(self, rows: Sequence[Row]) -> str:
         """Return the table as text."""
         return f"{self.caption()}\n{as_text(rows, self.headings)}"
 
-    def is_complete(self, results: Mapping[tuple[V, int], R]) -> bool:
+    def is_complete(self) -> bool:
         """Return whether every run got as far as it could."""
-        return all(result.is_final for result in results.values())
+        return all(result.is_final for result in self.results.values())
 
     @property
     def variants(self) -> list[V]:
@@ -124,9 +128,10 @@ class Study(ABC, Generic[V, R]):
         """Return the seeds of a variant."""
         return [seed for other, seed in self.runs if other == variant]
 
-    def done(self, variant: V, results: Mapping[tuple[V, int], R]) -> list[R]:
-        """Return what is known of a variant's runs."""
-        return [results[variant, seed] for seed in self.seeds(variant) if (variant, seed) in results]
+    def done(self, variant: V) -> dict[int, R]:
+        """Return what is known of a variant's runs, by seed."""
+        seeds = self.seeds(variant)
+        return {seed: self.results[variant, seed] for seed in seeds if (variant, seed) in self.results}
 
     def folder(self, variant: V, seed: int) -> Path:
         """Return the folder of a run."""
@@ -143,35 +148,48 @@ class Study(ABC, Generic[V, R]):
             KeyboardInterrupt: a signal asked to stop; the same call goes on.
         """
         self.settings.keep(self.out)
-        results = {run: kept for run in self.runs if (kept := self.kept(*run)) is not None}
-        report = self._write(results)
+        self.results.update({run: kept for run in self.runs if (kept := self.kept(*run)) is not None})
+        report = self._write()
         for number, (variant, seed) in enumerate(self.runs, start=1):
-            before = results.get((variant, seed))
+            before = self.results.get((variant, seed))
             if before is not None and before.is_final:
                 continue
             say(f"run {number} of {len(self.runs)}: {variant.name}, seed {seed}")
             for made in self.make(variant, seed, before):
-                results[variant, seed] = made
-                report = self._write(results)
+                self.results[variant, seed] = made
+                report = self._write()
         return report
 
-    def _write(self, results: Mapping[tuple[V, int], R]) -> StudyReport:
+    def _write(self) -> StudyReport:
         """Write what is finished, and return it."""
-        rows = [self.row(variant, self.done(variant, results), results) for variant in self.variants]
+        rows = [self.row(variant) for variant in self.variants]
         listed = [
-            self.run_as_json(variant, seed, results[variant, seed])
+            self.run_as_json(variant, seed, result)
             for variant in self.variants
-            for seed in self.seeds(variant)
-            if (variant, seed) in results
+            for seed, result in self.done(variant).items()
         ]
         content = as_json(rows, {"study": self.name, **self.about(), "runs": listed})
-        text = self.text(rows, results)
+        text = self.text(rows)
         failed = write_table(self.out, self.name, text=text, rows=rows, content=content)
         plot = self.out / f"{self.name}.png"
         with optional_file(plot):
-            self.draw(plot, results)
+            self.draw(plot)
         whole = "\n".join([text, *self.left_out, f"{self.files} and every run are in {self.out}"])
-        return StudyReport(self.out, whole, content, self.is_complete(results), tuple(failed))
+        return StudyReport(self.out, whole, content, self.is_complete(), tuple(failed))
+
+
+@dataclass(frozen=True)
+class Result(Generic[F]):
+    """What became of a run."""
+
+    trained: Trained
+    figures: F | None  # None where the generator makes no pictures
+    problem: str | None  # why there are no figures
+
+    @property
+    def is_final(self) -> bool:
+        """Whether making it again would change nothing."""
+        return self.trained.is_final
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,22 +204,42 @@ class JudgedStudy(Study[V, Result[F]]):
 
     def kept(self, variant: V, seed: int) -> Result[F] | None:
         """Return the result of a run that is final and was judged by this judge."""
-        return kept_result(
-            self.folder(variant, seed), images=self.images, budget_s=self.budget_s, judge=self.judge
-        )
+        run = self.folder(variant, seed)
+        trained, saved = kept_training(run, images=self.images, budget_s=self.budget_s), read_result(run)
+        if trained is None or saved.get("key") != self.judge.key:
+            return None
+        try:
+            figures = saved["figures"]
+            return Result(trained, self.judge.restored(figures) if figures else None, saved["problem"])
+        except (KeyError, TypeError):
+            return None  # another version's: it is judged anew
 
     def make(self, variant: V, seed: int, kept: Result[F] | None) -> Iterator[Result[F]]:
-        """Train a run to its length, and judge it."""
-        yield finish_run(
-            self.folder(variant, seed),
+        """Train a run to its length, or go on with it; sample it, draw a grid of it, and judge it.
+
+        What a diverged run left is judged like any other: the last good generator.
+        """
+        run, grid = self.folder(variant, seed), self.grid(variant, seed)
+        trained = finish_training(
+            run,
             variant.recipe(self.base, seed=seed),
             self.crop_set,
             images=self.images,
             budget_s=self.budget_s,
-            judge=self.judge,
             device=self.device,
-            grid=self.grid(variant, seed),
         )
+        figures = problem = None
+        try:
+            pictures = Sampler.open(run, device=self.device).sample(self.judge.count, seed=_SAMPLES_SEED)
+        except DogsganError as error:  # NaN: the row says so, and the others are not left out for it
+            problem = str(error)
+        else:
+            with optional_file(grid):
+                save_grid(pictures[:_GRID_PICTURES], grid, columns=_GRID_COLUMNS)
+            figures = self.judge.figures(pictures)
+        result: Result[F] = Result(trained, figures, problem)
+        write_json(run / RESULT_FILE, {**dataclasses.asdict(result), "key": self.judge.key})
+        yield result
 
     def about(self) -> dict[str, Any]:
         """Return what is compared as plain values."""
@@ -224,8 +262,9 @@ class JudgedStudy(Study[V, Result[F]]):
             "figures": dataclasses.asdict(result)["figures"],
         }
 
-    def ended(self, variant: V, done: Sequence[Result[F]]) -> Row:
+    def ended(self, variant: V) -> Row:
         """Return the columns on how a variant's runs ended."""
+        done = self.done(variant).values()
         reasons = endings(
             (result.trained.stopped_by for result in done), sum(result.figures is None for result in done)
         )

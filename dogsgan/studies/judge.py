@@ -5,25 +5,45 @@ from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.pictures import in_colour
 from dogsgan.errors import DogsganError
-from dogsgan.features.cache import load_cached
 from dogsgan.features.extraction import Side, features_of, features_of_stream
 from dogsgan.features.networks import FeatureNetwork
-from dogsgan.features.statistics_file import save_statistics
-from dogsgan.metrics.frechet import frechet_distance_between
+from dogsgan.features.sides import load_cached, save_statistics
+from dogsgan.metrics.frechet import frechet_distance_between, statistics_of
 from dogsgan.metrics.precision_recall import NEIGHBOURS, precision_recall
-from dogsgan.metrics.statistics import statistics_of
 from dogsgan.progress import optional
 from dogsgan.reports.evaluation import crops_as_trained
 
 VERSION = 1  # to be raised when the same crops are shown to a network otherwise
 SEED = 0  # of the real pictures that are compared with
+
+
+F = TypeVar("F")
+F_co = TypeVar("F_co", covariant=True)
+
+
+class Judging(Protocol[F_co]):
+    """Turns the pictures of a run into figures, which are a dataclass."""
+
+    @property
+    def count(self) -> int:
+        """How many pictures it takes."""
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What decides the figures beside the generator, as plain values."""
+
+    def figures(self, pictures: np.ndarray) -> F_co:
+        """Return the figures of N×H×W×C uint8 pictures."""
+
+    def restored(self, saved: dict[str, Any]) -> F_co:
+        """Return figures that were saved as plain values; raise KeyError or TypeError if they are others."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +72,7 @@ class Judge:
     _: KW_ONLY
     channels: int
     count: int  # generated pictures to judge each run by
-    real_count: (
-        int  # crops to compare with, drawn by chance, the same for all runs; or all if there are fewer
-    )
+    real_count: int  # crops to compare with, drawn by chance, the same for all runs; at most all
     cache_dir: Path  # where the real side's features are kept
     half: int | None = None  # 0 or 1 for one of two halves of the crops, which share none; None for all
 
@@ -92,7 +110,7 @@ class Judge:
 
     def compare(self, features: np.ndarray) -> Figures:
         """Return the figures of generated pictures by their features, N×D."""
-        found = precision_recall(features, self._some_real)
+        found = precision_recall(features, self.real_features[: self.count])
         return Figures(
             frechet_distance=frechet_distance_between(statistics_of(features), self._real.statistics),
             precision=found.precision,
@@ -125,11 +143,6 @@ class Judge:
         """The features of the real pictures, N×D."""
         assert self._real.features is not None
         return self._real.features
-
-    @cached_property
-    def _some_real(self) -> np.ndarray:
-        """The features of `count` of the real pictures, or of all where there are no more."""
-        return self.real_features[: self.count]
 
     def _real_pictures(self) -> Iterator[tuple[str, np.ndarray]]:
         return crops_as_trained(self.crop_set, self._crops[: self.real_count], channels=self.channels)

@@ -1,22 +1,19 @@
-"""One run of a study: trained to its length, and perhaps judged, in a folder that remembers both."""
+"""Runs of a study, trained to their length, and the settings that its folder is bound to."""
 
 import dataclasses
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
-
-import numpy as np
+from typing import Any
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
-from dogsgan.data.grids import save_grid
+from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, sha256_of, write_json
 from dogsgan.models.generator_file import GENERATOR_FILE
-from dogsgan.models.sampling import Sampler
-from dogsgan.progress import optional_file
-from dogsgan.stages import train_within
+from dogsgan.stages import crops_of, train_within
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.interrupts import STOP_SIGNALS
 from dogsgan.training.log import PROCESSOR_S, read_log
@@ -24,8 +21,7 @@ from dogsgan.training.loop import DIVERGED
 from dogsgan.training.run_folder import checkpoints
 
 RESULT_FILE = "result.json"
-SAMPLES_SEED = 0  # of the noise that every generator is given: the same for all
-_GRID_PICTURES, _GRID_COLUMNS = 80, 10
+SETTINGS_FILE = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -53,92 +49,8 @@ class Trained:
         return None if rate is None else round(rate * self.images_seen / 1000, 1)
 
 
-F = TypeVar("F")
-F_co = TypeVar("F_co", covariant=True)
-
-
-class Judging(Protocol[F_co]):
-    """Turns the pictures of a run into figures, which are a dataclass."""
-
-    @property
-    def count(self) -> int:
-        """How many pictures it takes."""
-
-    @property
-    def key(self) -> dict[str, Any]:
-        """What decides the figures beside the generator, as plain values."""
-
-    def figures(self, pictures: np.ndarray) -> F_co:
-        """Return the figures of N×H×W×C uint8 pictures."""
-
-    def restored(self, saved: dict[str, Any]) -> F_co:
-        """Return figures that were saved as plain values; raise KeyError or TypeError if they are others."""
-
-
-@dataclass(frozen=True)
-class Result(Generic[F]):
-    """What became of a run."""
-
-    trained: Trained
-    figures: F | None  # None where the generator makes no pictures
-    problem: str | None  # why there are no figures
-
-    @property
-    def is_final(self) -> bool:
-        """Whether making it again would change nothing."""
-        return self.trained.is_final
-
-
-def kept_result(
-    run: Path, *, images: int | None = None, budget_s: float | None = None, judge: Judging[F]
-) -> Result[F] | None:
-    """Return the result of a run of that length if it is there, of this judge, and of the generator there."""
-    saved = _read(run)
-    trained = kept_training(run, images=images, budget_s=budget_s)
-    if trained is None or saved.get("key") != judge.key:
-        return None
-    try:
-        figures = saved["figures"]
-        return Result(trained, judge.restored(figures) if figures else None, saved["problem"])
-    except (KeyError, TypeError):
-        return None  # another version's: it is judged anew
-
-
-def finish_run(
-    run: Path,
-    recipe: Recipe,
-    crop_set: CropSet,
-    *,
-    images: int | None = None,
-    budget_s: float | None = None,
-    judge: Judging[F],
-    device: str,
-    grid: Path,
-) -> Result[F]:
-    """Train a run to its length, or go on with it; sample it, draw a grid of it, and judge it.
-
-    What a diverged run left is judged like any other: the last good generator.
-
-    Raises:
-        KeyboardInterrupt: a signal asked to stop; the run goes on with the next call.
-        DogsganError: the folder holds a run of another recipe, or something else cannot be used.
-    """
-    trained = finish_training(run, recipe, crop_set, images=images, budget_s=budget_s, device=device)
-    figures = problem = None
-    try:
-        pictures = Sampler.open(run, device=device).sample(judge.count, seed=SAMPLES_SEED)
-    except DogsganError as error:  # NaN: what the row is to say, and no reason to leave out the others
-        problem = str(error)
-    else:
-        with optional_file(grid):
-            save_grid(pictures[:_GRID_PICTURES], grid, columns=_GRID_COLUMNS)
-        figures = judge.figures(pictures)
-    result: Result[F] = Result(trained, figures, problem)
-    write_json(run / RESULT_FILE, {**dataclasses.asdict(result), "key": judge.key})
-    return result
-
-
-def _read(run: Path) -> dict[str, Any]:
+def read_result(run: Path) -> dict[str, Any]:
+    """Return what is noted of a run; {} where nothing is."""
     path = run / RESULT_FILE
     saved = read_json(path) if path.exists() else {}
     return saved if isinstance(saved, dict) else {}
@@ -147,7 +59,7 @@ def _read(run: Path) -> dict[str, Any]:
 def kept_training(run: Path, *, images: int | None, budget_s: float | None = None) -> Trained | None:
     """Return what is noted of a training that is final, of that length, and of the generator there."""
     try:
-        trained = Trained(**_read(run)["trained"])
+        trained = Trained(**read_result(run)["trained"])
     except (KeyError, TypeError):
         return None  # nothing there, or another version's: a run that is at its end ends at once
     file = run / GENERATOR_FILE
@@ -221,3 +133,94 @@ def seconds_per_thousand_images(run: Path) -> float | None:
             seconds += (line["images_seen"] - before) / rate
             before = line["images_seen"]
     return 1000 * seconds / before if before else None
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    """Return the recipe of the run that has this seed; nothing else differs."""
+    return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, seed=seed))
+
+
+def seeds_of(recipe: Recipe, count: int) -> list[int]:
+    """Return `count` seeds from the recipe's own on.
+
+    Raises:
+        DogsganError: one of them is out of range, which hours of runs with the others should not precede.
+    """
+    first = recipe.training.seed
+    return [with_seed(recipe, seed).training.seed for seed in range(first, first + count)]
+
+
+def keeping_one_checkpoint(recipe: Recipe) -> Recipe:
+    """Return the recipe of a study's runs, which are many: each keeps one checkpoint."""
+    return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, keep_checkpoints=1))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a folder is bound to. Anything that is not among them may change freely."""
+
+    study: str
+    recipe: Recipe
+    fixed: Mapping[str, str | int] = field(default_factory=dict)
+    growing: Mapping[str, int] = field(default_factory=dict)  # these may grow and never shrink
+
+    def with_fixed(self, **fixed: str | int) -> "Settings":
+        """Return these settings and more that may not change."""
+        return dataclasses.replace(self, fixed={**self.fixed, **fixed})
+
+    def keep(self, folder: Path) -> None:
+        """Write the settings into a study's folder, once `check` finds nothing against them."""
+        saved = self.check(folder)
+        new = {"study": self.study, "recipe": self.recipe.to_json()}
+        merged = {**new, **saved, **self.fixed, **self.growing}
+        if saved != merged:
+            write_json(folder / SETTINGS_FILE, merged)
+
+    def check(self, folder: Path) -> dict[str, Any]:
+        """Compare with the settings that a folder was begun with and return those; {} where it is new.
+
+        Of `fixed`, a name that only one side knows is not compared, and both are kept.
+
+        Raises:
+            DogsganError: naming each difference.
+        """
+        path = folder / SETTINGS_FILE
+        if not path.exists():
+            return {}
+        saved: dict[str, Any] = read_json(path)
+        if not isinstance(saved, dict) or "recipe" not in saved:
+            raise DogsganError(f"{path} is not the settings of a study: remove it, or choose another --out")
+        if saved.get("study") != self.study:
+            raise DogsganError(f"{folder} holds the study {saved.get('study')!r}: choose another --out")
+        differences = Recipe.from_json(saved["recipe"]).differences(self.recipe)
+        for name, value in {**self.fixed, **self.growing}.items():
+            before = saved.get(name, value)
+            if before != value and not (name in self.growing and value > before):
+                differences.append(f"{name}: {before} -> {value}")
+        if differences:
+            raise DogsganError(
+                f"{folder} was begun with other settings ({'; '.join(differences)}): "
+                "use the same to go on with it, or choose another --out"
+            )
+        return saved
+
+
+def crops_for(source: Path, out: Path, settings: Settings) -> tuple[CropSet, Settings]:
+    """Return the crops of a study's source, cut into `out` unless it is a prepared set; and the settings.
+
+    The settings returned tell these crops from others. They are not written yet: whether the networks of
+    every variant can be built is not known.
+
+    Raises:
+        DogsganError: the folder was begun with other settings, the source cannot be used, or a prepared set
+            has another size than the recipe.
+    """
+    opened = open_source(source)
+    if opened.crop_set is None:
+        # Under `source` earlier versions kept names, sizes and times of change.
+        settings = settings.with_fixed(contents_of_source=opened.fingerprint())
+    settings.check(out)  # before another source's crops replace those that are there
+    crop_set, _ = crops_of(opened, out / "crops", settings.recipe.data)
+    settings = settings.with_fixed(crops=crop_set.fingerprint)
+    settings.check(out)
+    return crop_set, settings

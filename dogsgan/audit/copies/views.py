@@ -16,10 +16,9 @@ import numpy as np
 from dogsgan.data.cropping import cut_opened
 from dogsgan.data.layouts.layout import SourceImage
 from dogsgan.data.sources import Source
-from dogsgan.decoding import DECODERS, Decoded
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, write_json
-from dogsgan.pictures import PictureReader
+from dogsgan.pictures import DECODERS, Decoded, PictureReader
 
 FORMS = ("whole", "square", "context", "center")
 CROP = "crop"

@@ -12,14 +12,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from dogsgan.competition import COUNT, SLUG
+from dogsgan.competition import COUNT, SLUG, SUBMISSIONS, percentile_2019
 from dogsgan.config import DataRecipe
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, working_folder, write_text
 from dogsgan.kernel.folder import KernelRef, resolve
 from dogsgan.kernel.kaggle.client import Action, Kaggle, Plan, TemporaryError
 from dogsgan.kernel.kaggle.push import log_lines, state_calls, state_of
-from dogsgan.metrics.leaderboard import SUBMISSIONS, percentile_2019
 from dogsgan.progress import progress_bar, say
 from dogsgan.training.run_folder import CHECKPOINTS, RECIPE_FILE, read_recipe
 

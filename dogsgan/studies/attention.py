@@ -1,25 +1,26 @@
 """Attention study: where self-attention helps, at the same budget, data and seeds for each variant."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dogsgan.config import Recipe
+from dogsgan.errors import DogsganError
 from dogsgan.features.networks import open_network
 from dogsgan.files import holds
-from dogsgan.models import outline_networks, parameter_count
+from dogsgan.models import attention_maps, outline_networks, parameter_count
+from dogsgan.models.layers import LEAST_CHANNELS
 from dogsgan.progress import say
 from dogsgan.stages import recipe_of_set
-from dogsgan.studies.attention.variants import Variant, choose_variants
-from dogsgan.studies.grid import JudgedStudy, StudyReport
+from dogsgan.studies.grid import JudgedStudy, Result, StudyReport
 from dogsgan.studies.judge import Figures, Judge
-from dogsgan.studies.plot import Line, save_lines
-from dogsgan.studies.runs import Result
-from dogsgan.studies.settings import Settings, crops_for, keeping_one_checkpoint, seeds_of
-from dogsgan.studies.table import Row, spread_of
+from dogsgan.studies.runs import Settings, crops_for, keeping_one_checkpoint, seeds_of, with_seed
+from dogsgan.studies.table import Line, Row, save_lines, spread_of
 
 NAME = "attention"
+NONE = "none"
 SIZES: tuple[int | None, ...] = (None, 8, 16, 32, 64)
 HEADINGS = {
     "attention": "attention",
@@ -35,6 +36,106 @@ HEADINGS = {
     "ended": "ended by",
     "seeds_done": "seeds",
 }
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to build both networks."""
+
+    attention_px: int | None  # the side of the maps with self-attention; None for a variant without
+    spectral_norm: bool  # of every layer of both networks
+    in_generator: bool  # whether the generator has such a map
+    in_discriminator: bool  # whether the discriminator has such a map
+
+    @property
+    def size(self) -> str:
+        """The map size in words."""
+        return NONE if self.attention_px is None else str(self.attention_px)
+
+    @property
+    def name(self) -> str:
+        """The name of the variant's folder."""
+        return f"attention-{self.size}" + "-sn" * self.spectral_norm
+
+    @property
+    def attention_in(self) -> str | None:
+        """Which networks have attention: `G+D`, `G` or `D`; None where none has."""
+        return "+".join("G" * self.in_generator + "D" * self.in_discriminator) or None
+
+    def recipe(self, base: Recipe, *, seed: int) -> Recipe:
+        """Return the base recipe with this variant's networks and a seed; nothing else differs."""
+        sizes = () if self.attention_px is None else (self.attention_px,)
+        model = dataclasses.replace(
+            base.model,
+            generator_attention_px=sizes if self.in_generator else (),
+            discriminator_attention_px=sizes if self.in_discriminator else (),
+            generator_spectral_norm=self.spectral_norm,
+            discriminator_spectral_norm=self.spectral_norm,
+        )
+        return with_seed(dataclasses.replace(base, model=model), seed)
+
+
+def parse_sizes(text: str) -> tuple[int | None, ...]:
+    """Return the map sizes in px that `none,8,16` names, each once; None for no attention.
+
+    Raises:
+        DogsganError: a part is neither `none` nor a whole number above 0.
+    """
+    parts = _parts(text)
+    for part in parts:
+        if part != NONE and not (part.isascii() and part.isdigit() and int(part) > 0):
+            raise DogsganError(f"--attention {text!r}: {part!r} is no map size; write none,8,16,32")
+    return tuple(dict.fromkeys(None if part == NONE else int(part) for part in parts))
+
+
+def parse_norms(text: str) -> tuple[bool, ...]:
+    """Return whether there is spectral norm, for each part of `on,off`.
+
+    Raises:
+        DogsganError: a part is neither.
+    """
+    parts = _parts(text)
+    if not set(parts) <= {"on", "off"}:
+        raise DogsganError(f"--spectral-norm {text!r}: write on, off or on,off")
+    return tuple(dict.fromkeys(part == "on" for part in parts))
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip().lower() for part in text.split(",")]
+
+
+def choose_variants(
+    recipe: Recipe, sizes: Iterable[int | None], norms: Iterable[bool]
+) -> tuple[list[Variant], list[str]]:
+    """Return the variants that the recipe's networks can have, and a line for each size that they cannot.
+
+    Raises:
+        DogsganError: no variant is left, or the recipe's networks cannot be built at all.
+    """
+    maps = attention_maps(recipe)
+    norms = tuple(norms)
+    variants, left_out = [], []
+    for px in sizes:
+        wide = [px is not None and of_one.get(px, 0) >= LEAST_CHANNELS for of_one in maps]
+        if px is None or any(wide):
+            variants += [Variant(px, norm, *wide) for norm in norms]
+        elif widest := max(of_one.get(px, 0) for of_one in maps):
+            left_out.append(
+                f"attention at {px} px is left out: the maps have {widest} channels there, "
+                f"and attention needs {LEAST_CHANNELS}"
+            )
+        else:
+            left_out.append(
+                f"attention at {px} px is left out: with pictures of {recipe.data.size_px} px the generator "
+                f"has {_listed(maps.generator)}, the discriminator {_listed(maps.discriminator)}"
+            )
+    if not variants:
+        raise DogsganError(f"nothing to compare ({'; '.join(left_out)}): choose other --attention sizes")
+    return variants, left_out
+
+
+def _listed(maps: dict[int, int]) -> str:
+    return f"maps of {', '.join(map(str, maps))} px" if maps else "none to attend to"
 
 
 @holds("out")
@@ -79,6 +180,10 @@ def study_attention(
     opened = open_network(network, weights=weights, device=device, size_px=recipe.data.size_px)
     crop_set, settings = crops_for(source, out, Settings(NAME, recipe, growing={"images": images}))
     base = recipe_of_set(recipe, crop_set)
+    parameters = {}
+    for variant in variants:  # which refuses what cannot be built
+        networks = outline_networks(variant.recipe(base, seed=0), class_count=len(crop_set.class_names))
+        parameters[variant] = parameter_count(networks.generator), parameter_count(networks.discriminator)
     study = AttentionStudy(
         out=out,
         settings=settings,
@@ -96,18 +201,9 @@ def study_attention(
         ),
         images=images,
         device=device,
-        parameters={
-            variant: _parameters(variant.recipe(base, seed=0), len(crop_set.class_names))
-            for variant in variants
-        },
+        parameters=parameters,
     )
     return study.finish()
-
-
-def _parameters(recipe: Recipe, class_count: int) -> tuple[int, int]:
-    """Count the trained values of both networks, which refuses what cannot be built."""
-    networks = outline_networks(recipe, class_count=class_count)
-    return parameter_count(networks.generator), parameter_count(networks.discriminator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,13 +247,9 @@ class AttentionStudy(JudgedStudy[Variant, Figures]):
             "real_count": self.judge.real_count,
         }
 
-    def row(
-        self,
-        variant: Variant,
-        done: Sequence[Result[Figures]],
-        results: Mapping[tuple[Variant, int], Result[Figures]],
-    ) -> Row:
+    def row(self, variant: Variant) -> Row:
         """Return a variant's figures, and the network that made them."""
+        done = self.done(variant).values()
         generator, discriminator = self.parameters[variant]
         figures = [result.figures for result in done if result.figures]
         return {
@@ -171,34 +263,28 @@ class AttentionStudy(JudgedStudy[Variant, Figures]):
             "generator_parameters": generator,
             "discriminator_parameters": discriminator,
             "seconds_per_thousand_images": spread_of(
-                seconds for result in done if (seconds := result.trained.seconds_per_thousand_images)
+                result.trained.seconds_per_thousand_images for result in done
             ),
             "images_seen": [result.trained.images_seen for result in done],
-            **self.ended(variant, done),
+            **self.ended(variant),
             "network": self.judge.network.name,
         }
 
-    def draw(self, path: Path, results: Mapping[tuple[Variant, int], Result[Figures]]) -> None:
+    def draw(self, path: Path) -> None:
         """Draw the distances over the size of the maps with attention."""
         lines = []
         for norm, label in ((True, "with spectral norm"), (False, "without")):
-            values: dict[float | str, list[float]] = {
-                variant.size: [
-                    result.figures.frechet_distance
-                    for result in self.done(variant, results)
-                    if result.figures
-                ]
-                for variant in self.variants
-                if variant.spectral_norm == norm
-            }
-            if any(values.values()):
-                lines.append(Line(label, values))
-        if lines:
-            save_lines(
-                path,
-                lines,
-                title=f"{self.base.name}, {self.images:,} images a run",
-                x_label="side of the map with self-attention (px)",
-                y_label=f"Fréchet distance\n(by {self.judge.network.name}: not Kaggle's FID)",
-                places=list(dict.fromkeys(variant.size for variant in self.variants)),
-            )
+            of_norm = [variant for variant in self.variants if variant.spectral_norm == norm]
+            lines.append(Line(label, {each.size: _distances(self.done(each)) for each in of_norm}))
+        save_lines(
+            path,
+            lines,
+            title=f"{self.base.name}, {self.images:,} images a run",
+            x_label="side of the map with self-attention (px)",
+            y_label=f"Fréchet distance\n(by {self.judge.network.name}: not Kaggle's FID)",
+            places=list(dict.fromkeys(variant.size for variant in self.variants)),
+        )
+
+
+def _distances(done: Mapping[int, Result[Figures]]) -> list[float]:
+    return [result.figures.frechet_distance for result in done.values() if result.figures]

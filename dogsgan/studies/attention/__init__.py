@@ -1,1 +1,0 @@
-"""The attention study: self-attention at several map sizes, with and without spectral norm."""

@@ -1,1 +1,0 @@
-"""The recipe study: changes of a training recipe at equal processor time."""

@@ -26,17 +26,18 @@ from pathlib import Path
 import attacks
 import numpy as np
 
-from dogsgan.audit.copies.evidence import Evidence, Originals, Pictures, gather, real_sample, refined
-from dogsgan.audit.copies.views import TrainingViews, training_views
 from dogsgan.audit.duplicates import Collection, find_duplicates
+from dogsgan.audit.evidence import Evidence, Originals, Pictures, Workspace, gather, real_sample
 from dogsgan.audit.findings import Case
 from dogsgan.audit.judgement import judge
-from dogsgan.audit.workspace import Workspace
+from dogsgan.audit.overlay import refined
+from dogsgan.audit.views import TrainingViews, cutting_views, kept_views
 from dogsgan.data.sources import Source, open_source
 from dogsgan.features.extraction import features_of
 from dogsgan.features.networks import open_network
 from dogsgan.features.sides import real_side_of
 from dogsgan.metrics.memorization import nearest_real
+from dogsgan.pictures import PictureReader
 
 USED_FORMS = ("whole", "square")
 RATE = 0.01
@@ -90,7 +91,8 @@ def main() -> int:
         print(f"features {middle - start:.0f} s, search and verification {seconds:.0f} s\n", flush=True)
         distance = nearest_real(pictures.features, originals.features)[0]
     every = np.ones(len(pixels), dtype=bool)
-    found = refined(pixels, training, found, flagged=every, device=network.device)
+    closer = refined(pixels, training, found.verified, flagged=every, device=network.device)
+    found = found._replace(verified=closer)
     broken = report(sets, found, null, distance)
     return max(broken, report_kinds(sets, found, null, pictures, training, sources))
 
@@ -105,7 +107,10 @@ def halves(
     for rows in np.array_split(order, 2):
         images = [opened.images[row] for row in np.sort(rows)]
         half = dataclasses.replace(opened, images=images)
-        parts.append((half, training_views(half, size_px=64, folder=work)))
+        with cutting_views(half, size_px=64, folder=work) as cutters:
+            if cutters:
+                PictureReader(half).feed(cutters)
+        parts.append((half, kept_views(half, size_px=64, folder=work)))
     return parts
 
 

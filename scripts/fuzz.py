@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from dogsgan.audit.page.tables import apply_allowed, read_allowed
+from dogsgan.audit.report import apply_allowed, read_allowed
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.data.drawn.competition import draw_competition

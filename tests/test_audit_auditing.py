@@ -14,13 +14,13 @@ from typing import NoReturn
 import numpy as np
 import pytest
 import torch
-from copied import training_clouds, unseen_clouds, views_of
+from copied import training_clouds, training_views, unseen_clouds, views_of
 from drawn_pictures import saved_as_jpeg
-from test_audit_copies_views import png
+from test_audit_views import png
 from test_pictures_once import Counts
 
 from dogsgan.audit import Audit, audit, auditing, planning, reading
-from dogsgan.audit.copies import views as forms
+from dogsgan.audit import views as forms
 from dogsgan.cli import main
 from dogsgan.data.layouts.layout import SourceImage
 from dogsgan.data.sources import open_source
@@ -154,13 +154,13 @@ def test_an_interrupted_audit_goes_on_and_ends_the_same(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("dogsgan.audit.copies.evidence.verify", interrupted)
+        patch.setattr("dogsgan.audit.evidence.verify", interrupted)
         with pytest.raises(KeyboardInterrupt):
             audit(generated, real, out=tmp_path / "out", network="stand-in")
     assert calls == ["generated: alignment"]
     with monkeypatch.context() as patch:
-        patch.setattr("dogsgan.audit.copies.evidence.nearest_pictures", interrupted)
-        patch.setattr("dogsgan.audit.copies.evidence.features_of", interrupted)
+        patch.setattr("dogsgan.audit.evidence.nearest_pictures", interrupted)
+        patch.setattr("dogsgan.audit.evidence.features_of", interrupted)
         calls.clear()
         with pytest.raises(KeyboardInterrupt):  # generated: kept; of the real sample: not made yet
             audit(generated, real, out=tmp_path / "out", network="stand-in")
@@ -271,8 +271,6 @@ def test_the_very_pixels_are_a_copy_whatever_the_network_sees(real: Path, tmp_pa
 
 
 def test_real_dogs(shared_data: Path, tmp_path: Path) -> None:
-    from dogsgan.audit.copies.views import training_views
-
     mini = shared_data / "generative-dog-images-mini"
     views = training_views(open_source(mini), size_px=64, folder=tmp_path)
     squares = views.pictures[views.form == 1]
@@ -359,7 +357,7 @@ def test_the_audit_says_how_long_it_takes_and_has_one_bar(
 ) -> None:
     audit(generated, real, network="stand-in", on_score=lambda score: print("scored", file=sys.stderr))
     _, _, after = capsys.readouterr().err.partition("scored")
-    said = re.search(r"the audit of 20 pictures takes about (\d+) s", after)
+    said = re.search(r"the audit of 20 pictures takes about \d+ (s|minutes)", after)
     assert said
     bars = re.findall(r"([^\r\n]+?): +\d+%", after.partition(said[0])[2])
     assert bars

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 from tiny_audit import HONEST, PUBLIC_SCORE, audit_of, copy, drawn_pair, finding, written_page
 
-from dogsgan.audit.kinds import MEANINGS
-from dogsgan.audit.page import charts, report, thumbnails
-from dogsgan.audit.page.charts import Mark, histogram, shares
-from dogsgan.audit.page.report import write_report
+from dogsgan.audit import page as page_module
+from dogsgan.audit import report
+from dogsgan.audit.findings import MEANINGS
+from dogsgan.audit.page import Mark, histogram, shares
+from dogsgan.audit.report import write_report
 from dogsgan.audit.result import Audit, DuplicateGroup, Finding, Pair, Statistic
 
 HOSTILE = (
@@ -252,7 +253,7 @@ def test_pictures_stop_where_their_room_is_used_up(tmp_path: Path, monkeypatch: 
 def test_the_table_keeps_every_pair_when_its_rows_run_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dogsgan.audit.page.render.MAX_ROWS", 3)
+    monkeypatch.setattr("dogsgan.audit.page.MAX_ROWS", 3)
     monkeypatch.setattr(report, "MAX_UNFLAGGED", 5)
     page = page_of(audit_of([finding(index) for index in range(9)]), tmp_path)
     assert len(rows_of(page)) == 5
@@ -262,13 +263,13 @@ def test_the_table_keeps_every_pair_when_its_rows_run_out(
 @pytest.mark.parametrize("side", [16, 64, 300])
 def test_a_strip_has_three_pictures_of_any_size_and_the_pixels_of_small_ones(side: int) -> None:
     pair = drawn_pair(copy(1), side=side)
-    made = thumbnails.strip(pair)
-    shown = min(side, thumbnails.SIDE_PX)
+    made = report.strip(pair)
+    shown = min(side, report.SIDE_PX)
     assert made.height == shown
     assert made.enlarged == (side <= 64)
     pixels = decoded(made.uri)
     assert pixels.shape == (made.height, made.width, 4)
-    if side <= thumbnails.SIDE_PX:
+    if side <= report.SIDE_PX:
         assert np.array_equal(pixels[:, :side, :3], pair.generated)
         assert np.array_equal(pixels[:, -side:, :3], pair.difference)
     assert (pixels[:, shown, 3] == 0).all()
@@ -282,8 +283,8 @@ def decoded(uri: str) -> np.ndarray:
 
 
 def test_strips_are_png_where_pillow_has_no_webp(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thumbnails.features, "check", lambda name: False)
-    made = thumbnails.strip(drawn_pair(copy(1)))
+    monkeypatch.setattr(report.features, "check", lambda name: False)
+    made = report.strip(drawn_pair(copy(1)))
     assert made.uri.startswith("data:image/png;base64,")
     assert decoded(made.uri).shape == (made.height, made.width, 4)
 
@@ -318,7 +319,7 @@ def test_pairs_that_cannot_be_drawn_cost_their_own_pictures_only(mixed: Audit, t
     [
         ("render_page", "report.html", True),
         ("write_neighbours", "neighbours.csv", True),
-        ("save_sheet", "flagged.png", False),
+        ("save_grid", "flagged.png", False),
         ("strip", None, False),
         ("tile", None, False),
     ],
@@ -333,7 +334,7 @@ def test_a_part_of_the_report_that_fails_costs_itself_only(
 ) -> None:
     """An earlier audit's file does not stay in its place."""
 
-    def failing(*args: object) -> None:
+    def failing(*args: object, **options: object) -> None:
         raise MemoryError
 
     for name in ("report.html", "neighbours.csv", "flagged.png", "audit.json"):
@@ -359,7 +360,7 @@ def test_charts_that_fail_cost_themselves_only(
     def failing(*args: object, **options: object) -> None:
         raise RuntimeError("no font")
 
-    monkeypatch.setattr(charts, "histogram", failing)
+    monkeypatch.setattr(page_module, "histogram", failing)
     page = page_of(mixed, tmp_path / "without")
     assert rows_of(page) == rows_of(whole)
     assert page.count("<figcaption>") == 0 < whole.count("<figcaption>")

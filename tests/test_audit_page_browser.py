@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_audit import audit_of, copy, finding, written_page
 
-from dogsgan.audit.page.report import write_report
+from dogsgan.audit.report import write_report
 from dogsgan.audit.result import Pair
 
 Opened = Callable[..., Any]

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from copied import training_views
 from PIL import Image
 
 from dogsgan import pictures
-from dogsgan.audit.copies.views import training_views
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.sides import real_side_of

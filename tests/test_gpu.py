@@ -9,7 +9,7 @@ import torch
 from copied import training_clouds, views_of
 from tiny import RECIPE, crop_set
 
-from dogsgan.audit.copies.search import find_candidates
+from dogsgan.audit.search import find_candidates
 from dogsgan.device import works
 from dogsgan.features.networks import open_network
 from dogsgan.metrics.memorization import memorization_distance

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from copied import training_views
 from PIL import Image
 from test_decoding import SMALL
 from test_layouts_idx import idx
 from tiny import crop_set
 
 from dogsgan import pictures
-from dogsgan.audit import inputs
-from dogsgan.audit.copies import views as forms
-from dogsgan.audit.copies.evidence import Originals, Pictures, gather
-from dogsgan.audit.copies.views import TrainingViews, training_views
-from dogsgan.audit.workspace import Workspace
+from dogsgan.audit import reading
+from dogsgan.audit import views as forms
+from dogsgan.audit.evidence import Originals, Pictures, Workspace, gather
+from dogsgan.audit.views import TrainingViews
 from dogsgan.crops import Box
 from dogsgan.data.layouts import STANFORD
 from dogsgan.data.sources import open_source
@@ -145,7 +145,7 @@ def test_evidence(tmp_path: Path) -> None:
         [evidence.verified.similarity[:2], evidence.verified.view[:2], evidence.neighbours.distance.ravel()]
     )
     golden = [0.9915, 1.0, 3.0, 4.0, 0.1305, 0.1315, 0.1305, 0.1327, 0.1182, 0.1385]
-    check_numbers(inputs.VERSION, found, {5: golden}, atol=0.01)
+    check_numbers(reading.VERSION, found, {5: golden}, atol=0.01)
 
 
 def test_crops_that_a_study_judges_by(tmp_path: Path) -> None:

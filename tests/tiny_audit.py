@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dogsgan.audit.page.report import write_report
+from dogsgan.audit.report import write_report
 from dogsgan.audit.result import Audit, DuplicateGroup, Finding, Pair, Statistic
 from dogsgan.score import Score
 

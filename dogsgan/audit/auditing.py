@@ -6,23 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from dogsgan.audit import meanings
-from dogsgan.audit.copies.evidence import (
-    NULL_SAMPLE,
-    Originals,
-    gather,
-    real_sample,
-    refined,
-    with_mirrored,
-)
 from dogsgan.audit.duplicates import Collection, file_digests, find_duplicates
+from dogsgan.audit.evidence import NULL_SAMPLE, Originals, Pictures, gather, real_sample
 from dogsgan.audit.findings import Case
-from dogsgan.audit.inputs import open_inputs, work_folder, workspace_of
 from dogsgan.audit.judgement import judge
-from dogsgan.audit.page.report import write_report
-from dogsgan.audit.page.tables import apply_allowed, read_allowed
+from dogsgan.audit.overlay import refined
 from dogsgan.audit.planning import planned_audit
-from dogsgan.audit.reading import other_scores, read_generated, read_real
+from dogsgan.audit.reading import (
+    open_inputs,
+    other_scores,
+    read_generated,
+    read_real,
+    work_folder,
+    workspace_of,
+)
+from dogsgan.audit.report import apply_allowed, read_allowed, write_report
 from dogsgan.audit.result import Audit
 from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
 from dogsgan.data.sources import Source
@@ -33,8 +31,7 @@ from dogsgan.files import holds
 from dogsgan.progress import optional, overall_bar
 from dogsgan.score import Score
 
-DEFAULT_RATE = 0.01
-UNTRAINED = "the generator is untrained and the pictures are noise: nothing here says what it will do"
+_UNTRAINED = "the generator is untrained and the pictures are noise: nothing here says what it will do"
 
 
 @holds("out")
@@ -47,7 +44,7 @@ def audit(
     weights: Path | None = None,
     held_out: Path | None = None,
     allow: Path | None = None,
-    false_discovery_rate: float = DEFAULT_RATE,
+    false_discovery_rate: float = 0.01,
     neighbours: int = 5,
     sample: int | None = None,
     device: str = "auto",
@@ -101,9 +98,9 @@ def audit(
         real_side = read_real(inputs, folder, others=scored is None, device=device, left_out=left_out)
         views = real_side.views
         workspace = workspace_of(inputs, folder, null_sample, sample, time_limit_s, neighbours, seed)
-        generated_side = read_generated(inputs, real_side, workspace)
+        features, seconds_a_picture, score = read_generated(inputs, real_side, workspace)
         if on_score is not None:
-            on_score(generated_side.score)
+            on_score(score)
         failed: list[str] = []
         unseen = None
         if inputs.held_out is not None:
@@ -116,7 +113,7 @@ def audit(
             inputs,
             views,
             workspace,
-            network_s=generated_side.seconds_a_picture,
+            network_s=seconds_a_picture,
             sample=sample,
             null=null_sample,
             limit_s=time_limit_s,
@@ -131,23 +128,22 @@ def audit(
                     views.names, file_digests(inputs.real, views.names), views.pictures, views.picture_index
                 ),
             )
-            whole = WholeSet(statistics=(), p_value=None)
+            whole = WholeSet((), None)
             with optional("the statistics of the whole set", left_out):
-                excluded = real_side.repeats(duplicates.training_groups)
                 whole = whole_set_statistics(
-                    generated_side.features,
+                    features,
                     real_side.features,
                     held_out=unseen,
-                    excluded_real=excluded,
-                    not_judged=meanings.why_not_judged(
-                        network=inputs.network.name,
-                        generated=len(generated_side.features),
-                        real=int((~excluded).sum()),
-                        untrained=untrained,
-                    ),
+                    excluded_real=real_side.repeats(duplicates.training_groups),
+                    network=inputs.network.name,
+                    untrained=untrained,
                     seed=seed,
                 )
-            pictures = with_mirrored(pixels, generated_side.features[rows], inputs.network, workspace)
+            mirrored = workspace.stage(
+                "generated-features-mirrored",
+                lambda: {"features": features_of(pixels[:, :, ::-1], inputs.network, show_progress=True)},
+            )
+            pictures = Pictures(pixels, features[rows], mirrored["features"])
             null = real_sample(
                 views, duplicates.training_groups, inputs.network, workspace, seed, count=null_count
             )
@@ -163,9 +159,10 @@ def audit(
             evidence = compared(pictures, name="generated")
             judgement = judge(evidence, compared(null, name="real"), rate=false_discovery_rate)
             with optional("a closer look at the flagged pictures", left_out):
-                evidence = refined(
-                    pixels, views, evidence, flagged=judgement.flagged, device=inputs.network.device
+                closer = refined(
+                    pixels, views, evidence.verified, flagged=judgement.flagged, device=inputs.network.device
                 )
+                evidence = evidence._replace(verified=closer)
             case = Case(
                 names,
                 pictures,
@@ -179,7 +176,6 @@ def audit(
                 case.findings(), allowed, names=[image.name for image in inputs.generated.images]
             )
         others = other_scores(inputs, real_side, left_out)
-        remarks = [UNTRAINED] if untrained else []
         result = Audit(
             generated_path=inputs.generated.path,
             real_path=inputs.real.path,
@@ -190,12 +186,12 @@ def audit(
             findings=findings,
             duplicates=duplicates.groups,
             statistics=whole.statistics,
-            scores=(generated_side.score, *others),
+            scores=(score, *others),
             p_value=whole.p_value,
             null_distances=judgement.null_distances,
             null_similarities=judgement.null_similarities,
             warnings=(
-                *remarks,
+                *([_UNTRAINED] if untrained else []),
                 *views.warnings(),
                 *judgement.warnings(len(null.pixels)),
                 *unknown,

@@ -10,15 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from dogsgan.audit.copies.evidence import PICTURES_AT_ONCE
-from dogsgan.audit.copies.neighbours import ROWS_AT_ONCE as NEIGHBOURS_AT_ONCE
-from dogsgan.audit.copies.perceptual_hash import HASHES_AT_ONCE
-from dogsgan.audit.copies.search import VIEWS_AT_ONCE, find_candidates
-from dogsgan.audit.copies.verification import PICTURES_AT_ONCE as ALIGNED_AT_ONCE
-from dogsgan.audit.copies.verification import verify
-from dogsgan.audit.copies.views import TrainingViews
-from dogsgan.audit.inputs import Inputs
-from dogsgan.audit.workspace import Workspace
+from dogsgan.audit.duplicates import HASHES_AT_ONCE
+from dogsgan.audit.evidence import PICTURES_AT_ONCE, Workspace
+from dogsgan.audit.evidence import ROWS_AT_ONCE as NEIGHBOURS_AT_ONCE
+from dogsgan.audit.reading import Inputs
+from dogsgan.audit.search import VIEWS_AT_ONCE, find_candidates
+from dogsgan.audit.verification import PICTURES_AT_ONCE as ALIGNED_AT_ONCE
+from dogsgan.audit.verification import verify
+from dogsgan.audit.views import TrainingViews
 from dogsgan.progress import say
 
 AUDIT_LIMIT_S = 300.0
@@ -103,14 +102,9 @@ def measure_speed(
         form=views.form[:_VIEWS],
     )
     candidates = find_candidates(few, part, device=device)  # prepares what later calls reuse
-    for_few, for_many, for_alignment = (
-        _seconds(work)
-        for work in (
-            lambda: find_candidates(few, part, device=device),
-            lambda: find_candidates(many, part, device=device),
-            lambda: verify(few, part, candidates, device=device),
-        )
-    )
+    for_few = _seconds(find_candidates, few, part, device=device)
+    for_many = _seconds(find_candidates, many, part, device=device)
+    for_alignment = _seconds(verify, few, part, candidates, device=device)
     pair = max(0.0, for_many - for_few) / ((_MANY - _FEW) * len(part))
     bands = max(0.0, for_few - pair * _FEW * len(part)) / len(part)
     return Speed(network=network_s, bands=bands, search=pair, alignment=for_alignment / _FEW)
@@ -168,7 +162,7 @@ def _in_words(seconds: float) -> str:
     return f"about {max(1, round(seconds))} s" if seconds < 90 else f"about {round(seconds / 60):,} minutes"
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[..., object], *args: object, device: torch.device) -> float:
     began = time.perf_counter()
-    work()
+    work(*args, device=device)
     return time.perf_counter() - began

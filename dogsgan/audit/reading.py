@@ -1,29 +1,151 @@
-"""Both sides of an audit, each picture read and decoded once: pixels, features, training views and scores."""
+"""Both sides of an audit: opened, checked, and each picture read and decoded once.
+
+From a pass over the real side come views, features and scores. What an audit has found so far is kept in a
+work folder, so that an interrupted one goes on where it was.
+"""
 
 import contextlib
 import dataclasses
+import hashlib
+import shutil
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from dogsgan.audit.copies.views import TrainingViews, cutting_views, kept_views
-from dogsgan.audit.inputs import Inputs
-from dogsgan.audit.workspace import Workspace
-from dogsgan.cache import in_cache_or
+from dogsgan.audit.evidence import Workspace
+from dogsgan.audit.judgement import refuse_few
+from dogsgan.audit.views import VERSION as VIEWS_VERSION
+from dogsgan.audit.views import TrainingViews, cutting_views, kept_views
+from dogsgan.cache import default_cache_dir, in_cache_or
 from dogsgan.competition import SIZE_PX
+from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.extraction import Side
 from dogsgan.features.networks import FeatureNetwork, open_network
-from dogsgan.features.sides import generated_side_of, real_sides_of
+from dogsgan.features.sides import generated_side_of, generated_size, opened_for, real_sides_of
 from dogsgan.features.weights import RELEASED, find_weights
+from dogsgan.files import write_text
 from dogsgan.metrics.frechet import statistics_of
-from dogsgan.progress import optional
+from dogsgan.pictures import PIXELS, PictureReader
+from dogsgan.pictures import read_generated as read_pixels
+from dogsgan.progress import optional, say
 from dogsgan.recognition import RealCrops, recognise
 from dogsgan.score import Score, score_sides
+from dogsgan.submission.labels import labelled_sample
+
+VERSION = 5
+"""To be raised when the same pixels give other evidence."""
+_WORK = ".work"
+_WORK_NOTE = "What an audit has found so far. It goes on from here, and removes this when it is done.\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Both sides of an audit and the network that sees them."""
+
+    generated: Source
+    """The generated pictures that are scored."""
+    reader: PictureReader
+    """Those pictures, read."""
+    submitted: int
+    """How many generated pictures there are."""
+    classes: Sequence[str | None]
+    """The class that each generated picture is of, where known."""
+    real: Source
+    held_out: Source | None
+    network: FeatureNetwork
+    size_px: int
+    cache_dir: Path
+
+
+def open_inputs(
+    generated: Path,
+    real: Path | Source,
+    *,
+    held_out: Path | None,
+    network: str,
+    weights: Path | None,
+    device: str,
+    cache_dir: Path | None,
+    labels: Path | None,
+    scored: int | None,
+    seed: int,
+) -> Inputs:
+    """Open the inputs; see `audit` for what they are.
+
+    Raises:
+        DogsganError: one is missing or unreadable, both sides are the same pictures, the generated ones are
+            of another size than the network takes, or there are too few.
+    """
+    sources = open_source(generated), open_source(real)
+    unseen = open_source(held_out) if held_out is not None else None
+    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    some, classes = labelled_sample(sources[0], labels, count=scored, seed=seed)
+    reader = PictureReader(some)
+    opened = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
+    if generated.resolve() == sources[1].path.resolve() or _same_pictures(*sources):
+        raise DogsganError(
+            f"{generated} and {sources[1].path} are the same pictures: give the training set as --real"
+        )
+    if unseen is not None and _same_pictures(unseen, sources[1]):
+        raise DogsganError(
+            f"{unseen.path} is the training set: --held-out takes pictures that were not trained on"
+        )
+    refuse_few(len(sources[1].images))
+    size_px = generated_size(reader, opened)
+    return Inputs(
+        generated=some,
+        reader=read_pixels(reader, size_px),
+        submitted=len(sources[0].images),
+        classes=classes,
+        real=sources[1],
+        held_out=unseen,
+        network=opened,
+        size_px=size_px,
+        cache_dir=cache_dir,
+    )
+
+
+def _same_pictures(one: Source, other: Source) -> bool:
+    """Return whether two sources hold the same pictures.
+
+    All are read only where names and the first one agree.
+    """
+    if [image.name for image in one.images] != [image.name for image in other.images]:
+        return False
+    if one.digest(one.images[0]) != other.digest(other.images[0]):
+        return False
+    return one.fingerprint() == other.fingerprint()
+
+
+@contextlib.contextmanager
+def work_folder(out: Path | None) -> Iterator[Path]:
+    """Yield a folder for what an audit finds; it stays if the audit is interrupted, and goes when it ends."""
+    if out is None:
+        with tempfile.TemporaryDirectory() as passing:
+            yield Path(passing)
+        return
+    folder = Path(out) / _WORK
+    write_text(folder / "README.txt", _WORK_NOTE)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def workspace_of(inputs: Inputs, folder: Path, *decisive: object) -> Workspace:
+    """Return the place in a work folder where the same audit finds what it has found before.
+
+    `decisive` is what decides the findings beside the inputs, which have been read.
+    """
+    contents = inputs.generated.fingerprint(), inputs.real.fingerprint()
+    parts = (VERSION, VIEWS_VERSION, PIXELS, inputs.size_px, *decisive, inputs.network.identity, *contents)
+    key = hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
+    if (folder / key).is_dir():
+        say("going on where an audit of the same pictures was interrupted")
+    return Workspace(folder / key)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,18 +227,11 @@ def _others(inputs: Inputs, device: str, left_out: list[str]) -> list[FeatureNet
     return opened
 
 
-class GeneratedSide(NamedTuple):
-    """The generated pictures' features by the chosen network, with the score."""
+def read_generated(inputs: Inputs, real: RealSide, workspace: Workspace) -> tuple[np.ndarray, float, Score]:
+    """Return the generated pictures' features by the chosen network, N×D float32, and what they tell at once.
 
-    features: np.ndarray
-    """N×D float32."""
-    seconds_a_picture: float
-    """What the network took for one."""
-    score: Score
-
-
-def read_generated(inputs: Inputs, real: RealSide, workspace: Workspace) -> GeneratedSide:
-    """Return the generated pictures' features, which are kept in the workspace, and the score."""
+    That is the seconds that the network took for one, and the score. The features are kept in the workspace.
+    """
 
     def extracted() -> dict[str, np.ndarray]:
         began = time.perf_counter()
@@ -131,7 +246,8 @@ def read_generated(inputs: Inputs, real: RealSide, workspace: Workspace) -> Gene
     kept = workspace.stage("generated-features", extracted)
     features = kept["features"]
     side = Side(statistics_of(features), features, jpegs_by_pillow=inputs.reader.jpegs_by_pillow)
-    warnings = [*inputs.notes, *kept["warnings"].tolist(), *real.warnings]
+    notes = [inputs.network.note] if inputs.network.note else []
+    warnings = [*notes, *kept["warnings"].tolist(), *real.warnings]
     recognition = None
     with optional("recognition", warnings):
         recognition = recognise(
@@ -144,7 +260,7 @@ def read_generated(inputs: Inputs, real: RealSide, workspace: Workspace) -> Gene
         )
     score = score_sides(side, real.sides[0], inputs.network, warnings=warnings)
     score = dataclasses.replace(score, recognition=recognition)
-    return GeneratedSide(features, float(kept["seconds"]) / len(features), score)
+    return features, float(kept["seconds"]) / len(features), score
 
 
 def other_scores(inputs: Inputs, real: RealSide, left_out: list[str]) -> list[Score]:

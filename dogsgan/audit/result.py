@@ -250,13 +250,11 @@ def _chosen(finding: Finding) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` with tuples as lists, numpy's numbers as Python's, and None for what is not finite."""
+    """Return `value` with tuples as lists, and None for what is not finite."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from drawn_pictures import drawn_pictures, halved_and_back, saved_as_jpeg
 
-from dogsgan.audit.copies import perceptual_hash
-from dogsgan.audit.copies.perceptual_hash import HashedPictures, matches_between
-from dogsgan.audit.groups import Edges
+from dogsgan.audit import duplicates
+from dogsgan.audit.duplicates import Edges, HashedPictures, matches_between
 
 
 def hashed(pictures: np.ndarray, owner: np.ndarray | None = None) -> HashedPictures:
@@ -65,15 +64,15 @@ def test_tiles_find_what_one_look_at_everything_finds(block: int, monkeypatch: p
     side = hashed(together)
     expected = pairs(matches_between(side, side, bits=32))
     assert len(expected) == 20
-    monkeypatch.setattr(perceptual_hash, "_ROWS_AT_ONCE", block)
-    monkeypatch.setattr(perceptual_hash, "_COLUMNS_AT_ONCE", block + 2)
-    monkeypatch.setattr(perceptual_hash, "_MOST_HELD", 2)
-    monkeypatch.setattr(perceptual_hash, "_CONFIRMED_AT_ONCE", 5)
+    monkeypatch.setattr(duplicates, "_ROWS_AT_ONCE", block)
+    monkeypatch.setattr(duplicates, "_COLUMNS_AT_ONCE", block + 2)
+    monkeypatch.setattr(duplicates, "_MOST_HELD", 2)
+    monkeypatch.setattr(duplicates, "_CONFIRMED_AT_ONCE", 5)
     assert pairs(matches_between(side, side, bits=32)) == expected
 
 
 def test_many_that_look_the_same_keep_the_closest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perceptual_hash, "_MOST_OF_A_ROW", 3)
+    monkeypatch.setattr(duplicates, "_MOST_OF_A_ROW", 3)
     picture = drawn_pictures(1, seed=6)[0]
     qualities = [95, 80, 60, 40, 20, 10]
     copies = np.stack([saved_as_jpeg(picture, quality=quality) for quality in qualities])

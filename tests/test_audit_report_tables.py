@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_audit import HONEST, PUBLIC_SCORE, SCORE, audit_of, copy, finding
 
-from dogsgan.audit.page.tables import apply_allowed, read_allowed, write_neighbours
+from dogsgan.audit.report import apply_allowed, read_allowed, write_neighbours
 from dogsgan.audit.result import DuplicateGroup, Finding
 from dogsgan.errors import DogsganError
 
@@ -168,14 +168,16 @@ def test_an_unreadable_list_says_what_to_do(tmp_path: Path, content: bytes | Non
 
 
 def test_accepted_pictures_are_marked_and_strangers_reported() -> None:
-    findings, warnings = apply_allowed([copy(0), copy(1)], {"00001.png", "other.png"})
+    copies = [copy(0), copy(1)]
+    names = [finding.name for finding in copies]
+    findings, warnings = apply_allowed(copies, {"00001.png", "other.png"}, names=names)
     assert [f.allowed for f in findings] == [False, True]
     assert [f.index for f in audit_of(findings).flagged] == [0]
     assert warnings == ("accepted, but not among the generated pictures: other.png (1 in all)",)
 
 
 def test_many_strangers_make_one_warning() -> None:
-    _, warnings = apply_allowed([finding(0)], {f"x{i}.png" for i in range(500)})
+    _, warnings = apply_allowed([finding(0)], {f"x{i}.png" for i in range(500)}, names=["00000.png"])
     assert len(warnings) == 1
     assert "(500 in all)" in warnings[0]
     assert len(warnings[0]) < 200

@@ -18,7 +18,7 @@ from dogsgan.data.layouts.layout import SourceImage
 from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
 from dogsgan.files import atomic_path, read_json, write_json
-from dogsgan.pictures import DECODERS, Decoded, PictureReader
+from dogsgan.pictures import DECODERS, Decoded
 
 FORMS = ("whole", "square", "context", "center")
 CROP = "crop"
@@ -67,7 +67,7 @@ class ViewCutter:
 
     def __init__(self, source: Source, size_px: int, file: BinaryIO) -> None:
         self._source, self._size_px, self._file = source, size_px, file
-        self._table: dict[str, list[Any]] = {
+        self.table: dict[str, list[Any]] = {
             name: [] for name in ("picture_index", "form", "names", "class_names", "unreadable")
         }
 
@@ -80,27 +80,14 @@ class ViewCutter:
     def take(self, row: int, made: list[tuple[np.ndarray, str]] | DogsganError) -> None:
         """Write the views of the picture at a place in the source."""
         if isinstance(made, DogsganError):
-            self._table["unreadable"].append(str(made))
+            self.table["unreadable"].append(str(made))
             return
         for view, form in made:
             self._file.write(view.tobytes())
-            self._table["picture_index"].append(len(self._table["names"]))
-            self._table["form"].append(form)
-        self._table["names"].append(self._source.images[row].name)
-        self._table["class_names"].append(self._source.images[row].class_name)
-
-    def table(self) -> dict[str, Any]:
-        """Return what belongs to the views, once the pass is over.
-
-        Raises:
-            DogsganError: no picture could be read.
-        """
-        if not self._table["names"]:
-            reason = self._table["unreadable"][0]
-            raise DogsganError(
-                f"no picture of {self._source.path} can be read ({reason}): give another --real"
-            )
-        return {"contents": self._source.fingerprint(), **self._table}
+            self.table["picture_index"].append(len(self.table["names"]))
+            self.table["form"].append(form)
+        self.table["names"].append(self._source.images[row].name)
+        self.table["class_names"].append(self._source.images[row].class_name)
 
 
 @contextlib.contextmanager
@@ -118,21 +105,10 @@ def cutting_views(source: Source, *, size_px: int, folder: Path) -> Iterator[lis
         with (partial / _ARRAY).open("wb") as file:
             cutter = ViewCutter(source, size_px, file)
             yield [cutter]
-        write_json(partial / _TABLE, cutter.table())
-
-
-def training_views(source: Source, *, size_px: int, folder: Path) -> TrainingViews:
-    """Return every view of a source's pictures at `size_px`; they are kept in `folder` and found there again.
-
-    Raises:
-        DogsganError: as `cutting_views`.
-    """
-    with cutting_views(source, size_px=size_px, folder=folder) as cutters:
-        if cutters:
-            PictureReader(source).feed(cutters)
-    views = kept_views(source, size_px=size_px, folder=folder)
-    assert views is not None, "just written"
-    return views
+        if not cutter.table["names"]:
+            reason = cutter.table["unreadable"][0]
+            raise DogsganError(f"no picture of {source.path} can be read ({reason}): give another --real")
+        write_json(partial / _TABLE, {"contents": source.fingerprint(), **cutter.table})
 
 
 def kept_views(source: Source, *, size_px: int, folder: Path) -> TrainingViews | None:

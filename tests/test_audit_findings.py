@@ -8,11 +8,10 @@ from copied import training_clouds, unseen_clouds, views_of
 from drawn_pictures import saved_as_jpeg
 from PIL import Image, ImageFilter
 
-from dogsgan.audit.copies.overlay import lay_blend_on, lay_on
-from dogsgan.audit.copies.search import find_candidates
-from dogsgan.audit.copies.simplest import simplified
-from dogsgan.audit.copies.verification import verify
-from dogsgan.audit.kinds import MEANINGS, covered_part, kind_of
+from dogsgan.audit.findings import MEANINGS, covered_part, kind_of
+from dogsgan.audit.overlay import lay_blend_on, lay_on, simplified
+from dogsgan.audit.search import find_candidates
+from dogsgan.audit.verification import verify
 
 
 def photographs(count: int) -> np.ndarray:

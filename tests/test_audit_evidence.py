@@ -1,4 +1,4 @@
-"""The nearest training pictures: k different ones, as a plain search finds them."""
+"""The nearest training pictures, as a plain search finds them, and what an interrupted audit keeps."""
 
 from pathlib import Path
 
@@ -7,17 +7,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dogsgan.audit.copies import neighbours
-from dogsgan.audit.copies.neighbours import Neighbours, nearest_pictures
-from dogsgan.errors import DogsganError
+from dogsgan.audit import evidence
+from dogsgan.audit.evidence import Neighbours, Originals, Pictures, Workspace, nearest_pictures
 from dogsgan.scoring import memorization_distance
 
 
 def nearest(
-    generated: np.ndarray, flipped: np.ndarray, training: np.ndarray, **options: object
+    generated: np.ndarray,
+    flipped: np.ndarray,
+    training: np.ndarray,
+    *,
+    k: int,
+    views: np.ndarray | None = None,
+    own_group: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> Neighbours:
-    options.setdefault("views", np.arange(len(training)))
-    return nearest_pictures(generated, flipped, training, **options)  # type: ignore[arg-type]
+    pictures = Pictures(np.empty(0), generated, flipped, own_group)
+    originals = Originals(training, np.arange(len(training)) if views is None else views)
+    return nearest_pictures(pictures, originals, k=k, groups=groups)
 
 
 def cosine_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -55,7 +62,7 @@ def test_finds_what_a_plain_search_finds(
         return
     groups, own_group = random.integers(0, 4, count), random.integers(0, 5, rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "ROWS_AT_ONCE", block)
+        patch.setattr(evidence, "ROWS_AT_ONCE", block)
         grouped = {"groups": groups, "own_group": own_group} if leave_out else {}
         result = nearest(generated, flipped, training, k=k, **grouped)
     for row in range(rows):
@@ -111,31 +118,6 @@ def test_reads_features_mapped_from_disk_and_leaves_them_alone(tmp_path: Path) -
     assert np.array_equal(views, mapped)
 
 
-def test_no_generated_picture_gives_no_neighbour() -> None:
-    none = np.empty((0, 8), dtype=np.float32)
-    with pytest.raises(DogsganError, match="every generated picture"):
-        nearest(none, none, features(3, 8, 17), k=2)
-
-
-@pytest.mark.parametrize(
-    ("generated", "flipped", "views", "message"),
-    [
-        (np.ones((2, 4)), np.ones((2, 4)), np.ones((3, 5)), "same network"),
-        (np.ones((2, 4)), np.ones((2, 5)), np.ones((3, 4)), "same network"),
-        (np.ones(4), np.ones((2, 4)), np.ones((3, 4)), "expected 2"),
-        (np.ones((2, 4)), np.ones((2, 4)), np.zeros((3, 4)), "every training picture"),
-        (np.zeros((2, 4)), np.zeros((2, 4)), np.ones((3, 4)), "every generated picture"),
-        (np.r_[np.ones((1, 4)), np.full((1, 4), np.nan)], np.ones((2, 4)), np.ones((3, 4)), "picture 1 are"),
-        (np.ones((2, 4)), np.ones((2, 4)), np.r_[np.ones((2, 4)), np.full((1, 4), np.inf)], "picture 2 are"),
-    ],
-)
-def test_bad_features_are_refused_by_name(
-    generated: np.ndarray, flipped: np.ndarray, views: np.ndarray, message: str
-) -> None:
-    with pytest.raises(DogsganError, match=message):
-        nearest(generated, flipped, views, k=1)
-
-
 def test_the_mirror_image_counts_where_it_is_nearer() -> None:
     training = features(50, 16, 4)
     generated, flipped = features(4, 16, 5), features(4, 16, 6)
@@ -183,3 +165,40 @@ def test_pictures_that_float32_cannot_tell_apart_are_told_apart() -> None:
         result = nearest(row, row, (row * (1 + steps)).astype(np.float32), k=1)
         assert result.view[0, 0] == 1
         assert result.distance[0, 0] < 1e-15
+
+
+def test_a_stage_is_made_once(tmp_path: Path) -> None:
+    calls = []
+
+    def make() -> dict[str, np.ndarray]:
+        calls.append(1)
+        return {"a": np.arange(3)}
+
+    for _ in range(2):
+        assert Workspace(tmp_path).stage("first", make)["a"].tolist() == [0, 1, 2]
+    assert len(calls) == 1
+
+
+def test_a_damaged_stage_is_made_anew(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.stage("first", lambda: {"a": np.arange(3)})
+    (tmp_path / "first.npz").write_bytes(b"PK\x03\x04 cut short")
+    assert workspace.stage("first", lambda: {"a": np.arange(4)})["a"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_stage_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fail() -> dict[str, np.ndarray]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Workspace(tmp_path).stage("first", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_that_cannot_be_kept_is_made_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    workspace = Workspace(tmp_path / "file" / "workspace")
+    assert workspace.stage("first", lambda: {"a": np.arange(3)})["a"].tolist() == [0, 1, 2]
+    assert "what is found so far is not kept: cannot write" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dogsgan.audit.calibration import (
+from dogsgan.audit.judgement import (
     calibrate,
     combined,
     discoveries,

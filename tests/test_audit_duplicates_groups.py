@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dogsgan.audit.groups import Edges, group_numbers, star_groups
+from dogsgan.audit.duplicates import Edges, group_numbers, star_groups
 
 
 def edges_of(pairs: list[tuple[int, int, bool, int]]) -> Edges:

@@ -10,11 +10,17 @@ from drawn_pictures import saved_as_jpeg
 from PIL import Image
 from scipy import ndimage
 
-from dogsgan.audit.copies.alignment import FINE_PX, multiple_correlation, picture_bands, refine, warp
-from dogsgan.audit.copies.bands import luminance
-from dogsgan.audit.copies.blends import with_partners
-from dogsgan.audit.copies.search import find_candidates
-from dogsgan.audit.copies.verification import Verified, verify
+from dogsgan.audit.overlay import with_partners
+from dogsgan.audit.search import find_candidates, luminance
+from dogsgan.audit.verification import (
+    FINE_PX,
+    Verified,
+    multiple_correlation,
+    picture_bands,
+    refine,
+    verify,
+    warp,
+)
 from dogsgan.data.drawn.digits import draw_digit
 from dogsgan.data.pictures import add_border
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from copied import training_views
 from drawn_pictures import drawn_pictures
 from PIL import Image
 from tiny import crop_set
 
-from dogsgan.audit.copies.views import training_views
 from dogsgan.config import DataRecipe
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source

@@ -1,1 +1,0 @@
-"""Copies: every training picture in each form, the search for it in pixels and features, and its proof."""

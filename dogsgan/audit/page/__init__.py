@@ -1,1 +1,0 @@
-"""The report of an audit: a self-contained page, a table, a contact sheet, JSON."""

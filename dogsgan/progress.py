@@ -2,9 +2,8 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -26,18 +25,13 @@ def progress_bar(
     """
     if _overall:
         return _Stage(_overall[-1], iterable, description)
+    return tqdm(iterable, desc=description, total=total, initial=initial, unit=f" {unit}", **_on_stderr())
+
+
+def _on_stderr() -> dict[str, Any]:
     interactive = STDERR.isatty()
-    return tqdm(
-        iterable,
-        desc=description,
-        total=total,
-        initial=initial,
-        unit=f" {unit}",
-        file=STDERR,
-        dynamic_ncols=interactive,
-        mininterval=0.2 if interactive else 10.0,
-        maxinterval=10.0,
-    )
+    interval_s = 0.2 if interactive else 10.0
+    return {"file": STDERR, "dynamic_ncols": interactive, "mininterval": interval_s, "maxinterval": 10.0}
 
 
 @contextlib.contextmanager
@@ -47,16 +41,8 @@ def overall_bar(description: str, seconds: float, rates: Mapping[str, float]) ->
     All of them are expected to take `seconds`. `rates` are the seconds for one item of a stage, by the
     description of its bar; other stages do not advance it.
     """
-    interactive = STDERR.isatty()
-    with tqdm(
-        total=seconds,
-        desc=description,
-        file=STDERR,
-        dynamic_ncols=interactive,
-        mininterval=0.2 if interactive else 10.0,
-        maxinterval=10.0,
-        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
-    ) as bar:
+    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=seconds, desc=description, bar_format=bar_format, **_on_stderr()) as bar:
         _overall.append(_Overall(bar, description, rates))
         try:
             yield
@@ -65,8 +51,7 @@ def overall_bar(description: str, seconds: float, rates: Mapping[str, float]) ->
             _overall.pop()
 
 
-@dataclass(frozen=True)
-class _Overall:
+class _Overall(NamedTuple):
     bar: Any
     description: str
     rates: Mapping[str, float]

@@ -100,7 +100,7 @@ def show(
         )
     frames = _film(sampler, seed=seed)
     draw("interpolation.gif", "from noise to noise and back", lambda path: _save_gif(frames, path))
-    if _has_ffmpeg():
+    if importlib.util.find_spec("imageio_ffmpeg") is not None:
         draw("interpolation.mp4", "the same as a film", lambda path: _save_mp4(frames, path))
     if source is not None:
         draw(
@@ -161,10 +161,6 @@ def _save_gif(frames: np.ndarray, path: Path) -> None:
             duration=1000 // FRAMES_PER_SECOND,
             loop=0,
         )
-
-
-def _has_ffmpeg() -> bool:
-    return importlib.util.find_spec("imageio_ffmpeg") is not None
 
 
 def _save_mp4(frames: np.ndarray, path: Path) -> None:

@@ -25,7 +25,7 @@ from dogsgan.training.deadline import Deadline
 from dogsgan.training.interrupts import StopWish
 
 WORKER = "dogsgan.supervise.worker"
-STALL_S = 900.0
+STALL_S = 900.0  # without a sign of life, after which a child is killed
 MARGIN = 1.5  # on what sampling was measured to take: the machine may be slower hours later
 SLACK_SHARE, MOST_SLACK_S = 0.1, 60.0  # of the budget, on top: a busy machine measures unevenly
 STARTUPS = 3  # a child's start, mostly imports, is given three times what it took: it varies with the disk
@@ -132,15 +132,11 @@ class Terminal:
 class Session:
     """One supervised run. `events` are what was not as it should be, in words.
 
-    Args:
-        stall_s: seconds without a sign of life after which a child is killed.
-        package: a zip that children import this package from; None where they find it as it is.
+    `package` is a zip that children import this package from; None where they find it as it is.
     """
 
-    def __init__(
-        self, clock: Clock, log: Log, *, stall_s: float = STALL_S, package: Path | None = None
-    ) -> None:
-        self.clock, self.log, self.stall_s, self._package = clock, log, stall_s, package
+    def __init__(self, clock: Clock, log: Log, *, package: Path | None = None) -> None:
+        self.clock, self.log, self._package = clock, log, package
         self.wish = StopWish()
         self.events: list[str] = []
         self._children = Children(log)
@@ -170,7 +166,7 @@ class Session:
             environments=environments(self._package, gpus=gpus, processes=max(several, 1)),
             stop_at=stop_at,
             grace_s=self.clock.grace_s,
-            stall_s=self.stall_s,
+            stall_s=STALL_S,
             wish=self.wish if forward_signals else None,
         )
         if ended.ready_after_s is not None and beside is None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dogsgan.console import STDERR, TERMINAL
 from dogsgan.cores import usable_cores
@@ -185,7 +185,6 @@ class Session:
         ended = self.run(part, request, stop_at=float("inf"))
         if ended.answer is None:
             raise_from(ended)
-        assert ended.answer is not None
         return ended.answer
 
     def note(self, text: str) -> None:
@@ -194,7 +193,7 @@ class Session:
         self.log.say(text)
 
 
-def raise_from(ended: Ended) -> None:
+def raise_from(ended: Ended) -> NoReturn:
     """Raise what ended a child: its user error as one, anything else with its traceback as the cause."""
     if error := ended.told(ERROR):
         raise DogsganError(error)

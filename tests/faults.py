@@ -36,7 +36,7 @@ class _After:
 
 _STEP_FAULT = """
 def _faulty(module):
-    import math, os, signal, time
+    import os, signal, time
     step, calls = module.train_step, 0
 
     def train_step(*arguments):
@@ -114,14 +114,13 @@ FAULTS = {
     "gpu": _AFTER_IMPORT + _LISTED_GPU,
     "lost-gpu": _AFTER_IMPORT + _LISTED_GPU + _LOST_GPU,
     "endless-sampling": _AFTER_IMPORT + _ENDLESS_SAMPLING,
-    "nan": _in_step("return values * math.nan"),
     "hang": _in_step("time.sleep(1e6)"),
     "kill": _in_step('os.environ.get("RANK") == "0" or os.kill(os.getpid(), signal.SIGKILL)'),
-    "crash": _in_step('raise RuntimeError("CUDA error: unspecified launch failure")'),
+    "kill once": _in_step('os.path.exists("killed") or os.kill(open("killed", "w") and os.getpid(), 9)'),
 }
 """Name of a fault to its code: two GPUs that are listed and unusable, or gone when it comes to sampling
 (until then two processes on the CPU stand for them); a last sampling that does not end; training that
-diverges, hangs, is killed (of several processes one) or crashes after a few steps."""
+hangs or is killed (of several processes one) after a few steps, or is killed in its first life alone."""
 
 
 def setting_code(module: str, name: str, value: object) -> str:

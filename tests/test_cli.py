@@ -1,16 +1,16 @@
 """The commands: exit status, one line for every mistake, JSON on stdout and nothing else there."""
 
 import json
+import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from tiny import RECIPE, crop_set
 
 from dogsgan.cli import main
 from dogsgan.data.drawn.competition import draw_competition
-from dogsgan.models import sampling
+from dogsgan.models.sampling import Sampler
 from dogsgan.training.loop import train
 
 COMMANDS = ["prepare", "train", "generate", "check", "score", "run", "demo", "presets", "weights"]
@@ -45,7 +45,6 @@ def test_help_imports_nothing_heavy():
 
 
 def test_the_chain_of_commands(source, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
     crops, run, zip_path = (str(tmp_path / name) for name in ("crops", "run", "images.zip"))
 
     def output(*arguments, status=0):
@@ -168,7 +167,6 @@ def test_presets_are_listed_with_their_size(capsys):
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_zip(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
     train(RECIPE, crop_set(tmp_path / "set"), tmp_path / "run", images=4)
 
     def onto_a_full_disk(self, *args, **kwargs):
@@ -182,22 +180,19 @@ def test_a_full_disk_is_one_line_and_leaves_no_zip(tmp_path, capsys, monkeypatch
     assert not [path for path in tmp_path.iterdir() if "images.zip" in path.name]
 
 
-def test_a_terminated_command_cleans_up(tmp_path, monkeypatch):
+def test_a_terminated_command_cleans_up(tmp_path, monkeypatch, capsys):
     train(RECIPE, crop_set(tmp_path / "set"), tmp_path / "run", images=4)
-    out = tmp_path / "out"
+    out, batches = tmp_path / "out", Sampler.batches
     out.mkdir()
-    command = ["-m", "dogsgan", "generate", str(tmp_path / "run"), "--out", str(out / "images.zip")]
-    running = subprocess.Popen(
-        [sys.executable, *command, "--count", "1000000"], stderr=subprocess.PIPE, text=True
-    )
-    for _ in range(1200):
-        if any(out.iterdir()):
-            break
-        time.sleep(0.05)
-    running.terminate()
-    _, errors = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert errors.strip().splitlines()[-1].startswith("error: interrupted")
+
+    def terminated(*arguments, **settings):
+        yield from batches(*arguments, **settings)
+        assert ".partial" in {path.suffix for path in out.iterdir()}
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Sampler, "batches", terminated)
+    assert main(["generate", str(tmp_path / "run"), "--out", str(out / "images.zip"), "--count", "4"]) == 130
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("error: interrupted")
     assert not list(out.iterdir())
 
 

@@ -31,7 +31,7 @@ from dogsgan.training.checkpoint import STATE
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.distributed import ProcessGroup, open_process_group
 from dogsgan.training.interrupts import StopWish
-from dogsgan.training.log import read_log
+from dogsgan.training.log import plot_losses, read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import HingeLoss, build_loss
 from dogsgan.training.report import TrainReport
@@ -303,7 +303,8 @@ def member_that_must_not_write(rank, *arguments):
     return member_run(rank, *arguments)
 
 
-def test_a_run_of_two_is_written_by_one_and_goes_on_to_the_last_bit(data, tmp_path):
+def test_a_run_of_two_is_written_by_one_and_goes_on_to_the_last_bit(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "plot_losses", plot_losses)
     straight, resumed, alone = (tmp_path / name for name in ("straight", "resumed", "alone"))
     report, said = run_in_two(data, straight, recipe=RECIPE, work=member_that_must_not_write, images=[32])
     assert "left out" not in said

@@ -44,12 +44,15 @@ def test_the_notebook_is_a_valid_one(tmp_path):
     nbformat.validate(nbformat.read(tmp_path / "small-dogs" / "small-dogs.ipynb", as_version=4))
 
 
-def test_rehearse_says_no_where_the_kernel_fails(tmp_path):
+def test_missing_data_fail_a_rehearsal_at_once_and_it_names_what_is_attached(tmp_path):
     run("build", "--preset", "demo", "--out", tmp_path / "small-dogs")
     outcome = run("rehearse", tmp_path / "small-dogs", "--minutes", "1", "--mount", "none")
     assert not outcome.yes
     assert outcome.json["problems"]
+    assert (outcome.json["ended"], outcome.json["status"]) == ("exited", 1)
+    assert "images.zip" not in outcome.json["files"]
     assert "attached is another-dataset/" in outcome.text
+    assert "another-dataset/table.csv" in outcome.text
 
 
 def test_the_built_folder_of_the_kernel_that_is_continued_says_the_recipe(tmp_path):

@@ -4,10 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,14 +21,13 @@ from dogsgan.features.networks import open_network
 from dogsgan.features.sides import real_side_of
 from dogsgan.metrics.frechet import statistics_of
 from dogsgan.metrics.precision_recall import precision_recall
-from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
 from dogsgan.score import score_sides
 from dogsgan.studies import attention, grid, judge, runs, table
 from dogsgan.studies.attention import choose_variants, parse_norms, parse_sizes, study_attention
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.runs import seconds_per_thousand_images
-from dogsgan.training import logger, loop
+from dogsgan.training import loop
 from dogsgan.training.report import TrainReport
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import _noise
@@ -42,10 +37,7 @@ RECIPE = tiny.RECIPE.with_overrides(["training.tick_images=1000", "training.chec
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """Leave out what other tests are about: many pictures for batch norm's statistics, and plots."""
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
-    monkeypatch.setattr(logger, "GRID_STATISTICS_IMAGES", 64)
-    monkeypatch.setattr(loop, "plot_losses", lambda run: None)
+    """Leave out the plot, which other tests are about."""
     monkeypatch.setattr(attention, "save_lines", lambda *lines, **texts: None)
 
 
@@ -72,10 +64,7 @@ def runs_of(out):
 def finished(crops, tmp_path_factory):
     """A study of two sizes, with and without spectral norm, over two seeds."""
     out = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampling, "STATISTICS_IMAGES", 64)
-        patch.setattr(loop, "plot_losses", lambda run: None)
-        return study(crops, out, seeds=2, attention=(None, 32), spectral_norm=(True, False))
+    return study(crops, out, seeds=2, attention=(None, 32), spectral_norm=(True, False))
 
 
 def test_every_variant_has_a_row_in_text_csv_and_json(finished):
@@ -311,42 +300,29 @@ def test_a_signal_in_training_ends_the_study_and_the_run_goes_on_later(crops, tm
     ]
 
 
-STUDY_IN_A_PROCESS = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-import test_studies_attention as t
-from dogsgan.models import sampling
-from dogsgan.data.cropset import CropSet
-sampling.STATISTICS_IMAGES = 64
-recipe = t.tiny.RECIPE
-t.study(CropSet.open(sys.argv[2]), Path(sys.argv[3]), recipe=recipe, images=48)
-"""
+class Killed(BaseException):
+    """Ends a study as `kill -9` does: nobody hears it, and nothing is saved."""
 
 
-def test_kill_9_costs_no_finished_run_and_no_bit(crops, tmp_path):
-    def start(out):
-        arguments = [str(Path(__file__).parent), str(crops.path), str(out)]
-        return subprocess.Popen(
-            [sys.executable, "-c", STUDY_IN_A_PROCESS, *arguments], stderr=subprocess.PIPE
-        )
+def test_a_kill_costs_no_finished_run_and_no_bit(crops, tmp_path, monkeypatch):
+    killed, straight = tmp_path / "killed", tmp_path / "straight"
+    really, second = loop.train_step, killed / "attention-16" / "seed-0"
 
-    second = tmp_path / "killed" / "attention-16" / "seed-0"
-    killed = start(tmp_path / "killed")
-    for _ in range(2400):
-        if (second / "checkpoints" / "000000016").is_dir():
-            break
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    def step(state, loss):
+        if (second / "checkpoints" / "000000016").is_dir() and state.images_seen == 20:
+            raise Killed
+        return really(state, loss)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", step)
+        with pytest.raises(Killed):
+            study(crops, killed, recipe=tiny.RECIPE, images=24)
     assert not (second / "result.json").exists()
-    first = (tmp_path / "killed" / "attention-none" / "seed-0" / "result.json").stat().st_mtime_ns
-    for name in ("killed", "straight"):
-        study(crops, tmp_path / name, recipe=tiny.RECIPE, images=48)
-    assert (tmp_path / "killed" / "attention-none" / "seed-0" / "result.json").stat().st_mtime_ns == first
-    assert [run["figures"] for run in runs_of(tmp_path / "killed")] == [
-        run["figures"] for run in runs_of(tmp_path / "straight")
-    ]
+    first = (killed / "attention-none" / "seed-0" / "result.json").stat().st_mtime_ns
+    for out in (killed, straight):
+        study(crops, out, recipe=tiny.RECIPE, images=24)
+    assert (killed / "attention-none" / "seed-0" / "result.json").stat().st_mtime_ns == first
+    assert [run["figures"] for run in runs_of(killed)] == [run["figures"] for run in runs_of(straight)]
 
 
 def test_a_diverged_run_is_shown_as_one_and_not_trained_again(crops, tmp_path, monkeypatch):

@@ -34,8 +34,8 @@ def homeless(monkeypatch, tmp_path):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """Forty generated pictures, and the real ones."""
-    noise = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
+    """Ten generated pictures, and the real ones."""
+    noise = np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), dtype=np.uint8)
     (tmp_path / "generated").mkdir()
     for index, picture in enumerate(noise):
         Image.fromarray(picture).save(tmp_path / f"generated/{index:02}.png")
@@ -45,8 +45,8 @@ def pictures(tmp_path):
 @pytest.mark.usefixtures("homeless")
 def test_a_user_without_a_home_scores_and_audits(pictures, tmp_path, capsys):
     assert score(*pictures, network="stand-in", device="cpu").fid > 0
-    found = audit(*pictures, out=tmp_path / "audit", network="stand-in", device="cpu")
-    assert len(found.findings) == 40
+    found = audit(*pictures, out=tmp_path / "audit", network="stand-in", device="cpu", null_sample=20)
+    assert len(found.findings) == 10
     assert capsys.readouterr().err.count("DOGSGAN_CACHE can name a folder for that") == 1
 
 
@@ -66,8 +66,8 @@ def test_where_the_cache_cannot_be_written_an_audit_works_in_its_own_folder(
 ):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "file"))
-    found = audit(*pictures, out=tmp_path / "audit", network="stand-in", device="cpu")
-    assert len(found.findings) == 40
+    found = audit(*pictures, out=tmp_path / "audit", network="stand-in", device="cpu", null_sample=20)
+    assert len(found.findings) == 10
     said = capsys.readouterr().err
     assert "features of the real side are not cached: cannot write" in said
     assert "not kept for the next call: cannot write" in said

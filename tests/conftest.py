@@ -1,8 +1,11 @@
 """What every test may use."""
 
+import functools
+import importlib
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,34 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+FEW = 64
+QUICKER: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("dogsgan.models.sampling", "STATISTICS_IMAGES"): lambda _: FEW,
+    ("dogsgan.training.judging", "STATISTICS_IMAGES"): lambda _: FEW,
+    ("dogsgan.training.logger", "GRID_STATISTICS_IMAGES"): lambda _: FEW,
+    ("dogsgan.training.loop", "plot_losses"): lambda _: lambda run: None,
+    ("dogsgan.kernel.build", "pack"): lambda pack: _packed_once(pack),
+}
+"""What tests of other things would spend most of their time on: thousands of pictures for batch norm's
+statistics, a plot of every run, the compression of the whole package into every kernel."""
+
+
+def _packed_once(pack: Callable[[dict[str, str]], tuple[str, str]]) -> Callable[..., tuple[str, str]]:
+    kept = functools.cache(lambda items: pack(dict(items)))
+    return lambda sources: kept(tuple(sources.items()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quicker() -> Iterator[None]:
+    """Replace what is slow, but import torch for it, which takes seconds, only where a test does."""
+    with pytest.MonkeyPatch.context() as patch:
+        for (path, name), replaced in QUICKER.items():
+            if path in sys.modules or "torch" in sys.modules:
+                module = importlib.import_module(path)
+                patch.setattr(module, name, replaced(getattr(module, name)))
+        yield
 
 
 def pytest_configure() -> None:

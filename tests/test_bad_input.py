@@ -37,7 +37,6 @@ from dogsgan.data.storage import open_storage
 from dogsgan.errors import DogsganError
 from dogsgan.features.sides import load_statistics
 from dogsgan.features.weights import read_weights
-from dogsgan.models import sampling
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator
 from dogsgan.models.sampling import Sampler
 from dogsgan.submission import check_submission
@@ -504,11 +503,6 @@ def run(state: TrainingState, tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = {name: tensor.contiguous() for name, tensor in state.averaged.module.state_dict().items()}
     save_file(weights, run / GENERATOR_FILE, metadata={"dogsgan": json.dumps(described)})
     return run
-
-
-@pytest.fixture(autouse=True)
-def few_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)  # thousands take a second
 
 
 def near_the_start(damage: Damage) -> Damage:

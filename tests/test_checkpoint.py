@@ -9,7 +9,6 @@ from tiny import RECIPE, crop_set
 
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, write_json
-from dogsgan.models import sampling
 from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.models.sampling import Sampler
 from dogsgan.training import checkpoint
@@ -26,11 +25,6 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def state(tmp_path):
     return TrainingState(RECIPE, crop_set(tmp_path / "set"), CPU)
-
-
-@pytest.fixture(autouse=True)
-def _few_statistics(monkeypatch):
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
 
 
 def weights_of(state: TrainingState) -> dict[str, torch.Tensor]:

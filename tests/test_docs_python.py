@@ -13,7 +13,6 @@ from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.models import sampling
 from dogsgan.stages import generate
 from dogsgan.submission import check_submission
 from dogsgan.submission.labels import read_labels
@@ -38,7 +37,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("DOGSGAN_CACHE", str(folder / "cache"))
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
     monkeypatch.setattr("dogsgan.features.networks.LITE0", "stand-in")  # what `auto` means, quickly
 
 

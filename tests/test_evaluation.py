@@ -18,7 +18,6 @@ from tiny import RECIPE, crop_set
 from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet
 from dogsgan.errors import DogsganError
-from dogsgan.models import sampling
 from dogsgan.models.generator_file import BEST_GENERATOR_FILE, read_generator
 from dogsgan.models.sampling import Sampler
 from dogsgan.reports import evaluation
@@ -39,12 +38,6 @@ from dogsgan.training.loop import train
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory: pytest.TempPathFactory) -> CropSet:
     return crop_set(tmp_path_factory.mktemp("evaluation") / "set")
-
-
-@pytest.fixture(autouse=True)
-def few_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
-    monkeypatch.setattr("dogsgan.training.judging.STATISTICS_IMAGES", 64)
 
 
 def judged_by(figures: list[float], asked: list[int]) -> JudgeEvery:

@@ -23,11 +23,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.fixture(autouse=True)
-def few_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
-
-
 def pictures_of(path: Path) -> dict[str, np.ndarray]:
     if path.is_dir():
         return {file.name: np.asarray(Image.open(file)) for file in sorted(path.glob("*.png"))}

@@ -10,7 +10,6 @@ from PIL import Image
 from tiny import RECIPE, crop_set
 
 from dogsgan.cli import main
-from dogsgan.models import sampling
 from dogsgan.reports.ranking import difference_of, rank
 from dogsgan.scoring import score
 from dogsgan.training.loop import train
@@ -41,7 +40,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
 
 
 def test_the_worse_one_is_told_apart_and_the_equal_one_is_not(folders: dict[str, Path]) -> None:

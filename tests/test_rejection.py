@@ -8,7 +8,7 @@ from tiny import RECIPE, crop_set
 from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet
 from dogsgan.errors import DogsganError
-from dogsgan.models import rejection, sampling
+from dogsgan.models import rejection
 from dogsgan.models.rejection import Rejection, acceptance, calibrate, shift_for
 from dogsgan.models.sampling import Sampler
 from dogsgan.training.deadline import Deadline
@@ -23,8 +23,7 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def sampler(run, monkeypatch):
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
+def sampler(run):
     return Sampler.open(run / "run", device="cpu")
 
 
@@ -91,7 +90,6 @@ def test_a_senseless_share_is_refused(run, sampler, share):
 
 
 def test_the_command_needs_the_run_and_its_crops(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
     arguments = ["generate", str(run / "run"), "--out", str(tmp_path / "a.zip"), "--count", "6"]
     assert main([*arguments, "--rejection", "0.5"]) == 2
     assert "--data" in capsys.readouterr().err

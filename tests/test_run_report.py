@@ -20,7 +20,6 @@ from tiny import RECIPE, crop_set
 from dogsgan.cli import main
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.sources import open_source
-from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
 from dogsgan.reports.page import _breeds, write_page
 from dogsgan.stages import generate, train_within
@@ -71,11 +70,6 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generate(out / "run", out / "images.zip", count=6, labels=out / "labels.csv", device="cpu")
     (out / "report.json").write_text(json.dumps(STAGES))
     return out
-
-
-@pytest.fixture(autouse=True)
-def few_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
 
 
 class Page(HTMLParser):

@@ -32,8 +32,7 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def sampler(run, monkeypatch):
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
+def sampler(run):
     return Sampler.open(run, device="cpu")
 
 
@@ -128,8 +127,7 @@ def test_one_disturbed_round_does_not_count(sampler, monkeypatch):
     assert seconds == rounds * 0.25 + batches * 0.125
 
 
-def test_truncated_pictures_come_with_statistics_of_truncated_noise(run, monkeypatch):
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
+def test_truncated_pictures_come_with_statistics_of_truncated_noise(run):
     shown = []
     sampler = Sampler.open(run, device="cpu")
     sampler.generator.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))

@@ -10,7 +10,6 @@ from tiny import RECIPE, crop_set
 
 from dogsgan.cli import main
 from dogsgan.data.sources import open_source
-from dogsgan.models import sampling
 from dogsgan.models.sampling import Sampler
 from dogsgan.reports import showing
 from dogsgan.reports.showing import COLUMNS, NEAREST, spherical_mean
@@ -30,7 +29,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
     monkeypatch.setattr(showing, "TRUNCATIONS", (0.5, 1.0))
     monkeypatch.setattr(showing, "STOPS", 3)
     monkeypatch.setattr(showing, "FRAMES_BETWEEN", 2)

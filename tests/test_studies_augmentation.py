@@ -30,12 +30,6 @@ CLASSES = [f"class {i}" for i in range(3)]
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr("dogsgan.models.sampling.STATISTICS_IMAGES", 64)
-    monkeypatch.setattr("dogsgan.training.loop.plot_losses", lambda run: None)
-
-
-@pytest.fixture(autouse=True)
 def _without_plots(monkeypatch, request):
     if "with_plots" not in request.fixturenames:
         monkeypatch.setattr("dogsgan.studies.augmentation.study.save_lines", lambda *args, **named: None)

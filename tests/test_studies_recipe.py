@@ -16,7 +16,6 @@ from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.errors import DogsganError
 from dogsgan.features.networks import open_network
 from dogsgan.features.timm_networks import Classifier
-from dogsgan.models import sampling
 from dogsgan.studies import grid, runs
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.recipe import (
@@ -31,7 +30,7 @@ from dogsgan.studies.recipe import (
     verdict,
 )
 from dogsgan.studies.runs import finish_training, processor_seconds
-from dogsgan.training import logger, loop
+from dogsgan.training import loop
 from dogsgan.training.checkpoint_manager import restore_latest
 from dogsgan.training.state import TrainingState
 
@@ -39,14 +38,6 @@ RECIPE = tiny.RECIPE.with_overrides(["training.tick_images=1000", "training.chec
 BUDGET_S = 1.0
 A_STEP_S = 0.5
 """More than any step of the tiny recipe takes, and less than half of the budget."""
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """Leave out what other tests are about: many pictures for batch norm's statistics, and plots."""
-    monkeypatch.setattr(sampling, "STATISTICS_IMAGES", 64)
-    monkeypatch.setattr(logger, "GRID_STATISTICS_IMAGES", 64)
-    monkeypatch.setattr(loop, "plot_losses", lambda run: None)
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +53,7 @@ def study(crops, out, **settings):
 @pytest.fixture(scope="module")
 def finished(crops, tmp_path_factory):
     """A study of the baseline with two seeds and of one variant."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampling, "STATISTICS_IMAGES", 64)
-        patch.setattr(logger, "GRID_STATISTICS_IMAGES", 64)
-        patch.setattr(loop, "plot_losses", lambda run: None)
-        return study(crops, tmp_path_factory.mktemp("finished"))
+    return study(crops, tmp_path_factory.mktemp("finished"))
 
 
 def content_of(out):
@@ -160,7 +147,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_is_left(crops, tmp_path, monke
 
 def test_a_resumed_run_keeps_its_planned_length(crops, tmp_path, monkeypatch):
     recipe = RECIPE.with_overrides(["training.lr_decay=0.5", "training.tick_images=8"])
-    settings = {"images": None, "budget_s": 6 * BUDGET_S, "device": "cpu"}
+    settings = {"images": None, "budget_s": 3 * BUDGET_S, "device": "cpu"}
     with monkeypatch.context() as patch:
         stop_after(patch, 4)
         with pytest.raises(KeyboardInterrupt):

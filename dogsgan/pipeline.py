@@ -30,7 +30,7 @@ from dogsgan.tensors import GENERATOR_FILE
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.interrupts import ENDING, listen_for_stop, outlast_notices
 from dogsgan.training.record import CARD_FILE, RunRecord, write_card
-from dogsgan.training.report import TrainReport
+from dogsgan.training.run_folder import TrainReport
 
 if TYPE_CHECKING:
     from dogsgan.audit import Audit

@@ -28,7 +28,7 @@ from dogsgan.submission.labels import HEADER, write_labels
 from dogsgan.submission.writing import encode_png, picture_names, refuse_full_folder, write_folder
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.record import CARD_FILE, write_card
-from dogsgan.training.report import TrainReport
+from dogsgan.training.run_folder import TrainReport
 
 if TYPE_CHECKING:
     from torch import nn

@@ -36,7 +36,7 @@ from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.models import sampling
 from dogsgan.pipeline import run_pipeline  # noqa: F401
 from dogsgan.training import logger
-from dogsgan.training.log import read_log
+from dogsgan.training.run_folder import read_log
 
 LIMIT_S = 300.0  # of one command
 HANGS = 999  # the status of one that takes longer

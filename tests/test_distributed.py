@@ -31,11 +31,9 @@ from dogsgan.training.checkpoint import STATE
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.distributed import ProcessGroup, open_process_group
 from dogsgan.training.interrupts import StopWish
-from dogsgan.training.log import plot_losses, read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import HingeLoss, build_loss
-from dogsgan.training.report import TrainReport
-from dogsgan.training.run_folder import checkpoints
+from dogsgan.training.run_folder import TrainReport, checkpoints, plot_losses, read_log
 from dogsgan.training.share import Share
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import METERS

@@ -7,7 +7,7 @@ import torch
 from tiny import RECIPE
 
 from dogsgan.config import TrainingRecipe
-from dogsgan.training.ema import AveragedGenerator, ema_decay
+from dogsgan.training.state import AveragedGenerator, ema_decay
 
 
 @pytest.mark.parametrize("batch_size", [8, 32, 128])

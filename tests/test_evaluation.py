@@ -31,8 +31,8 @@ from dogsgan.training import outlets
 from dogsgan.training.batches import in_grey
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.judging import JudgeEvery
-from dogsgan.training.log import read_log
 from dogsgan.training.loop import train
+from dogsgan.training.run_folder import read_log
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,9 @@ from dogsgan.metrics.memorization import memorization_distance
 from dogsgan.models.sampling import Sampler
 from dogsgan.training import loop
 from dogsgan.training.checkpoint import load_checkpoint
-from dogsgan.training.log import read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import build_loss
-from dogsgan.training.run_folder import checkpoints
+from dogsgan.training.run_folder import checkpoints, read_log
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step
 

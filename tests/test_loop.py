@@ -26,10 +26,9 @@ from dogsgan.models.sampling import recalibrated_batch_norm_copy
 from dogsgan.training import averages, checkpoint, logger, loop, step
 from dogsgan.training.checkpoint import STATE
 from dogsgan.training.deadline import MARGIN, Deadline
-from dogsgan.training.log import BETWEEN, plot_losses, read_log
 from dogsgan.training.loop import train
 from dogsgan.training.losses import HingeLoss, gradient_penalty
-from dogsgan.training.run_folder import checkpoints
+from dogsgan.training.run_folder import BETWEEN, checkpoints, plot_losses, read_log
 from dogsgan.training.schedules import LEAST_RATE
 from dogsgan.training.state import TrainingState
 

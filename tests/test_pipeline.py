@@ -31,7 +31,7 @@ from dogsgan.supervise.driver import Driver, Job
 from dogsgan.supervise.session import Clock, Session, Terminal
 from dogsgan.training import interrupts, loop
 from dogsgan.training.deadline import Deadline
-from dogsgan.training.report import TrainReport
+from dogsgan.training.run_folder import TrainReport
 
 in_process = children.in_process_fixture
 pytestmark = pytest.mark.usefixtures("in_process")

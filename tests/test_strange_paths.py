@@ -18,7 +18,7 @@ from dogsgan.pipeline import run_pipeline
 from dogsgan.stages import generate
 from dogsgan.tensors import load_file, read_metadata, save_file
 from dogsgan.training import loop
-from dogsgan.training.log import plot_losses
+from dogsgan.training.run_folder import plot_losses
 
 LATIN_1 = os.fsdecode(b"caf\xe9")
 in_process = children.in_process_fixture

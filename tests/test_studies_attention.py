@@ -28,7 +28,7 @@ from dogsgan.studies.attention import choose_variants, parse_norms, parse_sizes,
 from dogsgan.studies.judge import Judge
 from dogsgan.studies.runs import seconds_per_thousand_images
 from dogsgan.training import loop
-from dogsgan.training.report import TrainReport
+from dogsgan.training.run_folder import TrainReport
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import _noise
 

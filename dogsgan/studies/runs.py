@@ -16,9 +16,8 @@ from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.stages import crops_of, train_within
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.interrupts import STOP_SIGNALS
-from dogsgan.training.log import PROCESSOR_S, read_log
 from dogsgan.training.loop import DIVERGED
-from dogsgan.training.run_folder import checkpoints
+from dogsgan.training.run_folder import PROCESSOR_S, checkpoints, read_log
 
 RESULT_FILE = "result.json"
 SETTINGS_FILE = "settings.json"

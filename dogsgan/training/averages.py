@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from dogsgan.models.sampling import draw_noise, recalibrated_batch_norm_copy
 from dogsgan.progress import optional
-from dogsgan.training.ema import AveragedGenerator
-from dogsgan.training.state import TrainingState
+from dogsgan.training.state import AveragedGenerator, TrainingState
 
 PICTURES = 512
 """On each side, and to collect batch-norm statistics from."""

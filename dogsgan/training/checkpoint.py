@@ -18,9 +18,8 @@ from dogsgan.files import atomic_path
 from dogsgan.files import sweep as sweep_folder
 from dogsgan.models.generator_file import GENERATOR_FILE, read_generator, save_generator
 from dogsgan.tensors import load_file, save_file
-from dogsgan.training.ema import AveragedGenerator
 from dogsgan.training.run_folder import CHECKPOINTS, checkpoints, folder_of
-from dogsgan.training.state import TrainingState
+from dogsgan.training.state import AveragedGenerator, TrainingState
 
 WEIGHTS, STATE = "weights.safetensors", "state.pt"
 

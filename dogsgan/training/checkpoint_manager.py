@@ -8,10 +8,8 @@ from dogsgan.models.generator_file import GENERATOR_FILE
 from dogsgan.progress import optional, say
 from dogsgan.training import checkpoint
 from dogsgan.training.deadline import Deadline
-from dogsgan.training.ema import AveragedGenerator
-from dogsgan.training.log import cut_log
-from dogsgan.training.run_folder import checkpoints, folder_of
-from dogsgan.training.state import RATE_AFTER_ROLLBACK, TrainingState
+from dogsgan.training.run_folder import checkpoints, cut_log, folder_of
+from dogsgan.training.state import RATE_AFTER_ROLLBACK, AveragedGenerator, TrainingState
 
 
 def restore_latest(state: TrainingState, run: Path) -> None:

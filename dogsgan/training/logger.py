@@ -15,9 +15,8 @@ from dogsgan.models.sampling import Sampler, draw_noise
 from dogsgan.progress import optional
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.judging import Judging
-from dogsgan.training.log import BETWEEN, PROCESSOR_S, append_line, read_log
 from dogsgan.training.outlets import Outlet
-from dogsgan.training.run_folder import INIT_FILE, REALS_FILE
+from dogsgan.training.run_folder import BETWEEN, INIT_FILE, PROCESSOR_S, REALS_FILE, append_line, read_log
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import METERS
 

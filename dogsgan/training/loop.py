@@ -26,13 +26,20 @@ from dogsgan.training.deadline import Deadline
 from dogsgan.training.distributed import ProcessGroup, is_lost, open_process_group, processes
 from dogsgan.training.interrupts import STOP_SIGNALS, listen_for_stop
 from dogsgan.training.judging import JudgeEvery, Judging
-from dogsgan.training.log import PLOT_FILE, cut_log, plot_losses
 from dogsgan.training.logger import Begun, TrainingLogger
 from dogsgan.training.losses import build_loss
 from dogsgan.training.outlets import opened_outlets
 from dogsgan.training.planning import LengthPlan
-from dogsgan.training.report import TrainReport
-from dogsgan.training.run_folder import RECIPE_FILE, check_same_recipe, checkpoints, save_recipe
+from dogsgan.training.run_folder import (
+    PLOT_FILE,
+    RECIPE_FILE,
+    TrainReport,
+    check_same_recipe,
+    checkpoints,
+    cut_log,
+    plot_losses,
+    save_recipe,
+)
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step
 

@@ -16,8 +16,7 @@ from dogsgan.errors import DogsganError, printable
 from dogsgan.files import read_json, write_text
 from dogsgan.number_text import percent, significant
 from dogsgan.tensors import GENERATOR_FILE
-from dogsgan.training.log import read_log
-from dogsgan.training.run_folder import INIT_FILE, REALS_FILE, read_recipe
+from dogsgan.training.run_folder import INIT_FILE, REALS_FILE, read_log, read_recipe
 
 REPORT_FILE = "report.json"
 CARD_FILE = "README.md"

@@ -41,8 +41,6 @@ _NAME_WIDTH = 48
 _NAMED = 3
 """How many of the highest and of the lowest classes are named."""
 _NAME_LENGTH = 30
-_PLACES = [((x, y), side) for y in (3, -9, 11, -17) for x, side in ((4, "left"), (-4, "right"))]
-"""Where a name may stand beside its dot: shift in points, and alignment; the first that is free is taken."""
 
 
 @dataclass(frozen=True)
@@ -330,7 +328,8 @@ def _draw_dots(axes: Any, classes: Sequence[ClassFigures], figure: str) -> None:
 
 
 def _name_extremes(axes: Any, classes: Sequence[ClassFigures], figure: str) -> None:
-    """Write the names of the highest and lowest classes beside their dots, where no other name stands."""
+    """Write the names of the highest and lowest classes beside their dots, at the first free place."""
+    places = [((x, y), side) for y in (3, -9, 11, -17) for x, side in ((4, "left"), (-4, "right"))]  # points
     ordered = sorted(_having(classes, figure), key=lambda each: getattr(each, figure))
     taken: list[Any] = []
     for each in {item.name: item for item in (*ordered[:_NAMED], *ordered[-_NAMED:])}.values():
@@ -339,7 +338,7 @@ def _name_extremes(axes: Any, classes: Sequence[ClassFigures], figure: str) -> N
             name, (each.real, getattr(each, figure)), xytext=(0, 0), textcoords="offset points", fontsize=7
         )
         text.set_in_layout(False)
-        for shift, alignment in _PLACES:
+        for shift, alignment in places:
             text.set(position=shift, horizontalalignment=alignment)
             box = text.get_window_extent()
             inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1

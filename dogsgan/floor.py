@@ -19,8 +19,7 @@ from dogsgan.cores import usable_cores
 from dogsgan.data.prepare import crops_in_order
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import features_of_stream
-from dogsgan.features.networks import FeatureNetwork, open_network
+from dogsgan.features.networks import FeatureNetwork, features_of_stream, open_network
 from dogsgan.metrics.frechet import Statistics, frechet_distance_between, statistics_of
 from dogsgan.pictures import PictureReader, whole_at
 

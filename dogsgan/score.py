@@ -11,9 +11,9 @@ import torch
 from dogsgan.cache import default_cache_dir
 from dogsgan.competition import COUNT, SUBMISSIONS, percentile_2019
 from dogsgan.data.sources import Source, open_source
-from dogsgan.features.extraction import Side
 from dogsgan.features.networks import FeatureNetwork
 from dogsgan.features.sides import (
+    Side,
     check_statistics_name,
     generated_side_of,
     is_statistics_file,

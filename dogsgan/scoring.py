@@ -1,7 +1,6 @@
 """The public functions of the score: `from dogsgan.scoring import …`."""
 
-from dogsgan.features.extraction import features_of
-from dogsgan.features.networks import open_network
+from dogsgan.features.networks import features_of, open_network
 from dogsgan.metrics.frechet import frechet_distance, frechet_distance_of_features
 from dogsgan.metrics.memorization import memorization_distance, mifid
 from dogsgan.per_class import PerClassScore, per_class

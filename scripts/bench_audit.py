@@ -33,8 +33,7 @@ from dogsgan.audit.judgement import judge
 from dogsgan.audit.overlay import refined
 from dogsgan.audit.views import TrainingViews, cutting_views, kept_views
 from dogsgan.data.sources import Source, open_source
-from dogsgan.features.extraction import features_of
-from dogsgan.features.networks import open_network
+from dogsgan.features.networks import features_of, open_network
 from dogsgan.features.sides import real_side_of
 from dogsgan.metrics.memorization import nearest_real
 from dogsgan.pictures import PictureReader

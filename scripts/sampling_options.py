@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from dogsgan.data.cropset import CropSet
-from dogsgan.features.extraction import features_of
+from dogsgan.features.networks import features_of
 from dogsgan.metrics.frechet import frechet_distance_of_features
 from dogsgan.metrics.memorization import memorization_distance
 from dogsgan.metrics.precision_recall import precision_recall

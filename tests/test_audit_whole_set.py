@@ -13,8 +13,7 @@ from dogsgan.audit import whole_set
 from dogsgan.audit.result import Statistic
 from dogsgan.audit.whole_set import whole_set_statistics
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import features_of
-from dogsgan.features.networks import open_network
+from dogsgan.features.networks import features_of, open_network
 from dogsgan.metrics.data_copying import DataCopying
 from dogsgan.metrics.precision_recall import precision_recall
 

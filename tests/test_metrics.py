@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dogsgan import metrics
-from dogsgan.features.extraction import Side
+from dogsgan.features.sides import Side
 from dogsgan.metrics import Measured, Metric, registered
 from dogsgan.metrics.frechet import frechet_distance_of_features, statistics_of
 from dogsgan.metrics.memorization import memorization_distance

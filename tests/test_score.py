@@ -17,7 +17,7 @@ from dogsgan import score as scorer
 from dogsgan.errors import DogsganError
 from dogsgan.features import networks
 from dogsgan.features import sides as sides_module
-from dogsgan.features.extraction import Side
+from dogsgan.features.sides import Side
 from dogsgan.metrics.frechet import statistics_of
 from dogsgan.pictures import tf1_resize
 from dogsgan.score import score_sides

@@ -16,9 +16,8 @@ from dogsgan.commands.study import outcome
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import Side, features_of
-from dogsgan.features.networks import open_network
-from dogsgan.features.sides import real_side_of
+from dogsgan.features.networks import features_of, open_network
+from dogsgan.features.sides import Side, real_side_of
 from dogsgan.metrics.frechet import statistics_of
 from dogsgan.metrics.precision_recall import precision_recall
 from dogsgan.models.sampling import Sampler

@@ -25,7 +25,7 @@ from dogsgan.audit.result import Audit
 from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
 from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import features_of
+from dogsgan.features.networks import features_of
 from dogsgan.features.sides import real_side_of
 from dogsgan.files import holds
 from dogsgan.progress import optional, overall_bar

@@ -15,8 +15,7 @@ from dogsgan.audit.verification import Verified, verify
 from dogsgan.audit.views import TrainingViews
 from dogsgan.blockwise import blocks, blockwise
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import features_of
-from dogsgan.features.networks import FeatureNetwork
+from dogsgan.features.networks import FeatureNetwork, features_of
 from dogsgan.files import atomic_path
 from dogsgan.metrics.distances import unit_rows
 from dogsgan.progress import say

@@ -24,9 +24,8 @@ from dogsgan.cache import default_cache_dir, in_cache_or
 from dogsgan.competition import SIZE_PX
 from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import Side
 from dogsgan.features.networks import FeatureNetwork, open_network
-from dogsgan.features.sides import generated_side_of, generated_size, opened_for, real_sides_of
+from dogsgan.features.sides import Side, generated_side_of, generated_size, opened_for, real_sides_of
 from dogsgan.features.weights import RELEASED, find_weights
 from dogsgan.files import write_text
 from dogsgan.metrics.frechet import statistics_of

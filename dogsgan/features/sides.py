@@ -9,6 +9,7 @@ Statistics files are the organisers' `.npz`, pytorch-fid's, and one that both ca
 import hashlib
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,37 @@ from dogsgan.cache import VARIABLE, default_cache_dir
 from dogsgan.competition import SIZE_PX
 from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import Side, features_by_networks, features_of_stream
-from dogsgan.features.networks import AUTO, FeatureNetwork, open_network
+from dogsgan.features.networks import (
+    AUTO,
+    FeatureNetwork,
+    features_by_networks,
+    features_of_stream,
+    open_network,
+)
 from dogsgan.files import atomic_path
 from dogsgan.metrics.frechet import Statistics, statistics_of
 from dogsgan.pictures import PIXELS, Consumer, PictureReader, read_generated, whole_at
 from dogsgan.progress import say
 
 _MAX_FILE_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One side of a comparison: the statistics of its features and, where known, the features."""
+
+    statistics: Statistics
+    features: np.ndarray | None
+    """N×D float32; None where only statistics are known."""
+    rows: np.ndarray | None = None
+    """N int64: which pictures of the source have features, by their place in it; None where not known."""
+    jpegs_by_pillow: int = 0
+    """How many JPEGs among them were decoded by Pillow; see `dogsgan.pictures`."""
+
+    @property
+    def count(self) -> int | None:
+        """How many pictures; None where a statistics file does not say."""
+        return self.statistics.count
 
 
 def opened_for(

@@ -20,9 +20,8 @@ from dogsgan.data.layouts.layout import SourceImage
 from dogsgan.data.prepare import VERSION
 from dogsgan.data.sources import Source
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import Side, features_of_stream
-from dogsgan.features.networks import FeatureNetwork
-from dogsgan.features.sides import CacheFile
+from dogsgan.features.networks import FeatureNetwork, features_of_stream
+from dogsgan.features.sides import CacheFile, Side
 from dogsgan.features.timm_networks import LITE0, Classifier
 from dogsgan.files import atomic_path
 from dogsgan.metrics.distances import parts_of

@@ -14,8 +14,7 @@ import numpy as np
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.pictures import in_colour
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import features_of, features_of_stream
-from dogsgan.features.networks import FeatureNetwork, open_network
+from dogsgan.features.networks import FeatureNetwork, features_of, features_of_stream, open_network
 from dogsgan.features.timm_networks import LITE0
 from dogsgan.files import atomic_path
 from dogsgan.metrics.frechet import Statistics, frechet_distance_between, statistics_of

@@ -12,8 +12,7 @@ import numpy as np
 from dogsgan.competition import COUNT
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import Side
-from dogsgan.features.sides import opened_for
+from dogsgan.features.sides import Side, opened_for
 from dogsgan.metrics.bootstrap import percentile_interval
 from dogsgan.metrics.frechet import frechet_distance_between, statistics_of
 from dogsgan.metrics.memorization import mifid, nearest_real

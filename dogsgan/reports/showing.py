@@ -188,8 +188,7 @@ def _nearest(
     weights: Path | None,
     device: str,
 ) -> None:
-    from dogsgan.features.extraction import features_of
-    from dogsgan.features.networks import open_network
+    from dogsgan.features.networks import features_of, open_network
     from dogsgan.features.sides import real_side_of
     from dogsgan.metrics.distances import nearest_rows
 

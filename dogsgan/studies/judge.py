@@ -12,9 +12,8 @@ import numpy as np
 from dogsgan.data.cropset import CropSet
 from dogsgan.data.pictures import in_colour
 from dogsgan.errors import DogsganError
-from dogsgan.features.extraction import Side, features_of, features_of_stream
-from dogsgan.features.networks import FeatureNetwork
-from dogsgan.features.sides import load_cached, save_statistics
+from dogsgan.features.networks import FeatureNetwork, features_of, features_of_stream
+from dogsgan.features.sides import Side, load_cached, save_statistics
 from dogsgan.metrics.frechet import frechet_distance_between, statistics_of
 from dogsgan.metrics.precision_recall import NEIGHBOURS, precision_recall
 from dogsgan.progress import optional

@@ -26,11 +26,12 @@ from dogsgan.kernel.mounts import LOG_FILE, EarlierRun, find_data, find_run
 from dogsgan.supervise.driver import Driver, Job, choose_machine
 from dogsgan.supervise.session import Clock, Session
 from dogsgan.training.interrupts import listen_for_stop
+from dogsgan.training.record import evenly_spread
 from dogsgan.training.run_folder import CHECKPOINTS, newest_checkpoint
 
 REPORT_FILE = "kernel.json"
 CROPPING_SHARE = 0.4  # of the budget, at least
-MOST_GRIDS = 40  # training grids that are kept, the newest among them
+MOST_GRIDS, SHOWN_GRIDS = 40, 3  # training grids that are kept, and that a notebook shows
 BAR_INTERVAL_S = 60.0  # a bar that moves gets a line this often
 SCRATCHES = (Path("/kaggle/temp"), Path("/var/tmp"))
 """Where room for crops and checkpoints is looked for beside the temporary folder."""
@@ -176,11 +177,9 @@ class Kernel:
     def show(self, step: str) -> None:
         """Show in a notebook what there is after the step `crops`, `training` or `samples`; never fail."""
         run = self._run or Path()
-        grids = sorted((run / "samples").glob("*.png"))
-        some = {grids[0], grids[len(grids) // 2], grids[-1]} if grids else ()
         found = {
             "crops": [self.crops_folder / "contact-sheet.png"],
-            "training": [*sorted(some), run / "losses.png"],
+            "training": [*evenly_spread(run / "samples", most=SHOWN_GRIDS), run / "losses.png"],
             "samples": [self.working / "samples.png"],
         }
         for path in filter(Path.is_file, found[step]):
@@ -313,7 +312,8 @@ def keep(run: Path | None, crops: Path, working: Path) -> list[str]:
     wanted = {working / "crops.png": crops / "contact-sheet.png"}
     if run is not None:
         wanted |= {working / name: run / name for name in KEPT}
-        wanted |= {working / GRIDS / grid.name: grid for grid in _spread(run / "samples")}
+        grids = evenly_spread(run / "samples", most=MOST_GRIDS)
+        wanted |= {working / GRIDS / grid.name: grid for grid in grids}
         if newest := newest_checkpoint(run):  # last, for it is the largest; another kernel goes on from it
             wanted[working / CHECKPOINTS / newest.name] = newest
     problems = []
@@ -340,13 +340,6 @@ def _copy(source: Path, target: Path) -> None:
     if source.exists():
         with atomic_path(target) as partial:
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, partial)
-
-
-def _spread(folder: Path) -> list[Path]:
-    """Return at most `MOST_GRIDS` grids, evenly over the run, the last included."""
-    grids = sorted(folder.glob("*.png"))
-    step = max(1.0, (len(grids) - 1) / (MOST_GRIDS - 1))
-    return [grids[round(index * step)] for index in range(min(len(grids), MOST_GRIDS))]
 
 
 def scratch_folders(working: Path) -> list[Path]:

@@ -76,12 +76,17 @@ class RunRecord:
     def grids(self) -> list[tuple[str, Path]]:
         """Return the grids that tell the run's story, each with its caption."""
         start = [("untrained", self.run / INIT_FILE)]
-        samples = sorted(path for path in (self.run / "samples").glob("*.png") if path.stem.isdigit())
-        places = sorted({round(index * (len(samples) - 1) / (MOST_GRIDS - 1)) for index in range(MOST_GRIDS)})
-        shown = [samples[place] for place in places] if samples else []
+        shown = evenly_spread(self.run / "samples", most=MOST_GRIDS)
         over_time = [(f"{int(path.stem):,} images seen", path) for path in shown]
         reals = [("training pictures, in the same places", self.run / REALS_FILE)]
         return [(caption, path) for caption, path in [*start, *over_time, *reals] if path.is_file()]
+
+
+def evenly_spread(samples: Path, *, most: int) -> list[Path]:
+    """Return at most so many of a run's grids of samples, evenly over it, the first and the last included."""
+    grids = sorted(path for path in samples.glob("*.png") if path.stem.isdigit())
+    step = max(1.0, (len(grids) - 1) / (most - 1))
+    return [grids[round(index * step)] for index in range(min(len(grids), most))]
 
 
 def duration(hours: float) -> str:

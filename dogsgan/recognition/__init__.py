@@ -1,5 +1,4 @@
-"""How often a classifier of ImageNet's classes sees in a picture what it should show: added to score and
-audit.
+"""How often a classifier of ImageNet's classes sees in a picture what it should show: part of the score.
 
 The guesses come from the features that the score has anyway, by the network's last layer. A figure of
 generated pictures means something beside the same figure of real crops of their size, so both are given.

@@ -1,5 +1,6 @@
 """Everything that a run is made of, and that a checkpoint has to hold."""
 
+import copy
 from typing import Any
 
 import torch
@@ -29,26 +30,27 @@ def ema_decay(images_seen: int, recipe: TrainingRecipe, *, halflife_images: int 
 
 
 class AveragedGenerator:
-    """timm's moving average with a decay that follows the images seen. Buffers are copied, not averaged."""
+    """A moving average of a generator's weights, whose decay follows the images seen.
+
+    `module` is the generator with averaged weights, in evaluation mode; its buffers, the batch-norm
+    statistics, are those of the trained one.
+    """
 
     def __init__(
         self, generator: nn.Module, recipe: TrainingRecipe, *, halflife_images: int | None = None
     ) -> None:
-        from timm.utils import ModelEmaV3  # only here: its import takes seconds, and sampling needs none
-
         self._recipe = recipe
         self.halflife_images = recipe.ema_halflife_images if halflife_images is None else halflife_images
-        self._average = ModelEmaV3(generator, exclude_buffers=True)
+        self.module = copy.deepcopy(generator).eval()
 
-    @property
-    def module(self) -> nn.Module:
-        """The generator with averaged weights; its batch-norm statistics are those of the trained one."""
-        return self._average.module
-
+    @torch.no_grad()
     def update(self, generator: nn.Module, images_seen: int) -> None:
         """Move the average towards the weights of `generator`."""
-        self._average.decay = ema_decay(images_seen, self._recipe, halflife_images=self.halflife_images)
-        self._average.update(generator)
+        decay = ema_decay(images_seen, self._recipe, halflife_images=self.halflife_images)
+        for average, weight in zip(self.module.parameters(), generator.parameters(), strict=True):
+            average.lerp_(weight, 1 - decay)
+        for copied, buffer in zip(self.module.buffers(), generator.buffers(), strict=True):
+            copied.copy_(buffer)
 
 
 RATE_AFTER_ROLLBACK = 0.5  # each return to a good state halves both learning rates

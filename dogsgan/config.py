@@ -189,7 +189,7 @@ class TrainingRecipe:
     precision: str = "auto"
     """`float32`, `bfloat16`, `float16` (with a loss scaler), or what the device is best at."""
     compile: bool = False
-    """Run both networks through `torch.compile`."""
+    """Run both networks through `torch.compile`, on a GPU with CUDA graphs; without where that fails."""
     seed: int = 0
     tick_images: int = 10_000
     """A line in the log and a grid of samples this often."""

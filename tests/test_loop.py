@@ -452,11 +452,52 @@ def test_grey_recipes_train_on_coloured_sets(data, tmp_path):
     assert train(recipe, data, tmp_path / "run", images=16).images_seen == 16
 
 
+@pytest.mark.parametrize(
+    ("fails_at", "error"),
+    [
+        (1, AssertionError("-O3: no such\noption")),  # the first forward, of the generator
+        (12, RuntimeError("no kernel image")),  # the generator's step of a later round
+        (8, torch.OutOfMemoryError("CUDA out of memory")),
+    ],
+)
+def test_compiling_that_fails_is_given_up(data, tmp_path, monkeypatch, capsys, fails_at, error):
+    """And the run is, to the last bit, the one that was never compiled."""
+    calls = []
+
+    def compile_badly(network, **options):
+        def compiled(*args, **kwargs):
+            calls.append(network)
+            if len(calls) == fails_at:
+                raise error
+            return network._call_impl(*args, **kwargs)
+
+        network._compiled_call_impl = compiled
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_badly)
+    report = train(with_training(compile=True), data, tmp_path / "compiled", images=32, device="cpu")
+    assert (report.images_seen, report.stopped_by, report.rollbacks) == (32, "images", 0)
+    assert len(calls) == fails_at
+    first_line = str(error).splitlines()[0]
+    assert (
+        f"training.compile failed ({first_line}): going on without it from 0 images"
+        in capsys.readouterr().err
+    )
+    train(RECIPE, data, tmp_path / "plain", images=32, device="cpu")
+    weights = [read_generator(tmp_path / run / "generator.safetensors")[0] for run in ("compiled", "plain")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+
+
 @pytest.mark.slow
-def test_compiled_networks_train_and_resume(data, tmp_path):
-    train(with_training(compile=True), data, tmp_path / "run", images=20, device="cpu")
-    report = train(with_training(compile=True), data, tmp_path / "run", images=40, device="cpu")
-    assert report.images_seen == 40
+def test_compiled_networks_train_as_others_and_resume(data, tmp_path, capsys):
+    for name, compiled in (("compiled", True), ("plain", False)):
+        for images in (12, 24):
+            train(with_training(compile=compiled), data, tmp_path / name, images=images, device="cpu")
+    assert "failed" not in capsys.readouterr().err
+    compiled, plain = (
+        read_generator(tmp_path / run / "generator.safetensors")[0] for run in ("compiled", "plain")
+    )
+    for name, tensor in plain.items():
+        torch.testing.assert_close(compiled[name], tensor, rtol=1e-2, atol=1e-4, msg=name)
 
 
 def test_the_networks_learn(tmp_path):

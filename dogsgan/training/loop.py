@@ -15,13 +15,13 @@ from torch import nn
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.device import fastest, is_out_of_memory, kept_random_state
-from dogsgan.errors import DogsganError
+from dogsgan.errors import DogsganError, first_line
 from dogsgan.files import hold
 from dogsgan.progress import optional, progress_bar
 from dogsgan.training.averages import choosing_s, chosen_average
 from dogsgan.training.checkpoint import sweep
 from dogsgan.training.checkpoint_manager import CheckpointManager, restore_latest
-from dogsgan.training.compiling import compile_networks
+from dogsgan.training.compiling import compile_networks, give_up_compiling
 from dogsgan.training.deadline import Deadline
 from dogsgan.training.distributed import ProcessGroup, is_lost, open_process_group, processes
 from dogsgan.training.interrupts import STOP_SIGNALS, listen_for_stop
@@ -197,7 +197,19 @@ def _train_until(
                 planned = plan.fix()
             if save_due or planned:
                 manager.save()
-        except (RuntimeError, MemoryError) as error:
+        except Exception as error:
+            torchs_own = not isinstance(error, DogsganError) and not is_lost(error)
+            if torchs_own and give_up_compiling(*state.networks().values()):
+                state.discriminator.requires_grad_(True)  # the generator's step may have been left midway
+                manager.restore()
+                logger.restart()
+                group.say(
+                    f"training.compile failed ({first_line(error)}): going on without it from "
+                    f"{state.images_seen:,} images"
+                )
+                continue
+            if not isinstance(error, RuntimeError | MemoryError):
+                raise
             if is_out_of_memory(error):
                 group.note_out_of_memory()
             elif not (is_lost(error) and group.is_out_of_memory_elsewhere()):

@@ -26,11 +26,11 @@ class Card(NamedTuple):
     bytes_per_second: float
 
 
-CARDS = {  # NVIDIA's data sheets; those from Ampere on name twice these rates, with sparsity
-    "T4": Card(65e12, 8.1e12, 8.1e12, 300e9),  # no bfloat16 in hardware
-    "L4": Card(121e12, 121e12, 60e12, 300e9),
-    "A100": Card(312e12, 312e12, 156e12, 1_555e9),  # 40 GB
-    "H100": Card(989e12, 989e12, 494e12, 3_350e9),  # SXM
+CARDS = {  # by NVIDIA's data sheets "… Tensor Core GPU"; those of L4 and H100 name twice these, with sparsity
+    "T4": Card(65e12, 8.1e12, 8.1e12, 300e9),  # 951643 (2019); no bfloat16; the board's brief says 320 GB/s
+    "L4": Card(121e12, 121e12, 60e12, 300e9),  # 2023
+    "A100": Card(312e12, 312e12, 156e12, 1_555e9),  # 1758950 (2021), 40 GB; with 80 GB 1,935 or 2,039 GB/s
+    "H100": Card(989e12, 989e12, 494e12, 3_350e9),  # 2023, SXM
 }
 COMPUTED, MOVED = Range(0.15, 0.4), Range(0.5, 0.8)
 """Shares of the peaks that are reached. NVIDIA's own ResNet-50 (24.6 GFLOP an image in training) reaches 19%

@@ -2,17 +2,20 @@
 
     python scripts/bench_training.py --width 16 --batch 32 --precision float32
 
-The other side has the same weights and the same pictures, but upsamples, convolves and pools one after the
-other and computes attention from its whole matrix. `--compile` adds the same step under `torch.compile`.
-Rounds are interleaved; the best of each counts.
+The usual side has the same weights and the same pictures, but upsamples, convolves and pools one after the
+other and computes attention from its whole matrix. A third side has the layout of BigGAN-PyTorch's SAGAN at
+as many parameters. `--compile` adds the same step under `torch.compile`. Rounds are interleaved; the best of
+each counts.
 """
 
 import argparse
+import bisect
 import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -20,9 +23,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dogsgan import models
+from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet, write_crop_set
 from dogsgan.device import pick_device, synchronize
-from dogsgan.models import layers
+from dogsgan.models import layers, outline_networks, parameter_count, sagan
 from dogsgan.presets import preset
 from dogsgan.training.compiling import compile_networks
 from dogsgan.training.losses import build_loss
@@ -51,6 +56,44 @@ def usually_built() -> Iterator[None]:
         mock.patch.object(layers, "_attend", plain_attention),
     ):
         yield
+
+
+@contextlib.contextmanager
+def built_as_biggan() -> Iterator[None]:
+    """Build the 64 px SAGAN of BigGAN-PyTorch: plain layers, and each its spectral norm by itself.
+
+    Its generator has 16, 16, 8, 4 and 2 times its width at 4, 8, 16, 32 and 64 px where ours has 16, 8, 4, 2
+    and 1; the discriminators are alike. Optimiser, averages and memory format stay ours.
+    """
+    build = sagan.Generator
+
+    def generator(**options: Any) -> sagan.Generator:
+        with mock.patch.object(sagan, "stage_multiples", return_value=[16, 16, 8, 4, 2]):
+            return build(**options)
+
+    with (
+        usually_built(),
+        mock.patch.object(models, "iterate_together"),
+        mock.patch.object(sagan, "Generator", generator),
+    ):
+        yield
+
+
+def of_equal_size(recipe: Recipe) -> Recipe:
+    """Return a recipe whose networks, `built_as_biggan`, have the parameters that those of `recipe` have."""
+
+    def parameters(width: int) -> int:
+        networks = outline_networks(of_width(width), class_count=120)
+        return sum(parameter_count(network) for network in networks)
+
+    def of_width(width: int) -> Recipe:
+        return recipe.with_overrides([f"model.generator_width={width}"])
+
+    widest = recipe.model.generator_width
+    wanted = parameters(widest)
+    with built_as_biggan():
+        above = bisect.bisect_left(range(widest), wanted, lo=5, key=parameters)  # 4 carries the attention
+        return of_width(min((above - 1, above), key=lambda width: abs(parameters(width) - wanted)))
 
 
 def images_per_second(state: TrainingState, *, steps: int) -> float:
@@ -91,7 +134,9 @@ def main() -> None:
         write_crop_set(Path(folder) / "set", pictures, np.arange(256) % 120, class_names=names)
         crop_set = CropSet.open(Path(folder) / "set")
 
-        def best(setting: Callable[[], contextlib.AbstractContextManager[None]], *, compiled: bool) -> float:
+        def best(
+            setting: Callable[[], contextlib.AbstractContextManager[None]], recipe: Recipe, compiled: bool
+        ) -> float:
             with setting():
                 state = TrainingState(recipe, crop_set, device)
                 if compiled:
@@ -99,13 +144,17 @@ def main() -> None:
                     images_per_second(state, steps=2)
                 return images_per_second(state, steps=args.steps)
 
-        sides = {"as usually built": (usually_built, False), "as built here": (contextlib.nullcontext, False)}
+        sides = {
+            "as usually built": (usually_built, recipe, False),
+            "as BigGAN-PyTorch has it": (built_as_biggan, of_equal_size(recipe), False),
+            "as built here": (contextlib.nullcontext, recipe, False),
+        }
         if args.compile:
-            sides["as built here, compiled"] = (contextlib.nullcontext, True)
+            sides["as built here, compiled"] = (contextlib.nullcontext, recipe, True)
         found: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(args.rounds):
-            for name, (setting, compiled) in sides.items():
-                found[name].append(best(setting, compiled=compiled))
+            for name, side in sides.items():
+                found[name].append(best(*side))
     reference = max(found["as usually built"])
     threads = torch.get_num_threads()
     print(f"width {args.width}, batch {args.batch}, {args.precision}, {device}, {threads} threads")

@@ -2,7 +2,8 @@
 
     python scripts/gpu_speed.py --preset dogs-best --device cuda 32:float16:eager 64:float16:compile
 
-A form is BATCH:PRECISION:KIND; kinds are `eager`, `plain` (the layers as usually built) and `compile`. The
+A form is BATCH:PRECISION:KIND; kinds are `eager`, `plain` (the layers as usually built), `biggan` (the layout
+of BigGAN-PyTorch's SAGAN at as many parameters), `compile`, and `graphs` (compiled, with CUDA graphs). The
 first line tells the device and the matrix products that it reaches. A form that fails costs no other.
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_training import usually_built
+from bench_training import built_as_biggan, of_equal_size, usually_built
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet, write_crop_set
@@ -28,7 +29,7 @@ from dogsgan.training.losses import build_loss
 from dogsgan.training.state import TrainingState
 from dogsgan.training.step import train_step
 
-KINDS = ("eager", "plain", "compile")
+SETTINGS = {"plain": usually_built, "biggan": built_as_biggan}
 CLASSES, PICTURES = 120, 2048
 
 
@@ -72,13 +73,14 @@ def device_limits(device: torch.device, *, side: int) -> dict[str, Any]:
 
 def measured(recipe: Recipe, kind: str, device: torch.device, *, seconds: float) -> dict[str, Any]:
     """Return the speed, peak memory and launch share of one form of the step."""
+    recipe = of_equal_size(recipe) if kind == "biggan" else recipe
     with TemporaryDirectory() as folder, fastest():
         size_px = recipe.data.size_px
         random = np.random.default_rng(0)
         pictures = random.integers(0, 255, (PICTURES, size_px, size_px, 3), dtype=np.uint8)
         names = [f"class {i}" for i in range(CLASSES)]
         write_crop_set(Path(folder) / "set", pictures, np.arange(PICTURES) % CLASSES, class_names=names)
-        with usually_built() if kind == "plain" else contextlib.nullcontext():
+        with SETTINGS.get(kind, contextlib.nullcontext)():
             return _rate(recipe, kind, CropSet.open(Path(folder) / "set"), device, seconds=seconds)
 
 
@@ -87,8 +89,8 @@ def _rate(
 ) -> dict[str, Any]:
     state = TrainingState(recipe, crop_set, device)
     loss, cost = build_loss(recipe.training), step_cost(recipe)
-    if kind == "compile":
-        compile_networks(state.generator, state.discriminator, device=device)
+    if kind in ("compile", "graphs"):
+        compile_networks(state.generator, state.discriminator, device=device, graphs=kind == "graphs")
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     began = time.perf_counter()

@@ -18,10 +18,12 @@ sys.path.append(str(SCRIPTS))
 
 import gpu_packing as packing  # noqa: E402
 import gpu_proof  # noqa: E402
+from bench_training import built_as_biggan, of_equal_size  # noqa: E402
 
 from dogsgan.data.sources import open_source  # noqa: E402
-from dogsgan.models import build_networks  # noqa: E402
+from dogsgan.models import build_networks, outline_networks, parameter_count  # noqa: E402
 from dogsgan.models.generator_file import read_generator, save_generator  # noqa: E402
+from dogsgan.presets import preset  # noqa: E402
 
 
 def test_crops_arrive_in_class_folders_and_some_are_held_out(tmp_path):
@@ -111,6 +113,17 @@ def test_generator_and_pictures_come_back(tmp_path):
         assert archive.namelist() == ["0.png", "1.png"]
         again = [np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in archive.namelist()]
     assert (np.stack(again) == pictures[:2]).all()
+
+
+def test_bigganpytorchs_layout_has_as_many_parameters_and_twice_its_width_at_the_top():
+    recipe = preset("dogs-sagan-cpu")
+    ours, other = outline_networks(recipe, class_count=120), of_equal_size(recipe)
+    with built_as_biggan():
+        theirs = outline_networks(other, class_count=120)
+    counts = [sum(map(parameter_count, networks)) for networks in (ours, theirs)]
+    assert counts[1] == pytest.approx(counts[0], rel=0.05)  # a width more or less
+    assert theirs.generator.to_picture.in_channels == 2 * other.model.generator_width
+    assert not theirs.generator._forward_pre_hooks  # each layer iterates by itself
 
 
 def test_a_step_that_fails_hangs_or_is_to_be_killed_is_told_from_one_that_went_well(tmp_path):

@@ -73,6 +73,11 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
+def with_float64(device: torch.device) -> torch.device:
+    """Return the device, or the CPU in place of MPS, which has no float64."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an exception of torch or Python means that memory ran out, on a GPU or not."""
     signs = ("out of memory", "alloc_failed", "can't allocate memory", "not enough memory")

@@ -11,6 +11,7 @@ import torch
 from dogsgan.cache import default_cache_dir
 from dogsgan.competition import COUNT, SUBMISSIONS, percentile_2019
 from dogsgan.data.sources import Source, open_source
+from dogsgan.device import with_float64
 from dogsgan.features.networks import FeatureNetwork
 from dogsgan.features.sides import (
     Side,
@@ -285,5 +286,5 @@ def score_sides(
 
 
 def _on(side: Side, network: FeatureNetwork) -> torch.Tensor:
-    """Return a side's features where float64 sums run: on a CUDA GPU, else on the CPU, for MPS has none."""
-    return torch.as_tensor(side.features).to(network.device if network.device.type == "cuda" else "cpu")
+    """Return a side's features where the network is, if float64 sums run there."""
+    return torch.as_tensor(side.features).to(with_float64(network.device))

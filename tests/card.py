@@ -1,9 +1,9 @@
-"""A card that is none: tensors without values on a device of their own, for the shapes and places of a step.
+"""A card that is none: a device of its own whose tensors are computed on the CPU.
 
-FakeTensorMode with `cuda` cannot go backward without a card, and CUDA's autocast switches itself off. torch's
-device for others' hardware ("privateuseone") can be registered from Python and goes backward, so the mode's
-tensors lie there. What a card would refuse raises: operands on two devices, a generator of another device,
-reading a value, and, within `without_waiting`, whatever makes the host wait for the device.
+What a card would refuse raises: operands on two devices, a generator of another device, NumPy's view of a
+tensor there, and, within `without_waiting`, whatever makes the host wait for the device. What it computes is
+what the CPU computes, so that results can be compared to the last bit. Autocast for CUDA switches itself off
+without a card; here its casts are made.
 """
 
 import contextlib
@@ -12,13 +12,11 @@ from functools import cache
 from typing import Any
 from unittest import mock
 
-import pytest
 import torch
-from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "card"
 IN_16_BITS = {  # what CUDA's autocast casts, as far as networks here call it
@@ -27,9 +25,10 @@ IN_16_BITS = {  # what CUDA's autocast casts, as far as networks here call it
     *(torch.nn.functional.conv2d, torch.nn.functional.conv_transpose2d),
     torch.nn.functional.scaled_dot_product_attention,
 }
+HEAVY = {"convolution", "grid_sampler_2d", "_linalg_solve_ex", "topk"}
+"""Of what scoring and audit do on a device: work that a card is asked for."""
 READING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "unique_dim")
-
-
+BETWEEN_DEVICES = ("_to_copy", "to", "copy_")
 _kept: list[Any] = []  # what is registered lasts as long as its library
 
 
@@ -39,11 +38,7 @@ class WaitsForDeviceError(RuntimeError):
 
 @cache
 def device() -> torch.device:
-    """Return the card, registered once in a process; without a torch that can, the test skips."""
-    try:
-        from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
-    except ImportError:
-        pytest.skip("this torch registers no device from Python")
+    """Return the card, registered once in a process."""
 
     class Module:
         """What torch asks of `torch.card`."""
@@ -64,6 +59,8 @@ def device() -> torch.device:
     library = torch.library.Library("_", "IMPL")  # what the device lacks: autocast that leaves all as it is
     library.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
     _kept.append(library)
+    torch._C._set_only_lift_cpu_tensors(True)  # `torch.tensor` moves what it made where a mode sees it
+    torch.__future__.set_overwrite_module_params_on_conversion(True)  # `.data =` would leave the old values
     return torch.device(NAME, 0)
 
 
@@ -84,29 +81,82 @@ class Generator(torch.Generator):
         return self
 
 
+class CardTensor(torch.Tensor):
+    """A tensor that says it is on the card, around one on the CPU that holds its values."""
+
+    values: torch.Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, values: torch.Tensor) -> "CardTensor":
+        made: CardTensor = torch.Tensor._make_wrapper_subclass(
+            cls,
+            values.shape,
+            strides=values.stride(),
+            storage_offset=values.storage_offset(),
+            dtype=values.dtype,
+            device=device(),
+        )
+        made.values = values
+        return made
+
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _compute(func, args, kwargs or {})
+
+
+def _compute(func: Any, args: Any, kwargs: Any) -> Any:
+    """Run an operation on the values, refusing what a card would, and put the result where it belongs."""
+    tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+    ours = {id(x.values): x for x in tensors if isinstance(x, CardTensor)}
+    others = {id(x): x for x in tensors if not isinstance(x, CardTensor)}
+    between = func.overloadpacket.__name__ in BETWEEN_DEVICES
+    if ours and any(x.ndim for x in others.values()) and not between:
+        raise RuntimeError(
+            f"{func}: expected all tensors on one device, found at least two devices, card:0 and cpu"
+        )
+    wanted = [x.type for x in tree_leaves((args, kwargs)) if isinstance(x, torch.device)]
+    goes_there = NAME in wanted if wanted else bool(ours)
+
+    def on_cpu(x: Any) -> Any:
+        x = torch.device("cpu") if isinstance(x, torch.device) else x
+        return x.values if isinstance(x, CardTensor) else x
+
+    def put(x: Any) -> Any:
+        if not isinstance(x, torch.Tensor) or not goes_there or (id(x) in others and not wanted):
+            return x
+        known = ours.get(id(x))  # what an operation changes in place is returned as it came
+        return CardTensor(x) if known is None else known
+
+    args, kwargs = tree_map(on_cpu, (args, kwargs))
+    return tree_map(put, func(*args, **kwargs))
+
+
 class _Checked(TorchDispatchMode):
-    """Refuses what waits, where that is asked for, and notes in which types convolutions are computed."""
+    """Refuses what waits, where that is asked for, and notes where heavy work is done and in which types."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waits_are_errors = False
         self.convolution_types: set[torch.dtype] = set()
+        self.there: set[str] = set()
+        self.elsewhere: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        result = _compute(func, args, kwargs or {})
         tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
-        for x in tensors:
-            if getattr(x, "constant", None) is not None:
-                x.constant = (
-                    None  # else the mode would compute with its value, on a device that computes none
-                )
-        result = func(*args, **kwargs)
         made = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
         name = func.overloadpacket.__name__
         if self.waits_are_errors:
             places = {x.device.type for x in (*[each for each in tensors if each.ndim], *made)}
-            if name in READING or (NAME in places and len(places) > 1):
+            masks = name.startswith("index") and any(x.dtype is torch.bool for x in tensors[1:])
+            if name in READING or masks or (NAME in places and len(places) > 1):
                 raise WaitsForDeviceError(f"{func} from {[x.device for x in tensors]} to {places}")
+        if name in HEAVY:
+            (self.there if isinstance(made[0], CardTensor) else self.elsewhere).add(name)
         if name in ("convolution", "convolution_backward"):
             self.convolution_types |= {x.dtype for x in tensors}
         return result
@@ -133,28 +183,13 @@ class _Casts(TorchFunctionMode):
         return result
 
 
-def _moved(network: nn.Module, place: torch.device) -> nn.Module:
-    """Move a network as `on_device` does; `Module.to` cannot take tensors of a mode elsewhere."""
-    for module in network.modules():
-        for held in (module._parameters, module._buffers):
-            for name, tensor in held.items():
-                if tensor is None:
-                    continue
-                there = tensor.detach().to(place)
-                if there.ndim == 4:
-                    there = there.to(memory_format=torch.channels_last)
-                held[name] = nn.Parameter(there) if isinstance(tensor, nn.Parameter) else there
-    return network
-
-
 @contextlib.contextmanager
 def card() -> Iterator[_Checked]:
-    """Have every new tensor be one without values, and the card be a device to put them on."""
+    """Have the card be a device to put tensors on."""
     device()
     with (
         mock.patch.object(torch, "Generator", Generator),
-        mock.patch("dogsgan.training.state.on_device", _moved),
-        FakeTensorMode(allow_non_fake_inputs=True),
+        mock.patch.object(torch, "inference_mode", torch.no_grad),  # which takes no views of such tensors
         _Checked() as checked,
         _Casts(),
     ):

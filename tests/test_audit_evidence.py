@@ -62,7 +62,7 @@ def test_finds_what_a_plain_search_finds(
         return
     groups, own_group = random.integers(0, 4, count), random.integers(0, 5, rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evidence, "ROWS_AT_ONCE", block)
+        patch.setattr(evidence, "_ROWS_AT_ONCE", block)
         grouped = {"groups": groups, "own_group": own_group} if leave_out else {}
         result = nearest(generated, flipped, training, k=k, **grouped)
     for row in range(rows):

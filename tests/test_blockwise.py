@@ -7,12 +7,35 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from dogsgan.blockwise import blocks, blockwise
+from dogsgan import blockwise as module
+from dogsgan.blockwise import at_once, blocks, blockwise
 
 
 def test_blocks_cover_everything_once() -> None:
     assert [(block.start, block.stop) for block in blocks(7, 3)] == [(0, 3), (3, 6), (6, 7)]
     assert list(blocks(0, 3)) == []
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "rows"),
+    [(40_000, 10), (10, 1), (10**9, 80)],  # a quarter of the memory; one at least; eight times the CPU's
+)
+def test_a_gpu_takes_what_a_quarter_of_its_free_memory_holds(
+    monkeypatch: pytest.MonkeyPatch, free_bytes: int, rows: int
+) -> None:
+    module._free_bytes.cache_clear()
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_bytes, 2 * free_bytes))
+    assert at_once(10, row_bytes=1000, device=torch.device("cuda", 0)) == rows
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1, 1))
+    assert at_once(10, row_bytes=1000, device=torch.device("cuda", 0)) == rows  # blocks stay the same
+    assert at_once(10, row_bytes=1000, device=torch.device("cpu")) == 10
+    module._free_bytes.cache_clear()
+
+
+def test_another_device_gets_one_block_after_the_other() -> None:
+    here = threading.current_thread()
+    found = list(blockwise(lambda _: threading.current_thread(), range(3), device=torch.device("cuda")))
+    assert found == [(item, here) for item in range(3)]
 
 
 @pytest.fixture(params=[1, 3])

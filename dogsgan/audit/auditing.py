@@ -24,6 +24,7 @@ from dogsgan.audit.report import apply_allowed, read_allowed, write_report
 from dogsgan.audit.result import Audit
 from dogsgan.audit.whole_set import WholeSet, whole_set_statistics
 from dogsgan.data.sources import Source
+from dogsgan.device import with_float64
 from dogsgan.errors import DogsganError
 from dogsgan.features.networks import features_of
 from dogsgan.features.sides import real_side_of
@@ -138,6 +139,7 @@ def audit(
                     network=inputs.network.name,
                     untrained=untrained,
                     seed=seed,
+                    device=with_float64(inputs.network.device),
                 )
             mirrored = workspace.stage(
                 "generated-features-mirrored",

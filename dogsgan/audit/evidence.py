@@ -13,7 +13,8 @@ import torch
 from dogsgan.audit.search import find_candidates
 from dogsgan.audit.verification import Verified, verify
 from dogsgan.audit.views import TrainingViews
-from dogsgan.blockwise import blocks, blockwise
+from dogsgan.blockwise import CPU, at_once, blocks, blockwise
+from dogsgan.device import with_float64
 from dogsgan.errors import DogsganError
 from dogsgan.features.networks import FeatureNetwork, features_of
 from dogsgan.files import atomic_path
@@ -25,7 +26,8 @@ NULL_SAMPLE = 2000
 PICTURES_AT_ONCE = 2048  # searched and verified together; what is done is kept after each such part
 _NOBODY = -1
 _FAR = 2.0  # farther than any distance
-ROWS_AT_ONCE = 512
+_ROWS_AT_ONCE = 512
+_VALUES_OF_A_PAIR = 6  # of float64, at most, while rows are compared
 _STEP = 1e-12  # distances that differ by less are equal
 
 
@@ -178,6 +180,7 @@ def gather(
             k=neighbours,
             groups=group_of_picture[views.picture_index[originals.view]],
             description=f"{name}: nearest by features",
+            device=with_float64(device),
         )._asdict(),
     )
     parts = [
@@ -195,6 +198,7 @@ def nearest_pictures(
     k: int,
     groups: np.ndarray | None = None,
     description: str | None = None,
+    device: torch.device = CPU,
 ) -> Neighbours:
     """Find the k training pictures nearest by features to each of N pictures or to its mirror image.
 
@@ -205,14 +209,14 @@ def nearest_pictures(
     comes first, and the picture before its mirror image. Memory beyond the features: all of them in float64,
     and two blocks of products.
     """
-    sides = [_units(features) for features in (pictures.features, pictures.mirrored_features)]
-    training, training_usable = _units(originals.features)
+    sides = [_units(features, device) for features in (pictures.features, pictures.mirrored_features)]
+    training, training_usable = _units(originals.features, device)
     own_group = pictures.own_group
 
     def nearest(rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         barred = ~training_usable[None]
         if own_group is not None and groups is not None:
-            barred = barred | torch.as_tensor(own_group[rows, None] == groups[None])
+            barred = barred | torch.as_tensor(own_group[rows, None] == groups[None], device=device)
         plain, mirrored = (
             (1 - (units[rows] @ training.T).abs())
             .clamp_(min=0)
@@ -220,16 +224,18 @@ def nearest_pictures(
             for units, usable in sides
         )
         distance = torch.minimum(plain, mirrored)
-        order = (distance / _STEP).round_().long() * len(training) + torch.arange(len(training))
+        places = torch.arange(len(training), device=device)
+        order = (distance / _STEP).round_().long() * len(training) + places
         index = order.topk(min(k, len(training)), dim=1, largest=False).indices
-        distance, plain, mirrored = (values.gather(1, index) for values in (distance, plain, mirrored))
+        distance, plain, mirrored = (values.gather(1, index).cpu() for values in (distance, plain, mirrored))
         found = distance < _FAR
-        view = np.where(found, originals.view[index], _NOBODY)
+        view = np.where(found, originals.view[index.cpu()], _NOBODY)
         flipped = (mirrored < plain - _STEP) & found
         return view, flipped.numpy(), distance.masked_fill(~found, torch.inf).numpy()
 
-    every = blockwise(nearest, list(blocks(len(pictures.features), ROWS_AT_ONCE)), description=description)
-    found = [np.concatenate(part) for part in zip(*(part for _, part in every), strict=True)]
+    every = list(blocks(len(pictures.features), rows_at_once(len(training), device)))
+    parts = blockwise(nearest, every, description=description, device=device)
+    found = [np.concatenate(part) for part in zip(*(part for _, part in parts), strict=True)]
     missing = ((0, 0), (0, max(0, k - found[0].shape[1])))
     fills = (_NOBODY, False, np.inf)
     return Neighbours(
@@ -237,7 +243,12 @@ def nearest_pictures(
     )
 
 
-def _units(features: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def rows_at_once(training: int, device: torch.device) -> int:
+    """Return how many pictures are compared at once by features with `training` others."""
+    return at_once(_ROWS_AT_ONCE, row_bytes=8 * _VALUES_OF_A_PAIR * max(1, training), device=device)
+
+
+def _units(features: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Return features as rows of length 1 in float64, and which of them do not sum to 0."""
-    rows = torch.from_numpy(np.array(features, dtype=np.float64))
+    rows = torch.from_numpy(np.array(features, dtype=np.float64)).to(device)
     return unit_rows(rows), rows.sum(dim=1) != 0

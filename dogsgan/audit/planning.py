@@ -11,13 +11,12 @@ import numpy as np
 import torch
 
 from dogsgan.audit.duplicates import HASHES_AT_ONCE
-from dogsgan.audit.evidence import PICTURES_AT_ONCE, Workspace
-from dogsgan.audit.evidence import ROWS_AT_ONCE as NEIGHBOURS_AT_ONCE
+from dogsgan.audit.evidence import PICTURES_AT_ONCE, Workspace, rows_at_once
 from dogsgan.audit.reading import Inputs
-from dogsgan.audit.search import VIEWS_AT_ONCE, find_candidates
-from dogsgan.audit.verification import PICTURES_AT_ONCE as ALIGNED_AT_ONCE
-from dogsgan.audit.verification import verify
+from dogsgan.audit.search import find_candidates, views_at_once
+from dogsgan.audit.verification import pictures_at_once, verify
 from dogsgan.audit.views import TrainingViews
+from dogsgan.blockwise import CPU
 from dogsgan.progress import say
 
 AUDIT_LIMIT_S = 300.0
@@ -69,8 +68,9 @@ def planned_audit(
     generated = len(inputs.generated.images)
     most, null = min(sample or generated, generated), min(null, len(views.names))
     assert inputs.reader.pixels is not None
-    speed = measure_speed(inputs.reader.pixels, views, network_s=network_s, device=inputs.network.device)
-    plan_of = partial(plan, speed, views, generated=generated, dimension=inputs.network.dimension)
+    device, dimension = inputs.network.device, inputs.network.dimension
+    speed = measure_speed(inputs.reader.pixels, views, network_s=network_s, device=device)
+    plan_of = partial(plan, speed, views, generated=generated, dimension=dimension, device=device)
 
     def fitting() -> dict[str, np.ndarray]:
         if limit_s is None or sample is not None:
@@ -111,7 +111,14 @@ def measure_speed(
 
 
 def plan(
-    speed: Speed, views: TrainingViews, *, looked_at: int, null: int, generated: int, dimension: int
+    speed: Speed,
+    views: TrainingViews,
+    *,
+    looked_at: int,
+    null: int,
+    generated: int,
+    dimension: int,
+    device: torch.device = CPU,
 ) -> Plan:
     """Return the time of an audit of `looked_at` of the `generated` pictures with a null sample of `null`.
 
@@ -133,9 +140,9 @@ def plan(
         parts = math.ceil(pictures / PICTURES_AT_ONCE)
         nearest_s, search_s = 2 * features * pictures * real, speed.bands * parts + speed.search * pictures
         work |= {
-            f"{name}: nearest by features": (nearest_s, pictures / NEIGHBOURS_AT_ONCE),
-            f"{name}: search in pixels": (search_s * count, parts * math.ceil(count / VIEWS_AT_ONCE)),
-            f"{name}: alignment": (speed.alignment * pictures, pictures / ALIGNED_AT_ONCE),
+            f"{name}: nearest by features": (nearest_s, pictures / rows_at_once(real, device)),
+            f"{name}: search in pixels": (search_s * count, parts * math.ceil(count / views_at_once(device))),
+            f"{name}: alignment": (speed.alignment * pictures, pictures / pictures_at_once(device)),
         }
     return Plan(
         sum(seconds for seconds, _ in work.values()),

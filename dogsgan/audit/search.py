@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from dogsgan.audit.views import TrainingViews
-from dogsgan.blockwise import blocks, blockwise
+from dogsgan.blockwise import CPU, at_once, blocks, blockwise
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
@@ -76,7 +76,8 @@ _FINE_PX = 16  # for blends and faint copies: more detail, of the whole picture 
 _SIGMA = 2.0
 _QUERIES_AT_ONCE = 256
 VIEWS_AT_ONCE = 2048
-_TILE = 512  # views of a product with 256 pictures: half a megabyte
+_QUERY_BYTES, _VIEW_BYTES = 400_000, 130_000  # while a block of views meets one of pictures
+_TILE = 512  # views of a product with 256 pictures: half a megabyte, which a core's cache holds
 _NOBODY = -2.0  # less than any correlation
 
 
@@ -99,16 +100,16 @@ def find_candidates(
     group_of_picture: np.ndarray | None = None,
     coarse: int = 20,
     fine: int = 12,
-    device: torch.device | None = None,
+    device: torch.device = CPU,
     description: str | None = None,
 ) -> Candidates:
     """Return, for N×H×W×3 uint8 pictures, the `coarse` + `fine` views that look most like them.
 
     `coarse` of them are found by windows, `fine` by more detail of the whole. With `own_group` (N) and
     `group_of_picture` (P), a picture never meets a training picture of its own group: so a training picture
-    is held against the rest of its set. Memory beyond the result: about 200 MB, however many views there are.
+    is held against the rest of its set. Memory beyond the result: about 200 MB, however many views there are,
+    and on a GPU up to 2 GB.
     """
-    device = device or torch.device("cpu")
     light = luminance(pictures).to(device)
     queries = [_Bands.of(x, _PICTURE_WINDOWS) for x in (light, light.flip(3))]
     own = groups = None
@@ -121,7 +122,7 @@ def find_candidates(
         best = [_Best.none(len(pictures), k, device) for k in (coarse, fine)]
         with torch.inference_mode():
             bands = _Bands.of(luminance(views.pictures[columns]).to(device), _VIEW_WINDOWS)
-            for rows in blocks(len(pictures), _QUERIES_AT_ONCE):
+            for rows in blocks(len(pictures), queries_at_once):
                 of_windows = _windows_similarity(queries, rows, bands)
                 of_wholes = _whole_similarity(queries, rows, bands)
                 for each, similarity in zip(best, (of_windows, of_wholes), strict=True):
@@ -131,12 +132,18 @@ def find_candidates(
         return best
 
     best = [_Best.none(len(pictures), k, device) for k in (coarse, fine)]
-    every = list(blocks(len(views), VIEWS_AT_ONCE))
-    for _, found in blockwise(best_of, every, description=description):
+    queries_at_once = at_once(_QUERIES_AT_ONCE, row_bytes=_QUERY_BYTES, device=device)
+    every = list(blocks(len(views), views_at_once(device)))
+    for _, found in blockwise(best_of, every, description=description, device=device):
         best = [one.merged(other) for one, other in zip(best, found, strict=True)]
     view = torch.cat([one.view for one in best], dim=1)
     mirrored, transform = _best_pairs(queries, view, views, device)
     return Candidates(view=view.cpu().numpy(), mirrored=mirrored, transform=transform)
+
+
+def views_at_once(device: torch.device) -> int:
+    """Return how many views are searched at once."""
+    return at_once(VIEWS_AT_ONCE, row_bytes=_VIEW_BYTES, device=device)
 
 
 class _Bands(NamedTuple):
@@ -154,9 +161,9 @@ class _Bands(NamedTuple):
 
 
 def _windows_similarity(queries: list[_Bands], rows: slice, views: _Bands) -> torch.Tensor:
-    """Return the highest correlation of any pair of windows, rows×C; in tiles that stay in a core's cache."""
-    best = []
-    for columns in blocks(len(views.whole), _TILE):
+    """Return the highest correlation of any pair of windows, rows×C."""
+    best, count = [], len(views.whole)
+    for columns in blocks(count, _TILE if views.whole.is_cpu else count):
         products = (
             query.windows[picture_window, rows] @ views.windows[view_window, columns].T
             for query in queries
@@ -223,7 +230,7 @@ def _best_pairs(
             return similarity.argmax(0).cpu().numpy()
 
     every = blocks(len(found), _QUERIES_AT_ONCE)
-    best = np.concatenate([part for _, part in blockwise(best_of, every)])
+    best = np.concatenate([part for _, part in blockwise(best_of, every, device=device)])
     return best >= len(_PAIRS), _TRANSFORMS[best]
 
 

@@ -14,9 +14,10 @@ from torch.nn import functional
 
 from dogsgan.audit.search import Candidates, Window, band, luminance
 from dogsgan.audit.views import TrainingViews
-from dogsgan.blockwise import blocks, blockwise
+from dogsgan.blockwise import CPU, at_once, blocks, blockwise
 
-PICTURES_AT_ONCE = 32
+_PICTURES_AT_ONCE = 32
+_PICTURE_BYTES = 4_000_000  # with all its candidates
 _SHORTLIST_FINE, _SHORTLIST_COARSE = 4, 8  # candidates of a picture that are aligned finely
 # Where alignment starts from: what was found, with the picture turned, and shifted on the view by 3 px of 64.
 _TURNS = tuple(Window(turn=math.radians(degrees)) for degrees in (0, 9, -9))
@@ -59,20 +60,24 @@ def verify(
     views: TrainingViews,
     candidates: Candidates,
     *,
-    device: torch.device | None = None,
+    device: torch.device = CPU,
     description: str | None = None,
 ) -> Verified:
     """Align N×H×W×3 uint8 pictures with their candidates and keep what fits best."""
-    device = device or torch.device("cpu")
 
     def verified(rows: slice) -> Verified:
         some = Candidates(*(values[rows] for values in candidates))
         with torch.inference_mode():
             return _verify_block(pictures[rows], views, some, device)
 
-    every = list(blocks(len(pictures), PICTURES_AT_ONCE))
-    parts = [part for _, part in blockwise(verified, every, description=description)]
+    every = list(blocks(len(pictures), pictures_at_once(device)))
+    parts = [part for _, part in blockwise(verified, every, description=description, device=device)]
     return Verified(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def pictures_at_once(device: torch.device) -> int:
+    """Return how many pictures are aligned at once."""
+    return at_once(_PICTURES_AT_ONCE, row_bytes=_PICTURE_BYTES, device=device)
 
 
 def _verify_block(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from dogsgan.audit.result import Statistic
+from dogsgan.blockwise import CPU
 from dogsgan.errors import DogsganError
 from dogsgan.metrics.bootstrap import interval_of_mean
 from dogsgan.metrics.data_copying import (
@@ -58,6 +59,7 @@ def whole_set_statistics(
     network: str = "",
     untrained: bool = False,
     seed: int = 0,
+    device: torch.device = CPU,
 ) -> WholeSet:
     """Return what features tell of the whole set: generated, N×D, and the training set's, M×D.
 
@@ -72,12 +74,12 @@ def whole_set_statistics(
     Raises:
         DogsganError: sizes differ, or a feature is NaN or infinite.
     """
-    rows, others = checked_pair(generated, real)
+    rows, others = checked_pair(generated, real, device=device)
     unseen = None
     if held_out is not None and len(held_out):
-        unseen, _ = checked_pair(held_out, others[:0], side="held-out")
+        unseen, _ = checked_pair(held_out, others[:0], side="held-out", device=device)
     if excluded_real is not None and np.any(excluded_real):
-        others = others[torch.from_numpy(~np.asarray(excluded_real, dtype=bool))]
+        others = others[torch.from_numpy(~np.asarray(excluded_real, dtype=bool)).to(device)]
     found: dict[str, Statistic] = {}
     p_value = None
     if len(rows) and len(others) > 1:
@@ -125,13 +127,13 @@ def _c_t(
     seed: int,
 ) -> tuple[Statistic, float | None]:
     """Return C_T and its p-value; `test` are real pictures to compare with, and their nearest others."""
-    centres = fit_cells(real.numpy(), generated=len(generated), seed=seed)
+    centres = fit_cells(real.cpu().numpy(), generated=len(generated), seed=seed)
     try:
         outcome = data_copying(
             to_real.distances[:, 0],
             test_to_real.distances[:, 0],
-            generated_cells=cells_of(generated.numpy(), centres),
-            test_cells=cells_of(test.numpy(), centres),
+            generated_cells=cells_of(generated.cpu().numpy(), centres),
+            test_cells=cells_of(test.cpu().numpy(), centres),
             seed=seed,
         )
     except DogsganError as error:

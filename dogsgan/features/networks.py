@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dogsgan.blockwise import blockwise
+from dogsgan.blockwise import at_once, blockwise
 from dogsgan.competition import EPSILON_PRIVATE, EPSILON_PUBLIC, SIZE_PX
 from dogsgan.device import pick_device, repeatable
 from dogsgan.errors import DogsganError
@@ -34,6 +34,7 @@ from dogsgan.files import sha256_of
 from dogsgan.progress import progress_bar
 
 AUTO = "auto"
+_PICTURE_BYTES = 100_000_000  # of one in NASNet-A Large, the hungriest
 
 STAND_IN_VERSION = 1
 """To be raised when the stand-in gives other features."""
@@ -262,7 +263,7 @@ def _on(
         dimension=model.dimension,
         identity=hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest(),
         device=device,
-        batch_size=batch_size,
+        batch_size=at_once(batch_size, row_bytes=_PICTURE_BYTES, device=device),
         forward=model.to(device).to(memory_format=torch.channels_last),
         description=description,
     )

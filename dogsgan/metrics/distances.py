@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from dogsgan.blockwise import blocks, blockwise
+from dogsgan.blockwise import CPU, at_once, blocks, blockwise
 from dogsgan.errors import DogsganError
 
 Array: TypeAlias = np.ndarray | torch.Tensor
-Device: TypeAlias = torch.device | str
 Block: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 """Some rows, n×D, in a frame, and their squared norms, n."""
 
 _ROWS_AT_ONCE = 2048
+_ROW_BYTES = 100_000  # of 2,048 rows with as many others, at 4032 features
 _VALUES_AT_ONCE = 2 * 1024 * 1024
 """Features of one side whose exact distances are computed at once: 16 MB."""
 _SPARE = 6
@@ -34,7 +34,7 @@ class Frame:
 
     def __init__(self, references: torch.Tensor) -> None:
         """Centre the frame on the mean of `references`, M×D."""
-        total = torch.zeros(references.shape[1], dtype=torch.float64)
+        total = torch.zeros(references.shape[1], dtype=torch.float64, device=references.device)
         for part in references.split(_ROWS_AT_ONCE):
             total += part.sum(dim=0, dtype=torch.float64)
         self._centre = total / max(1, len(references))
@@ -56,9 +56,9 @@ class Frame:
         return (scale * left[1])[:, None] + (scale * right[1])[None, :]
 
 
-def parts_of(length: int) -> list[slice]:
+def parts_of(length: int, device: torch.device = CPU) -> list[slice]:
     """Return slices that cover `length` rows, each of as many as are worked on at once."""
-    return list(blocks(length, _ROWS_AT_ONCE))
+    return list(blocks(length, at_once(_ROWS_AT_ONCE, row_bytes=_ROW_BYTES, device=device)))
 
 
 def unit_rows(rows: torch.Tensor) -> torch.Tensor:
@@ -75,7 +75,7 @@ def exact_squared(
     compare as equal.
     """
     step = max(1, _VALUES_AT_ONCE // max(1, rows.shape[1]))
-    found = torch.empty(len(row_of), dtype=torch.float64)
+    found = torch.empty(len(row_of), dtype=torch.float64, device=rows.device)
     for chosen in blocks(len(row_of), step):
         difference = rows[row_of[chosen]].double() - others[other_of[chosen]].double()
         found[chosen] = difference.square_().sum(dim=1)
@@ -83,34 +83,37 @@ def exact_squared(
 
 
 def checked_pair(
-    generated: Array, real: Array, *, side: str = "generated", device: Device = "cpu"
+    generated: Array, real: Array, *, side: str = "generated", device: torch.device | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return both sides' features, N×D and M×D, as tensors on a device; `side` names the first in errors.
+    """Return both sides' features, N×D and M×D, as tensors on a device, by default that of the first.
+
+    `side` names the first in errors.
 
     Raises:
         DogsganError: sizes differ, or a feature is NaN or infinite.
     """
-    sides = checked_features(generated, side, device), checked_features(real, "real", device)
-    if sides[0].shape[1] != sides[1].shape[1]:
+    rows = checked_features(generated, side, device)
+    others = checked_features(real, "real", rows.device)
+    if rows.shape[1] != others.shape[1]:
         raise DogsganError(
-            f"{side} pictures have {sides[0].shape[1]} features and real ones {sides[1].shape[1]}: "
+            f"{side} pictures have {rows.shape[1]} features and real ones {others.shape[1]}: "
             "both sides need the same network"
         )
-    return sides
+    return rows, others
 
 
-def checked_features(features: Array, side: str, device: Device = "cpu") -> torch.Tensor:
-    """Return features, N×D, as a tensor of float32 or float64 on a device.
+def checked_features(features: Array, side: str, device: torch.device | None = None) -> torch.Tensor:
+    """Return features, N×D, as a tensor of float32 or float64 on a device, by default where they are.
 
     Raises:
         DogsganError: they are not N×D, or one is NaN or infinite; the picture is named by its index.
     """
-    rows = torch.as_tensor(features).detach().to(device)
+    rows = torch.as_tensor(features, device=device).detach()
     if rows.ndim != 2:
         raise DogsganError(f"{side} features have {rows.ndim} dimensions, expected 2 (pictures × features)")
     if rows.dtype not in (torch.float32, torch.float64):
         rows = rows.to(torch.float32 if rows.is_floating_point() else torch.float64)
-    for part in parts_of(len(rows)):
+    for part in parts_of(len(rows), rows.device):
         finite = torch.isfinite(rows[part]).all(dim=1)
         if not finite.all():
             first = part.start + int((~finite).nonzero()[0])
@@ -172,21 +175,22 @@ def _nearest(
 
     def search(part: slice) -> tuple[torch.Tensor, torch.Tensor]:
         block = frame.block(rows, part)
-        best = torch.full((len(block[0]), proposed), torch.inf, dtype=torch.float64)
+        best = block[1].new_full((len(block[0]), proposed), torch.inf)
         indices = torch.zeros_like(best, dtype=torch.long)
-        for other_part in parts_of(len(others)):
+        for other_part in parts_of(len(others), others.device):
             squared = frame.squared(block, frame.block(others, other_part))  # n×m
             if leave_one_out and part == other_part:
                 squared.fill_diagonal_(torch.inf)
-            columns = torch.arange(other_part.start, other_part.stop).expand_as(squared)
+            columns = torch.arange(other_part.start, other_part.stop, device=best.device).expand_as(squared)
             best, kept = torch.cat([best, squared], dim=1).topk(proposed, dim=1, largest=False)
             indices = torch.cat([indices, columns], dim=1).gather(1, kept)
         return _refined(rows, others, part, indices, count=count)
 
-    found = [each for _, each in blockwise(search, parts_of(len(rows)), description=description)]
+    parts = blockwise(search, parts_of(len(rows), rows.device), description=description, device=rows.device)
+    found = [each for _, each in parts]
     if not found:
         return Neighbours(np.zeros((0, count)), np.zeros((0, count), dtype=np.int64))
-    squared, indices = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
+    squared, indices = (torch.cat(each).cpu().numpy() for each in zip(*found, strict=True))
     return Neighbours(squared=squared, indices=indices)
 
 
@@ -195,7 +199,7 @@ def _refined(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the `count` nearest proposals by exact distance: squared distances and indices, n×count."""
     indices = proposals.sort(dim=1).values  # of rows equally far the first one is named
-    row_of = torch.arange(part.start, part.stop).repeat_interleave(indices.shape[1])
+    row_of = torch.arange(part.start, part.stop, device=rows.device).repeat_interleave(indices.shape[1])
     exact = exact_squared(rows, others, row_of, indices.flatten()).reshape(indices.shape)
     squared, order = exact.sort(dim=1, stable=True)
     return squared[:, :count].clone(), indices.gather(1, order)[:, :count].clone()

@@ -75,20 +75,20 @@ def _jackknife_variance(left_out: np.ndarray) -> float:
 def _within(rows: torch.Tensor) -> np.ndarray:
     """Return the sum of each row's kernel with all the other rows, N float64."""
     own = rows.double().square().sum(dim=1)
-    return _kernel_sums(rows, rows)[0] - _kernel_of(own, rows.shape[1]).numpy()
+    return _kernel_sums(rows, rows)[0] - _kernel_of(own, rows.shape[1]).cpu().numpy()
 
 
 def _kernel_sums(rows: torch.Tensor, others: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return the sums of the kernel over the other side, N and M float64, holding one block of pairs."""
-    of_rows = torch.zeros(len(rows), dtype=torch.float64)
-    of_others = torch.zeros(len(others), dtype=torch.float64)
-    for part in parts_of(len(rows)):
+    of_rows = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+    of_others = torch.zeros(len(others), dtype=torch.float64, device=rows.device)
+    for part in parts_of(len(rows), rows.device):
         block = rows[part].double()
-        for other_part in parts_of(len(others)):
+        for other_part in parts_of(len(others), rows.device):
             kernel = _kernel_of(block @ others[other_part].double().T, rows.shape[1])  # n×m
             of_rows[part] += kernel.sum(dim=1)
             of_others[other_part] += kernel.sum(dim=0)
-    return of_rows.numpy(), of_others.numpy()
+    return of_rows.cpu().numpy(), of_others.cpu().numpy()
 
 
 def _kernel_of(products: torch.Tensor, dimension: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from dogsgan.blockwise import blocks
+from dogsgan.blockwise import at_once, blocks
 from dogsgan.errors import DogsganError
 from dogsgan.metrics import Measured, Metric
 from dogsgan.metrics.distances import Array, checked_pair, unit_rows
@@ -13,6 +13,7 @@ from dogsgan.metrics.distances import Array, checked_pair, unit_rows
 _ROWS_AT_ONCE = 1024
 _COLUMNS_AT_ONCE = 4096
 _AGAINST_ZERO_DIVISION = 1e-15
+_ROW_BYTES = 100_000  # of 1,024 rows with 4,096 columns, at 4032 features
 
 
 def memorization_distance(generated: Array, real: Array) -> float:
@@ -45,14 +46,14 @@ def nearest_real(generated: Array, real: Array) -> tuple[np.ndarray, np.ndarray]
     count all real rows. Memory beyond the features: two blocks in float64 and their product, about 120 MB at
     2048 features.
     """
-    device = torch.as_tensor(generated).device
-    generated_rows, real_rows = checked_pair(generated, real, device=device)
+    generated_rows, real_rows = checked_pair(generated, real)
+    device = generated_rows.device
     generated_kept, real_kept = _nonzero(generated_rows, "generated"), _nonzero(real_rows, "real")
     best = torch.full((len(generated_kept),), -1.0, dtype=torch.float64, device=device)
     index = torch.zeros(len(generated_kept), dtype=torch.long, device=device)
     for columns in real_kept.split(_COLUMNS_AT_ONCE):
         block = unit_rows(real_rows[columns])
-        for rows in blocks(len(generated_kept), _ROWS_AT_ONCE):
+        for rows in blocks(len(generated_kept), at_once(_ROWS_AT_ONCE, row_bytes=_ROW_BYTES, device=device)):
             unit = unit_rows(generated_rows[generated_kept[rows]])
             similarity, position = (unit @ block.T).abs_().max(dim=1)  # rows×columns, then rows
             closer = similarity > best[rows]

@@ -113,7 +113,9 @@ def overlap(
     """
     rows, others = checked_pair(generated, real)
     frame = Frame(others)
-    limits = (torch.as_tensor(side[:, -1].copy()) for side in (generated_squared, real_squared))
+    limits = (
+        torch.as_tensor(side[:, -1].copy(), device=rows.device) for side in (generated_squared, real_squared)
+    )
     generated_limits, real_limits = limits
 
     def compare(pair: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -131,12 +133,14 @@ def overlap(
 
         in_real = nearer_than(real_limits[None, other_part])
         in_generated = nearer_than(generated_limits[part, None])
-        return in_real.sum(dim=1).numpy(), in_real.any(dim=0).numpy(), in_generated.any(dim=0).numpy()
+        counts = in_real.sum(dim=1), in_real.any(dim=0), in_generated.any(dim=0)
+        return counts[0].cpu().numpy(), counts[1].cpu().numpy(), counts[2].cpu().numpy()
 
     real_balls = np.zeros(len(rows), dtype=np.int64)
     recalled, covered = np.zeros((2, len(others)), dtype=bool)
-    pairs = [(part, other_part) for part in parts_of(len(rows)) for other_part in parts_of(len(others))]
-    for (part, other_part), found in blockwise(compare, pairs, description=description):
+    parts, other_parts = (parts_of(len(side), rows.device) for side in (rows, others))
+    pairs = [(part, other_part) for part in parts for other_part in other_parts]
+    for (part, other_part), found in blockwise(compare, pairs, description=description, device=rows.device):
         real_balls[part] += found[0]
         covered[other_part] |= found[1]
         recalled[other_part] |= found[2]

@@ -23,8 +23,10 @@ PARTS = {
 T = TypeVar("T")
 
 
-def user_cache_dir() -> Path | None:
-    """Return `$DOGSGAN_CACHE`, else the user's cache folder; None for a user without a home."""
+def user_cache_dir(cache_dir: str | Path | None = None) -> Path | None:
+    """Return `cache_dir`, else `$DOGSGAN_CACHE`, else the user's cache folder; None without a home folder."""
+    if cache_dir is not None:
+        return Path(cache_dir)
     if named := os.environ.get(VARIABLE):
         return Path(named)
     if named := os.environ.get("XDG_CACHE_HOME"):
@@ -35,9 +37,9 @@ def user_cache_dir() -> Path | None:
         return None
 
 
-def default_cache_dir() -> Path:
-    """Return the user's cache folder, or for a user without a home one that lasts as long as this process."""
-    return user_cache_dir() or _passing()
+def default_cache_dir(cache_dir: str | Path | None = None) -> Path:
+    """Return `user_cache_dir`, or for a user without a home a folder that lasts as long as this process."""
+    return user_cache_dir(cache_dir) or _passing()
 
 
 @functools.cache

@@ -60,7 +60,7 @@ def choose_recipe(
             if finishing_reserve_s(chosen, classes, count, target) <= MOST_FOR_SAMPLING * left_s:
                 break
         if chosen is not recipes[0]:
-            reason = f", which samples in time ({recipes[0].name} is too slow for this budget)"
+            reason = f" ({recipes[0].name} is too slow for this budget)"  # and this one may be, too
     labels = f"{classes} classes" if classes else "no labels"
     say(f"recipe: {chosen.name}, for pictures with {labels} on {target}{reason}; --preset names another")
     return unconditional_without_labels(chosen, source)

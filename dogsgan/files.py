@@ -120,7 +120,10 @@ def _sweep_one(stem: Path, target: Path) -> None:
 
 def _followed(target: Path) -> Path:
     """Return what a symbolic link points to in the end, there or not; any other path as it is."""
-    place = Path(os.path.realpath(target)) if target.is_symlink() else target
+    is_named = target.name not in ("", "..")  # `.` and `..` are known by the folder's own name
+    place = target if is_named and not target.is_symlink() else Path(os.path.realpath(target))
+    if not place.name:
+        raise DogsganError(f"cannot write {target}: name a file or a folder in it")
     if place.is_symlink():
         raise DogsganError(f"cannot write {target}: its symbolic links go in a circle; remove them")
     if target.exists() and not (target.is_file() or target.is_dir()):  # root could replace it

@@ -183,6 +183,7 @@ def run_pipeline(
     began = time.monotonic()
     refuse_overwriting(out / "images.zip", source)
     deadline = deadline or Deadline(None)
+    deadline.check_length(images)
     session = Session(Clock.of(deadline), Terminal())
     settled = session.ask(
         "dogsgan.choosing:settle",

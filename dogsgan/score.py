@@ -154,9 +154,7 @@ def score(
     check_statistics_name(save_stats)
     chosen_classes = class_set(classes) if classes is not None else None
     source = open_source(Path(generated))  # what is not there is named before any network
-    opened_real = real if isinstance(real, Source) else Path(real)
-    if isinstance(opened_real, Path) and not (is_statistics_file(opened_real) and opened_real.exists()):
-        opened_real = open_source(opened_real)
+    opened_real = open_real(real)
     reader = PictureReader(source)
     opened = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
     for option, given in (("--labels", labels), ("--classes", classes)):
@@ -174,6 +172,14 @@ def score(
         cache_dir=cache_dir,
         save_stats=save_stats,
     )[0]
+
+
+def open_real(real: Path | Source) -> Source | Path:
+    """Return a real side opened, or the path of a statistics file."""
+    if isinstance(real, Source):
+        return real
+    path = Path(real)
+    return path if is_statistics_file(path) and path.exists() else open_source(path)
 
 
 def compare(
@@ -196,7 +202,7 @@ def compare(
     Raises:
         DogsganError: as `score`.
     """
-    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    cache_dir = default_cache_dir(cache_dir)
     crops = None
     if isinstance(real, Path):
         real_side = load_statistics(real, dimension=network.dimension, network=network.name)

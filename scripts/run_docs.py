@@ -104,9 +104,7 @@ def dogsgan(line: str, folder: Path, cache: Path) -> "subprocess.CompletedProces
         "COLUMNS": "100",
     }
     command = [sys.executable, "-m", "dogsgan", *shlex.split(line)]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False
-    )
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def make_template(folder: Path, cache: Path) -> None:

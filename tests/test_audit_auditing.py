@@ -29,6 +29,7 @@ from dogsgan.errors import DogsganError
 from dogsgan.features import sides
 from dogsgan.features.networks import FeatureNetwork, open_network
 from dogsgan.features.timm_networks import Classifier
+from dogsgan.metrics.frechet import Statistics, statistics_of
 from dogsgan.pictures import Decoded, PictureReader
 
 TRAINING = training_clouds(80)
@@ -173,6 +174,23 @@ def test_an_interrupted_audit_goes_on_and_ends_the_same(
     result = audit(generated, real, out=tmp_path / "out", network="stand-in")
     assert result.findings == found[0].findings
     assert not (tmp_path / "out" / ".work").exists()
+
+
+def test_the_generated_side_s_statistics_are_computed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = write_zip(tmp_path / "real.zip", {f"{i}.png": picture for i, picture in enumerate(TRAINING[:25])})
+    generated = write_zip(tmp_path / "images.zip", {"a.png": UNSEEN[0], "b.png": UNSEEN[1]})
+    counts: list[int] = []
+
+    def counted(features: np.ndarray) -> Statistics:
+        counts.append(len(features))
+        return statistics_of(features)
+
+    for module in (sides, reading):
+        monkeypatch.setattr(module, "statistics_of", counted)
+    audit(generated, real, network="stand-in")
+    assert counts == [25, 2]
 
 
 def test_command_exits_1_until_the_flagged_are_accepted(

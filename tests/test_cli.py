@@ -31,6 +31,30 @@ def test_every_command_s_help_shows_an_example(command, capsys):
     assert "--json" in out
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "score nosuch --real set",
+        "score set nosuch --real set",
+        "compare nosuch set --real set",
+        "audit nosuch --real set --out audit",
+        "evaluate nosuch --data set",
+        "show nosuch --out shown --real set",
+        "floor nosuch",
+        "study attention nosuch --out study",
+        "study recipe nosuch --out study --budget 2s",
+    ],
+)
+def test_what_is_not_there_is_named_before_missing_weights(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DOGSGAN_CACHE", str(tmp_path / "empty"))
+    crop_set(tmp_path / "set")
+    assert main([*line.split(), "--network", "public"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert "nosuch" in error
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; sys.argv = ['dogsgan', '--help']\n"

@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 from dogsgan.config import Recipe
 from dogsgan.errors import DogsganError
 from dogsgan.kernel import rehearse
-from dogsgan.kernel.prediction import Card, Range, images_per_second
+from dogsgan.kernel.prediction import Card, Prediction, Range, images_per_second
 from dogsgan.models import parameter_count
 from dogsgan.presets import preset
 from dogsgan.training.cost import ALLOWANCE_BYTES, StepCost, check_fits, step_cost
@@ -53,6 +53,15 @@ def test_the_memory_of_a_step_is_that_of_a_real_one(tmp_path, changes):
     recipe = with_batch(RECIPE, 16, **changes)
     measured = measured_bytes(recipe, tmp_path / "set")
     assert step_cost(recipe, class_count=3).step_bytes == pytest.approx(measured, rel=0.15)
+
+
+def test_a_prediction_names_the_allowance_that_it_contains(monkeypatch):
+    monkeypatch.setattr("dogsgan.training.cost.ALLOWANCE_BYTES", 2.5e9)
+    one = Range(1.0, 2.0)
+    prediction = Prediction(
+        "tiny", one, one, {"T4": one}, 1.0, 1.0, gpu_memory_bytes=3 * 10**9, reserve_s=60.0
+    )
+    assert "tiny takes 3.0 GB on one GPU, with 2.5 GB for what cannot be counted" in prediction.summary()
 
 
 def test_weights_averages_and_moments_are_kept():

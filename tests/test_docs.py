@@ -2,12 +2,15 @@
 
 import argparse
 import shlex
+from pathlib import Path
 
 import pytest
 from doc_pages import PAGES, commands_of, with_outputs
 from run_docs import NARROW, left_out, lines_of_pages, toy
 
 from dogsgan.cli import build_parser, main
+from dogsgan.commands.generate import _Target
+from dogsgan.commands.options import path
 
 
 def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
@@ -88,6 +91,14 @@ def test_what_takes_hours_is_small_and_what_needs_kaggle_is_left_out() -> None:
     assert left_out("kernel push kernels/dogs-sagan --follow") == "needs Kaggle"
     assert not left_out("kernel push kernels/dogs-sagan --dry-run")
     assert all(left_out(line) for _, line in lines_of_pages() if line.startswith(("weights", "kernel sub")))
+
+
+@pytest.mark.parametrize("parser", parsers(build_parser()), ids=lambda parser: parser.prog)
+def test_no_path_may_be_empty(parser: argparse.ArgumentParser) -> None:
+    for action in parser._actions:
+        if action.type in (Path, path, _Target.parse):
+            with pytest.raises(argparse.ArgumentTypeError):
+                action.type("")  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("parser", parsers(build_parser()), ids=lambda parser: parser.prog)

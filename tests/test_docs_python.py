@@ -13,6 +13,7 @@ from dogsgan.data.drawn.competition import draw_competition
 from dogsgan.data.prepare import prepare
 from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
+from dogsgan.features.weights import find_weights
 from dogsgan.stages import generate
 from dogsgan.submission import check_submission
 from dogsgan.submission.labels import read_labels
@@ -65,6 +66,8 @@ def test_every_path_may_be_a_string() -> None:
     assert check_submission("strings.zip", count=2, size_px=32).ok  # type: ignore[arg-type]
     assert read_labels("strings.csv").keys() == {"00000.png", "00001.png"}  # type: ignore[arg-type]
     assert len(open_source("dogs").images) == 40  # type: ignore[arg-type]
+    with pytest.raises(DogsganError, match="no weights for the network public"):
+        find_weights("public", cache_dir="string-cache")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("pictures", [np.zeros((2, 3, 32, 32), np.uint8), np.zeros((2, 32, 32, 3))])

@@ -299,6 +299,19 @@ def test_another_kind_of_thing_in_the_way_is_explained_and_kept(tmp_path: Path) 
     assert contents(tmp_path) == before
 
 
+def test_a_folder_is_written_by_a_name_without_letters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fill(tmp_path / "folder", old="old"))
+    with pytest.raises(DogsganError, match="of another kind is in the way"):
+        write_text(Path(), "new")
+    with pytest.raises(DogsganError, match="cannot write /: name a file or a folder in it"):
+        write_text(Path("/"), "new")
+    with atomic_path(Path()) as partial:
+        fill(partial, new="new")
+    assert contents(tmp_path) == {"folder/new": "new"}
+
+
 def test_a_leftover_that_cannot_be_removed_is_no_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -295,6 +295,7 @@ def test_pictures_without_labels_make_an_unconditional_run(tmp_path, capsys):
     "settings",
     [
         {"truncation": 5.0},
+        {"images": None},
         {"truncation": 0.5, "recipe": RECIPE.with_overrides(["model.noise=uniform"])},
         {"network": "private", "weights": None},
         {"network": "inception"},

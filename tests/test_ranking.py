@@ -10,6 +10,7 @@ from PIL import Image
 from tiny import RECIPE, crop_set
 
 from dogsgan.cli import main
+from dogsgan.reports import ranking
 from dogsgan.reports.ranking import difference_of, rank
 from dogsgan.scoring import score
 from dogsgan.training.loop import train
@@ -63,6 +64,24 @@ def test_the_same_pictures_twice_differ_by_nothing(folders: dict[str, Path]) -> 
     assert difference is not None
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
     assert not difference.is_beyond_chance
+
+
+def test_a_statistics_file_ranks_as_its_pictures_do(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "RESAMPLES", 10)
+    kept, bare = tmp_path / "real.npz", tmp_path / "bare.npz"
+    score(folders["good"], folders["real"], network="stand-in", save_stats=kept)
+    both = [folders["dark"], folders["good"]]
+    expected = rank(both, folders["real"], network="stand-in").ranked
+    assert [each.difference for each in rank(both, kept, network="stand-in").ranked] == [
+        each.difference for each in expected
+    ]
+    with np.load(kept) as statistics:
+        np.savez(bare, mu=statistics["mu"], sigma=statistics["sigma"])
+    found = rank(both, bare, network="stand-in")  # without features: by the Fréchet distance alone
+    assert [each.value for each in found.ranked] == [each.score.fid for each in expected]
+    assert "more than chance" in found.summary()
 
 
 def test_the_interval_covers_the_truth_19_times_in_20() -> None:

@@ -88,6 +88,15 @@ def test_one_that_fails_costs_itself_only(
     assert files == {"breeds.png", "truncation.png"}
 
 
+def test_a_network_that_cannot_be_used_is_refused_before_anything_is_drawn(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["show", str(run), "--out", str(tmp_path / "shown"), "--real", str(run.parent / "set")]
+    assert main([*command, "--network", "nosuch"]) == 2
+    assert "no such network: 'nosuch'" in capsys.readouterr().err
+    assert not (tmp_path / "shown").exists()
+
+
 def test_what_was_drawn_or_generated_among_training_pictures_is_not_one_of_them(
     run: Path, tmp_path: Path
 ) -> None:

@@ -82,7 +82,7 @@ def open_inputs(
     """
     sources = open_source(generated), open_source(real)
     unseen = open_source(held_out) if held_out is not None else None
-    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    cache_dir = default_cache_dir(cache_dir)
     some, classes = labelled_sample(sources[0], labels, count=scored, seed=seed)
     reader = PictureReader(some)
     opened = opened_for(reader, network, weights=weights, device=device, cache_dir=cache_dir)
@@ -231,11 +231,13 @@ def read_generated(inputs: Inputs, real: RealSide, workspace: Workspace) -> tupl
 
     That is the seconds that the network took for one, and the score. The features are kept in the workspace.
     """
+    fresh: list[Side] = []  # with its statistics, unless an earlier call extracted the features
 
     def extracted() -> dict[str, np.ndarray]:
         began = time.perf_counter()
         side, noted = generated_side_of(inputs.reader, inputs.network)
         assert side.features is not None
+        fresh.append(side)
         return {
             "features": side.features,
             "warnings": np.array(noted, dtype=str),
@@ -244,7 +246,9 @@ def read_generated(inputs: Inputs, real: RealSide, workspace: Workspace) -> tupl
 
     kept = workspace.stage("generated-features", extracted)
     features = kept["features"]
-    side = Side(statistics_of(features), features, jpegs_by_pillow=inputs.reader.jpegs_by_pillow)
+    if not fresh:
+        fresh.append(Side(statistics_of(features), features, jpegs_by_pillow=inputs.reader.jpegs_by_pillow))
+    [side] = fresh
     notes = [inputs.network.note] if inputs.network.note else []
     warnings = [*notes, *kept["warnings"].tolist(), *real.warnings]
     recognition = None

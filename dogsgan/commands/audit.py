@@ -1,10 +1,9 @@
 """The command `dogsgan audit`, which finds copies of training pictures."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_device, add_network, command, positive
+from dogsgan.commands.options import Outcome, add_device, add_network, command, path, positive
 
 
 def add_command(commands: Any) -> None:
@@ -16,23 +15,23 @@ def add_command(commands: Any) -> None:
         "which pictures copy training data?",
         "audit images.zip --real dogs.zip --out audit",
     )
-    parser.add_argument("generated", type=Path, help="zip or folder of generated pictures")
+    parser.add_argument("generated", type=path, help="zip or folder of generated pictures")
     parser.add_argument(
-        "--real", type=Path, required=True, metavar="SOURCE", help="training pictures in any known layout"
+        "--real", type=path, required=True, metavar="SOURCE", help="training pictures in any known layout"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for the page and tables"
+        "--out", type=path, required=True, metavar="DIR", help="folder for the page and tables"
     )
     add_network(parser)
     parser.add_argument(
         "--allow",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="names of accepted pictures, one a line: no reason for exit 1",
     )
     parser.add_argument(
         "--held-out",
-        type=Path,
+        type=path,
         metavar="SOURCE",
         help="real pictures not trained on, for the data-copying test",
     )

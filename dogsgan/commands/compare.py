@@ -1,10 +1,9 @@
 """The command `dogsgan compare`, which compares runs: their recipes and their pictures."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_count, add_device, add_network, command
+from dogsgan.commands.options import Outcome, add_count, add_device, add_network, command, path
 
 
 def add_command(commands: Any) -> None:
@@ -17,10 +16,10 @@ def add_command(commands: Any) -> None:
         "compare out1 out2 --real dogs.zip",
     )
     parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="folders of `dogsgan run`, or run folders"
+        "runs", type=path, nargs="+", metavar="RUN", help="folders of `dogsgan run`, or run folders"
     )
     parser.add_argument(
-        "--real", type=Path, required=True, metavar="SOURCE", help="training pictures in any known layout"
+        "--real", type=path, required=True, metavar="SOURCE", help="training pictures in any known layout"
     )
     add_count(parser, help="pictures to sample of a run that has no images.zip")
     add_network(parser)

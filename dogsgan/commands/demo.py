@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_count, add_device, command, positive, printer
+from dogsgan.commands.options import Outcome, add_count, add_device, command, path, positive, printer
 
 
 def add_command(commands: Any) -> None:
     """Add `demo` to the subparsers of `dogsgan`."""
     parser = command(commands, "demo", _run, "run on drawn dogs or digits, in minutes", "demo --out demo")
     parser.add_argument(
-        "--out", type=Path, default=Path("demo"), help="folder for everything that comes out (demo)"
+        "--out", type=path, default=Path("demo"), help="folder for everything that comes out (demo)"
     )
     parser.add_argument(
         "--preset", default="demo", help="recipe: a grey one is trained on drawn digits, mnist-gan (demo)"

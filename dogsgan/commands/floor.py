@@ -1,10 +1,9 @@
 """The command `dogsgan floor`, which scores real crops of each policy."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_device, add_network, command, positive
+from dogsgan.commands.options import Outcome, add_device, add_network, command, path, positive
 
 
 def add_command(commands: Any) -> None:
@@ -16,7 +15,7 @@ def add_command(commands: Any) -> None:
         "the best score that crops of a policy can have",
         "floor dogs.zip --policy square --policy whole:0.5,context:0.5",
     )
-    parser.add_argument("source", type=Path, help="training pictures in any known layout")
+    parser.add_argument("source", type=path, help="training pictures in any known layout")
     parser.add_argument(
         "--policy",
         action="append",

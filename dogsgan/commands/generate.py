@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dogsgan.commands.options import Outcome, add_device, add_sampling, command, not_negative
+from dogsgan.commands.options import Outcome, add_device, add_sampling, command, not_negative, path
 from dogsgan.errors import DogsganError
 
 MOST_SEEDS = 1_000_000
@@ -16,7 +16,7 @@ def add_command(commands: Any) -> None:
     parser = command(
         commands, "generate", _run, "sample a run into a zip of PNGs", "generate run --out images.zip"
     )
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder or generator.safetensors")
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder or generator.safetensors")
     parser.add_argument(
         "--out",
         type=_Target.parse,
@@ -38,7 +38,7 @@ def add_command(commands: Any) -> None:
         help="one picture a seed, the same whatever else is asked for, instead of --count",
     )
     parser.add_argument(
-        "--labels", type=Path, metavar="CSV", help="write each picture's class (conditional runs only)"
+        "--labels", type=path, metavar="CSV", help="write each picture's class (conditional runs only)"
     )
     add_sampling(parser)
     parser.add_argument(
@@ -48,7 +48,7 @@ def add_command(commands: Any) -> None:
         help="reject about this share of the pictures, by the run's discriminator (none)",
     )
     parser.add_argument(
-        "--data", type=Path, metavar="SET", help="with --rejection: the prepared set the run was trained on"
+        "--data", type=path, metavar="SET", help="with --rejection: the prepared set the run was trained on"
     )
     add_device(parser)
 
@@ -62,7 +62,7 @@ class _Target(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "_Target":
         """Take a path that ends with a separator, or is an existing folder, for a folder."""
-        return cls(Path(text), text.endswith(("/", os.sep)) or Path(text).is_dir())
+        return cls(path(text), text.endswith(("/", os.sep)) or Path(text).is_dir())
 
 
 def _seeds(text: str) -> list[int]:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogsgan.commands.options import Outcome, add_count, add_settings, command, not_negative, positive
+from dogsgan.commands.options import Outcome, add_count, add_settings, command, not_negative, path, positive
 from dogsgan.errors import DogsganError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def _add_build(commands: Any) -> None:
         "write one code file and its metadata for Kaggle",
         "kernel build --preset dogs-sagan --user NAME --out kernels/dogs-sagan",
     )
-    build.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the kernel")
+    build.add_argument("--out", type=path, required=True, metavar="FOLDER", help="folder of the kernel")
     build.add_argument("--preset", help=f"recipe where a GPU works ({DEFAULT_PRESET})")
     build.add_argument(
         "--cpu-preset", metavar="PRESET", help="recipe where none does (the same, or dogs-best-cpu)"
@@ -63,14 +63,14 @@ def _add_rehearse(commands: Any) -> None:
         "kernel rehearse kernels/dogs-sagan --minutes 5 --data dogs.zip",
     )
     rehearse.add_argument(
-        "kernel", type=Path, nargs="?", metavar="FOLDER", help="folder of the kernel (the one in kernels/)"
+        "kernel", type=path, nargs="?", metavar="FOLDER", help="folder of the kernel (the one in kernels/)"
     )
     rehearse.add_argument("--minutes", type=float, default=5.0, help="the hard limit (5)")
     rehearse.add_argument(
         "--count", type=positive, help="generate fewer pictures, where 10000 take most of the time"
     )
     rehearse.add_argument(
-        "--data", type=Path, metavar="SOURCE", help="the competition's data, or any other (drawn here)"
+        "--data", type=path, metavar="SOURCE", help="the competition's data, or any other (drawn here)"
     )
     rehearse.add_argument(
         "--mount",
@@ -78,11 +78,11 @@ def _add_rehearse(commands: Any) -> None:
     )
     rehearse.add_argument(
         "--previous",
-        type=Path,
+        type=path,
         metavar="FOLDER",
         help="what the kernel of --continue-from left (`--out` of its rehearsal)",
     )
-    rehearse.add_argument("--out", type=Path, metavar="FOLDER", help="keep what the kernel leaves")
+    rehearse.add_argument("--out", type=path, metavar="FOLDER", help="keep what the kernel leaves")
     rehearse.add_argument("--memory", type=float, default=13.0, metavar="GB", help="limit (13)")
     rehearse.add_argument("--isolated", action="store_true", help="refuse to run without bubblewrap")
 

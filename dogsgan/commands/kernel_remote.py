@@ -1,10 +1,9 @@
 """The commands that talk to Kaggle: `dogsgan kernel push`, `status`, `output` and `submit`."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_count, add_device, add_network, command, positive
+from dogsgan.commands.options import Outcome, add_count, add_device, add_network, command, path, positive
 
 _KERNEL_HELP = "USER/SLUG, or the built folder"
 
@@ -18,7 +17,7 @@ def add_remote_commands(commands: Any) -> None:
         "push a built kernel, which Kaggle then runs",
         "kernel push kernels/dogs-sagan --follow",
     )
-    push.add_argument("folder", type=Path, help="folder with kernel-metadata.json and the code file")
+    push.add_argument("folder", type=path, help="folder with kernel-metadata.json and the code file")
     push.add_argument("--follow", action="store_true", help="show the run's log until it ends")
     _add_dry_run(push)
 
@@ -37,10 +36,10 @@ def add_remote_commands(commands: Any) -> None:
         "kernel output kernels/dogs-sagan --out output --real dogs.zip",
     )
     output.add_argument("kernel", help=_KERNEL_HELP)
-    output.add_argument("--out", type=Path, required=True, help="folder for the files")
+    output.add_argument("--out", type=path, required=True, help="folder for the files")
     output.add_argument(
         "--real",
-        type=Path,
+        type=path,
         metavar="SOURCE",
         help="score and audit against these training pictures, or score against .npz statistics",
     )

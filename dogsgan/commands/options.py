@@ -139,12 +139,19 @@ def add_network(parser: argparse.ArgumentParser, *, default: str = "auto") -> No
         help="public, private, efficientnet-lite0, timm:NAME or stand-in; auto: public where its weights are "
         f"at hand, else efficientnet-lite0, whose figures are not Kaggle's ({default})",
     )
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="the network's weights")
+    parser.add_argument("--weights", type=path, metavar="FILE", help="the network's weights")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add `--device`, for `pick_device`."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
+
+
+def path(text: str) -> Path:
+    """Take a path; an empty one, as an unset variable of a shell leaves it, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path: name a file or a folder")
+    return Path(text)
 
 
 def positive(text: str) -> int:

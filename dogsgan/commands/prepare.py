@@ -1,10 +1,9 @@
 """The command `dogsgan prepare`, which cuts the training pictures of a source into a set of crops."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_workers, command, not_negative, positive
+from dogsgan.commands.options import Outcome, add_workers, command, not_negative, path, positive
 
 
 def add_command(commands: Any) -> None:
@@ -14,10 +13,10 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument(
         "source",
-        type=Path,
+        type=path,
         help="folder or zip in any known layout; MNIST@test is that split (CELEBA@valid, CELEBA@all too)",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="SET", help="folder of the prepared set")
+    parser.add_argument("--out", type=path, required=True, metavar="SET", help="folder of the prepared set")
     parser.add_argument("--size", type=positive, default=64, metavar="PX", help="side of the crops (64)")
     parser.add_argument(
         "--policy",

@@ -1,19 +1,18 @@
 """The command `dogsgan report`, which shows a run as one page."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, command
+from dogsgan.commands.options import Outcome, command, path
 
 
 def add_command(commands: Any) -> None:
     """Add `report` to the subparsers of `dogsgan`."""
     parser = command(commands, "report", _run, "show a run as one self-contained page", "report out")
     parser.add_argument(
-        "run_folder", type=Path, metavar="RUN", help="folder of `dogsgan run`, or a run folder"
+        "run_folder", type=path, metavar="RUN", help="folder of `dogsgan run`, or a run folder"
     )
-    parser.add_argument("--out", type=Path, metavar="HTML", help="the page to write (RUN/run.html)")
+    parser.add_argument("--out", type=path, metavar="HTML", help="the page to write (RUN/run.html)")
 
 
 def _run(args: argparse.Namespace) -> Outcome:

@@ -1,7 +1,6 @@
 """The command `dogsgan run`, which goes from a source to a scored and audited zip."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from dogsgan.commands.options import (
@@ -16,6 +15,7 @@ from dogsgan.commands.options import (
     command,
     deadline,
     named_recipe,
+    path,
     printer,
 )
 
@@ -29,8 +29,8 @@ def add_command(commands: Any) -> None:
         "prepare, train, generate, check, score and audit",
         "run dogs.zip --out out --budget 9h",
     )
-    parser.add_argument("source", type=Path, help="folder or zip in any known layout, or a prepared set")
-    parser.add_argument("--out", type=Path, required=True, help="folder for everything that comes out")
+    parser.add_argument("source", type=path, help="folder or zip in any known layout, or a prepared set")
+    parser.add_argument("--out", type=path, required=True, help="folder for everything that comes out")
     add_preset(parser)
     add_length(parser)
     add_watching(parser)

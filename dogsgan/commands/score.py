@@ -1,10 +1,9 @@
 """The command `dogsgan score`, which scores generated pictures against real ones."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_device, add_network, command
+from dogsgan.commands.options import Outcome, add_device, add_network, command, path
 from dogsgan.errors import DogsganError
 
 
@@ -15,23 +14,23 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument(
         "generated",
-        type=Path,
+        type=path,
         nargs="+",
         help="zip or folder of generated pictures; of several, which is better, and by more than chance?",
     )
     parser.add_argument(
         "--real",
-        type=Path,
+        type=path,
         required=True,
         metavar="SOURCE",
         help="training pictures in any known layout, or .npz statistics",
     )
     add_network(parser)
-    parser.add_argument("--save-stats", type=Path, metavar="NPZ", help="write the real side's statistics")
+    parser.add_argument("--save-stats", type=path, metavar="NPZ", help="write the real side's statistics")
     parser.add_argument("--per-class", action="store_true", help="how each class fares, too")
     parser.add_argument(
         "--labels",
-        type=Path,
+        type=path,
         metavar="CSV",
         help="name,class of the generated pictures, for --per-class and for recognition (else their folders "
         "are the classes)",
@@ -43,7 +42,7 @@ def add_command(commands: Any) -> None:
         "(dogs)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="with --per-class: folder for its table, JSON and plot"
+        "--out", type=path, metavar="DIR", help="with --per-class: folder for its table, JSON and plot"
     )
     add_device(parser)
 

@@ -1,10 +1,9 @@
 """The command `dogsgan show`, which draws what a generator has learned."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from dogsgan.commands.options import Outcome, add_device, add_network, command, not_negative
+from dogsgan.commands.options import Outcome, add_device, add_network, command, not_negative, path
 
 
 def add_command(commands: Any) -> None:
@@ -16,13 +15,13 @@ def add_command(commands: Any) -> None:
         "draw a generator's breeds, truncations, interpolation and nearest training pictures",
         "show out/run --out shown --real dogs.zip",
     )
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder or generator.safetensors")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder or generator.safetensors")
+    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the pictures")
     parser.add_argument(
         "--breed", action="append", metavar="NAME", help="a class to show; may be repeated (all)"
     )
     parser.add_argument(
-        "--real", type=Path, metavar="SOURCE", help="training pictures, to show the nearest ones"
+        "--real", type=path, metavar="SOURCE", help="training pictures, to show the nearest ones"
     )
     parser.add_argument("--seed", type=not_negative, default=0, help="same seed, same pictures (0)")
     parser.add_argument("--truncation", type=float, default=1.0, help="see generate (1: none)")

@@ -1,7 +1,6 @@
 """The commands `dogsgan study …`: variants trained alike and compared over seeds."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dogsgan.commands.options import (
@@ -12,6 +11,7 @@ from dogsgan.commands.options import (
     add_settings,
     command,
     group,
+    path,
     positive,
 )
 from dogsgan.config import Recipe
@@ -89,7 +89,7 @@ def _add_augmentation(studies: Any) -> None:
         source_help="labelled pictures with a test split, such as MNIST's",
     )
     parser.add_argument(
-        "--test", type=Path, metavar="SOURCE", help="the test pictures (the source's own split, SOURCE@test)"
+        "--test", type=path, metavar="SOURCE", help="the test pictures (the source's own split, SOURCE@test)"
     )
     sizes = "100,500,1000,5000,all"
     parser.add_argument(
@@ -146,7 +146,7 @@ def _add_recipe(studies: Any) -> None:
     parser.add_argument(
         "--weights",
         action="append",
-        type=Path,
+        type=path,
         default=[],
         metavar="FILE",
         help="weights of a network that needs a file; repeated, in the order of those",
@@ -187,8 +187,8 @@ def _study_parser(
 ) -> argparse.ArgumentParser:
     """Add a study to the subparsers of `dogsgan study`, with its source, folder and recipe."""
     parser = command(studies, name, run, purpose, example)
-    parser.add_argument("source", type=Path, help=source_help)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study")
+    parser.add_argument("source", type=path, help=source_help)
+    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the study")
     parser.add_argument("--preset", default=preset, help=f"{preset_help}, see `dogsgan presets` ({preset})")
     add_settings(parser)
     return parser

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import Any
 
 from dogsgan.commands.options import (
@@ -14,6 +13,7 @@ from dogsgan.commands.options import (
     command,
     deadline,
     named_recipe,
+    path,
 )
 from dogsgan.competition import COUNT
 
@@ -27,9 +27,9 @@ def add_command(commands: Any) -> None:
         "train a recipe on a prepared set",
         "train --data crops --run run --budget 8h",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="SET", help="prepared set")
+    parser.add_argument("--data", type=path, required=True, metavar="SET", help="prepared set")
     parser.add_argument(  # torchrun takes --run for an abbreviation of its own --run-path
-        "--run", "--out", type=Path, required=True, metavar="RUN", help="folder of the run"
+        "--run", "--out", type=path, required=True, metavar="RUN", help="folder of the run"
     )
     add_preset(parser)
     add_length(parser)

@@ -210,8 +210,8 @@ class FolderStorage(Storage):
         try:
             if not path.is_file():  # a pipe would block
                 raise DogsganError(f"{path} is gone or no regular file: restore or remove it")
-            with path.open("rb") as file:
-                return file.read(most)
+            with path.open("rb") as file:  # Python sets aside all the bytes that it is asked for
+                return file.read(most if os.fstat(file.fileno()).st_size > most else -1)
         except OSError as error:
             raise DogsganError(f"cannot read {path} ({error.strerror}): check the file") from error
 

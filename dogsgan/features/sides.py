@@ -147,7 +147,7 @@ def real_sides_of(
     Raises:
         DogsganError: fewer than two pictures can be read, or a feature is NaN or infinite.
     """
-    cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    cache_dir = default_cache_dir(cache_dir)
     sizes = [network.real_px or size_px for network in networks]
     pairs = list(zip(networks, sizes, strict=True))
     files = [feature_file(cache_dir, source, network, size_px=size) for network, size in pairs]

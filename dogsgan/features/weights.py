@@ -107,7 +107,7 @@ def find_weights(network: str, *, weights: Path | None = None, cache_dir: Path |
             )
         return Path(weights)
     release, fetch = release_of(network), f"dogsgan weights {':'.join(network.split(':')[:2])}"
-    cache = cache_dir or user_cache_dir()
+    cache = user_cache_dir(cache_dir)
     cached = [cache / "weights" / release.file_name] if cache is not None else []
     attached = sorted(KAGGLE_INPUT.rglob(release.file_name)) if KAGGLE_INPUT.is_dir() else []
     for candidate in (*cached, *attached):
@@ -146,7 +146,7 @@ def fetch_weights(
         DogsganError: no weights are released for `network`, the download fails, or the hash is wrong.
     """
     release = release_of(network)
-    cache = cache_dir or user_cache_dir()
+    cache = user_cache_dir(cache_dir)
     if cache is None:
         raise DogsganError(f"no home folder to keep weights in: set {VARIABLE} to a folder")
     file = cache / "weights" / release.file_name

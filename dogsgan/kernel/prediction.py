@@ -62,10 +62,13 @@ class Prediction:
 
     def summary(self) -> str:
         """Return the prediction with its assumptions."""
+        from dogsgan.training.cost import ALLOWANCE_BYTES  # only here: torch takes seconds
+
         cards = ", ".join(f"{name} {low:.0f} to {high:.0f}" for name, (low, high) in self.one_card.items())
         return (
-            f"{self.recipe} takes {self.gpu_memory_bytes / 1e9:.1f} GB on one GPU, with 1.5 GB for what "
-            f"cannot be counted\nnine hours on two T4 would see {self.images.low / 1e6:.1f} to "
+            f"{self.recipe} takes {self.gpu_memory_bytes / 1e9:.1f} GB on one GPU, with "
+            f"{ALLOWANCE_BYTES / 1e9:.1f} GB for what cannot be counted\n"
+            f"nine hours on two T4 would see {self.images.low / 1e6:.1f} to "
             f"{self.images.high / 1e6:.1f} million images ({self.images_per_second.low:.0f} to "
             f"{self.images_per_second.high:.0f} a second); one card, a second: {cards}. Counted, not "
             f"measured: {self.flops_per_image / 1e9:.2f} GFLOP and {self.moved_bytes_per_image / 1e6:.0f} MB "

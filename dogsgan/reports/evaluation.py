@@ -142,19 +142,28 @@ class Evaluation:
         return "\n".join([*lines, said])
 
 
-def evaluate(run: Path, evaluator: Evaluator, *, device: str = "auto") -> Evaluation:
-    """Evaluate every checkpoint of a run, its generator and the best one; write `evaluation.csv` and `.png`.
+def generators_of(run: Path) -> list[tuple[Path, str]]:
+    """Return a run's generators, each with what it is: those of its checkpoints, its own and the best one.
 
     Raises:
         DogsganError: the run has no generator.
     """
-    named = [(folder / GENERATOR_FILE, "checkpoint") for folder in checkpoints(run)]
+    found = [(folder / GENERATOR_FILE, "checkpoint") for folder in checkpoints(run)]
     own = (GENERATOR_FILE, BEST_GENERATOR_FILE)
-    named += [(run / name, name) for name in own if (run / name).is_file()]
-    if not named:
+    found += [(run / name, name) for name in own if (run / name).is_file()]
+    if not found:
         raise DogsganError(f"{run} has no generator: train a run first, or name its folder")
+    return found
+
+
+def evaluate(run: Path, evaluator: Evaluator, *, device: str = "auto") -> Evaluation:
+    """Evaluate every generator of a run; write `evaluation.csv` and `.png`.
+
+    Raises:
+        DogsganError: as `generators_of`.
+    """
     rows = []
-    for path, name in named:
+    for path, name in generators_of(run):
         sampler = Sampler.open(path, device=device)
         rows.append(Evaluated(name, sampler.images_seen, evaluator(sampler)))
     found = Evaluation(run, evaluator.network.name, evaluator.count, evaluator.real_count, tuple(rows))

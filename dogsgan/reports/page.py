@@ -6,16 +6,17 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from jinja2 import UndefinedError
 from PIL import Image
 
 from dogsgan import __version__, web_page
 from dogsgan.data.sources import open_source
-from dogsgan.errors import printable
+from dogsgan.errors import DogsganError, printable
 from dogsgan.files import refuse_other_content, write_text
 from dogsgan.number_text import percent
 from dogsgan.progress import optional
 from dogsgan.submission.labels import read_labels
-from dogsgan.training.record import RunRecord, duration
+from dogsgan.training.record import REPORT_FILE, RunRecord, duration
 
 PAGE_FILE = "run.html"
 PICTURES_A_BREED = 8
@@ -36,7 +37,11 @@ def write_page(record: RunRecord, path: Path | None = None) -> Path:
 
 
 def render(record: RunRecord) -> str:
-    """Return the page's HTML. A picture that cannot be read is left out."""
+    """Return the page's HTML. A picture that cannot be read is left out.
+
+    Raises:
+        DogsganError: the run's report is damaged.
+    """
     values = {
         "record": record,
         "version": __version__,
@@ -52,7 +57,11 @@ def render(record: RunRecord) -> str:
         "breeds": _breeds(record),
     }
     filters = {"percent": percent, "duration": duration}
-    return web_page.render_page("dogsgan.reports", "run", values, filters=filters)
+    try:
+        return web_page.render_page("dogsgan.reports", "run", values, filters=filters)
+    except (UndefinedError, TypeError, ValueError) as error:
+        path = record.out / REPORT_FILE
+        raise DogsganError(f"{path} is not as `dogsgan run` writes it ({error}): remove it") from error
 
 
 def _settings(record: RunRecord) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from dogsgan.metrics.memorization import mifid, nearest_real
 from dogsgan.number_text import percent, significant
 from dogsgan.pictures import PictureReader
 from dogsgan.progress import progress_bar
-from dogsgan.score import Score, compare
+from dogsgan.score import Score, compare, open_real
 from dogsgan.stages import generate
 from dogsgan.submission.labels import labelled_sample
 from dogsgan.training.record import RunRecord, duration
@@ -113,7 +113,7 @@ def rank(
     device: str = "auto",
     cache_dir: Path | None = None,
 ) -> Ranking:
-    """Score each of several submissions against the same real pictures (any source), and rank them.
+    """Score each of several submissions against the same real pictures (or statistics), and rank them.
 
     `network` and `weights` are as for `open_network`; the first submission's size decides what `auto` is.
 
@@ -123,7 +123,7 @@ def rank(
     if len(generated) < 2:
         raise DogsganError("a ranking needs at least two submissions")
     sources = [open_source(Path(path)) for path in generated]  # all are there before any is scored
-    real_source = open_source(Path(real))
+    opened_real = open_real(real)
     readers = [PictureReader(source) for source in sources]
     opened = opened_for(readers[0], network, weights=weights, device=device, cache_dir=cache_dir)
     found: list[tuple[Ranked, np.ndarray]] = []
@@ -135,7 +135,7 @@ def rank(
             )
         score, side, real_side = compare(
             reader,
-            real_source,
+            opened_real,
             opened,
             class_names=labelled_sample(source, None, count=None)[1],
             cache_dir=cache_dir,
@@ -230,17 +230,17 @@ def difference_of(worse: np.ndarray, better: np.ndarray, *, observed: float) -> 
 
 
 def _resampled(generated: Side, real: Side, *, epsilon: float | None, seed: int = 0) -> np.ndarray:
-    """Return the MiFID of resamples of the generated pictures, drawn with replacement."""
+    """Return the MiFID of resamples of the generated pictures, drawn with replacement; see `Ranked.value`."""
     assert generated.features is not None
-    assert real.features is not None
     random, features = np.random.default_rng(seed), generated.features
-    distances, _ = nearest_real(features, real.features)
+    distances = None if real.features is None else nearest_real(features, real.features)[0]
     values = np.empty(RESAMPLES)
     with progress_bar(description="resamples", total=RESAMPLES, unit="resamples") as bar:
         for index in range(RESAMPLES):
             drawn = statistics_of(features[random.integers(len(features), size=len(features))])
-            distance = distances[random.integers(len(distances), size=len(distances))].mean()
-            fid = frechet_distance_between(drawn, real.statistics)
-            values[index] = mifid(fid, float(distance), epsilon=epsilon)
+            values[index] = frechet_distance_between(drawn, real.statistics)
+            if distances is not None:
+                distance = distances[random.integers(len(distances), size=len(distances))].mean()
+                values[index] = mifid(values[index], float(distance), epsilon=epsilon)
             bar.update()
     return values

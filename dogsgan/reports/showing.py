@@ -18,7 +18,10 @@ from dogsgan.data.grids import save_grid
 from dogsgan.data.layouts.layout import SourceImage
 from dogsgan.data.pictures import in_colour
 from dogsgan.data.sources import Source, open_source
+from dogsgan.features.networks import FeatureNetwork, features_of, open_network
+from dogsgan.features.sides import real_side_of
 from dogsgan.files import atomic_path
+from dogsgan.metrics.distances import nearest_rows
 from dogsgan.models.sampling import BATCH, Sampler, balanced_labels
 from dogsgan.progress import optional
 
@@ -77,6 +80,10 @@ def show(
     out = Path(out)
     source = open_source(Path(real)) if real is not None else None
     sampler = Sampler.open(Path(run), device=device, truncation=truncation, keep_statistics=True)
+    if source is not None:  # what nobody can use is refused before anything is drawn
+        size_px = sampler.recipe.data.size_px
+        judge = open_network(network, weights=weights, device=device, size_px=size_px)
+        judge.refuse_other_size(size_px)
     names = sampler.class_names
     classes = [class_index(breed, names) for breed in breeds] if breeds else range(len(names))
     files: dict[str, str] = {}
@@ -106,7 +113,7 @@ def show(
         draw(
             "nearest.png",
             f"generated pictures (left) and the {NEAREST} nearest of {real}, by features",
-            lambda path: _nearest(sampler, source, path, seed, network, weights, device),
+            lambda path: _nearest(sampler, source, path, seed, judge),
         )
     return Shown(out, files, tuple(failed))
 
@@ -184,22 +191,14 @@ def _nearest(
     source: Source,
     path: Path,
     seed: int,
-    network: str,
-    weights: Path | None,
-    device: str,
+    network: FeatureNetwork,
 ) -> None:
-    from dogsgan.features.networks import features_of, open_network
-    from dogsgan.features.sides import real_side_of
-    from dogsgan.metrics.distances import nearest_rows
-
     pictures = in_colour(sampler.sample(NEAREST_ROWS, seed=seed))
     size_px = pictures.shape[1]
-    opened = open_network(network, weights=weights, device=device, size_px=size_px)
-    opened.refuse_other_size(size_px)
-    side, _ = real_side_of(source, opened, size_px=size_px)
+    side, _ = real_side_of(source, network, size_px=size_px)
     assert side.features is not None  # of pictures, not of a statistics file
     assert side.rows is not None
-    places = nearest_rows(features_of(pictures, opened), side.features, count=NEAREST).indices
+    places = nearest_rows(features_of(pictures, network), side.features, count=NEAREST).indices
     rows = []
     for picture, found in zip(pictures, places, strict=True):
         reals = (source.images[side.rows[place]] for place in found)

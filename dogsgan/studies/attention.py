@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dogsgan.config import Recipe
+from dogsgan.data.sources import open_source
 from dogsgan.errors import DogsganError
 from dogsgan.features.networks import open_network
 from dogsgan.files import holds
@@ -177,8 +178,9 @@ def study_attention(
     variants, left_out = choose_variants(recipe, attention, spectral_norm)
     for line in left_out:
         say(line)
+    pictures = open_source(source)  # what is not there is named before any network
     opened = open_network(network, weights=weights, device=device, size_px=recipe.data.size_px)
-    crop_set, settings = crops_for(source, out, Settings(NAME, recipe, growing={"images": images}))
+    crop_set, settings = crops_for(pictures, out, Settings(NAME, recipe, growing={"images": images}))
     base = recipe_of_set(recipe, crop_set)
     parameters = {}
     for variant in variants:  # which refuses what cannot be built

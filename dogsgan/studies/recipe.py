@@ -218,9 +218,10 @@ def study_recipe(
         say(line)
     runs = [(chosen[0], seed) for seed in seeds_of(recipe, seeds)]
     runs += [(variant, seed) for seed in seeds_of(recipe, variant_seeds) for variant in chosen[1:]]
+    pictures = open_source(source)  # what is not there is named before any network
     opened = _open_networks(networks, weights)
     settings = Settings(NAME, recipe, fixed={"processor_seconds": f"{budget_s:g}"})
-    crop_set, settings = crops_for(source, out, settings)
+    crop_set, settings = crops_for(pictures, out, settings)
     base = recipe_of_set(recipe, crop_set)
     for variant in chosen:  # what cannot be built is refused before the first run
         outline_networks(variant.recipe(base, seed=0), class_count=len(crop_set.class_names))

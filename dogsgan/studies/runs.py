@@ -9,7 +9,7 @@ from typing import Any
 
 from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
-from dogsgan.data.sources import open_source
+from dogsgan.data.sources import Source, open_source
 from dogsgan.errors import DogsganError
 from dogsgan.files import read_json, sha256_of, write_json
 from dogsgan.models.generator_file import GENERATOR_FILE
@@ -204,7 +204,7 @@ class Settings:
         return saved
 
 
-def crops_for(source: Path, out: Path, settings: Settings) -> tuple[CropSet, Settings]:
+def crops_for(source: Path | Source, out: Path, settings: Settings) -> tuple[CropSet, Settings]:
     """Return the crops of a study's source, cut into `out` unless it is a prepared set; and the settings.
 
     The settings returned tell these crops from others. They are not written yet: whether the networks of

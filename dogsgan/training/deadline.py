@@ -63,6 +63,11 @@ class Deadline:
         """Keep back what a checkpoint was measured to need; the slowest of the last three counts."""
         self._saving_s.append(seconds)
 
+    def check_length(self, images: int | None) -> None:
+        """Refuse a training without an end: neither a budget nor `images`."""
+        if images is None and self.budget_s is None:
+            raise DogsganError("training needs a length: add --images N or --budget 9h")
+
     def left_s(self) -> float | None:
         """Return the seconds until the end of the budget; None without one."""
         return None if self.budget_s is None else self.started + self.budget_s - self.clock()

@@ -78,8 +78,7 @@ def train(
         ProcessLost: of several processes one ended or hangs.
     """
     run, deadline = Path(run), deadline or Deadline(None)
-    if images is None and deadline.budget_s is None:
-        raise DogsganError("training needs a length: add --images N or --budget 9h")
+    deadline.check_length(images)
     begun = Begun.now()
     answer = "training ends after this step, and the run is saved"
     with (

@@ -58,7 +58,7 @@ TOY = {
     "kernel build": "--images 32 --count 64",
     "study attention": "--network stand-in --attention none,16 --images 32 --seeds 1 --count 32 "
     "--real-count 32",
-    "study augmentation": "--sizes 100 --seeds 1 --gan-images 32 --classifier-images 64 --count 32",
+    "study augmentation": "--sizes 100 --seeds 1 --gan-images 32 --classifier-images 64 --count 40",
     "study recipe": "--network stand-in --variants baseline,fast-lecam --budget 2s --seeds 1 --count 32 "
     "--real-count 16",
 }

@@ -21,7 +21,7 @@ from dogsgan.metrics.frechet import Statistics, frechet_distance_between, statis
 from dogsgan.models.generator_file import BEST_GENERATOR_FILE, GENERATOR_FILE
 from dogsgan.models.sampling import Sampler
 from dogsgan.number_text import percent
-from dogsgan.progress import optional_file
+from dogsgan.progress import optional_file, progress_bar
 from dogsgan.recognition import best_guesses, shares_of
 from dogsgan.recognition.imagenet import DOGS
 from dogsgan.spreadsheet import Value, write_rows
@@ -162,10 +162,12 @@ def evaluate(run: Path, evaluator: Evaluator, *, device: str = "auto") -> Evalua
     Raises:
         DogsganError: as `generators_of`.
     """
-    rows = []
-    for path, name in generators_of(run):
-        sampler = Sampler.open(path, device=device)
-        rows.append(Evaluated(name, sampler.images_seen, evaluator(sampler)))
+    rows, generators = [], generators_of(run)
+    with progress_bar(description="evaluate", total=len(generators), unit="generators") as bar:
+        for path, name in generators:
+            sampler = Sampler.open(path, device=device)
+            rows.append(Evaluated(name, sampler.images_seen, evaluator(sampler)))
+            bar.update()
     found = Evaluation(run, evaluator.network.name, evaluator.count, evaluator.real_count, tuple(rows))
     with optional_file(run / "evaluation.csv"):
         _write_table(found, run / "evaluation.csv")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import warnings
 from typing import Any, NoReturn
 
@@ -58,6 +59,10 @@ def _run_command(args: argparse.Namespace) -> int:
 
     unwind_on_signals()
     try:
+        if args.command != "train" and "TORCHELASTIC_RUN_ID" in os.environ:
+            raise DogsganError(
+                f"torchrun starts processes that train together: run dogsgan {args.command} without it"
+            )
         with warnings.catch_warnings():
             # Pillow warns at a size that is refused anyway, by a line of our own.
             warnings.filterwarnings("ignore", r"Image size \(\d+ pixels\) exceeds limit")

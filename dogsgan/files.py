@@ -418,6 +418,11 @@ def _taken(path: Path, folder: Path) -> FileLock | None:
     return lock
 
 
+def holder_of(folder: Path) -> str:
+    """Return which process holds a folder, in words: the same on every machine that shares the folder."""
+    return _holder(Path(os.path.realpath(folder)) / LOCK_FILE)
+
+
 def _holder(path: Path) -> str:
     try:
         signature = json.loads(path.read_bytes())

@@ -1,6 +1,7 @@
 """Every command line in README and docs can be parsed, and the outputs that they quote are true."""
 
 import argparse
+import re
 import shlex
 from pathlib import Path
 
@@ -29,7 +30,25 @@ def test_the_command_can_be_parsed(page: str, line: str) -> None:
         build_parser().parse_args(shlex.split(form))  # exits where it cannot
 
 
+def torchrun_lines() -> list[str]:
+    pages = [page.read_text(encoding="utf-8").replace("\\\n", " ") for page in PAGES]
+    return [
+        line for page in pages for line in re.findall(r"^(?:[A-Z_]+=1 )?torchrun (.+)$", page, re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize("line", torchrun_lines())
+def test_torchrun_reads_its_own_part_of_a_line(line: str) -> None:
+    from torch.distributed.run import parse_args
+
+    parsed = parse_args(shlex.split(line))
+    assert (parsed.module, parsed.training_script) == (True, "dogsgan")
+    assert parsed.training_script_args == shlex.split(line.partition(" dogsgan ")[2])
+    assert parsed.standalone != (parsed.rdzv_backend == "c10d" and bool(parsed.rdzv_endpoint))
+
+
 def test_there_are_as_many_as_there_should_be() -> None:
+    assert len(torchrun_lines()) == 2
     assert len(LINES) > 40
 
 

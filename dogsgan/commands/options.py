@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from dogsgan.competition import COUNT
 from dogsgan.config import Recipe
-from dogsgan.training.deadline import Deadline, parse_duration
+from dogsgan.training.deadline import Deadline, launched_s_ago, parse_duration
 
-STARTED = time.monotonic()
-"""When the command began: a budget counts from here."""
+STARTED = time.monotonic() - launched_s_ago()
+"""When the command, or the `torchrun` around it, began: a budget counts from here."""
 
 
 class Outcome(NamedTuple):

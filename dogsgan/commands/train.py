@@ -77,6 +77,6 @@ def _run(args: argparse.Namespace) -> Outcome:
         judged=judged,
         outlets=args.log,
     )
-    if processes() > 1 and os.environ["RANK"] != "0":  # one of them prints
+    if processes() > 1 and os.environ["LOCAL_RANK"] != "0":  # on each machine one of them prints
         return Outcome(None, "", report.trained_something)
     return Outcome(report.to_json(), report.summary(), report.trained_something, report.failed)

@@ -42,9 +42,14 @@ def save_checkpoint(state: TrainingState, run: Path) -> Path:
         torch.save(state.state_dict(), partial / STATE)
         for average in state.averages:
             _save_generator(partial / _average_file(average, state), average, state)
-    for old in checkpoints(run)[: -state.recipe.training.keep_checkpoints]:
-        shutil.rmtree(old, ignore_errors=True)  # what stays is the oldest, and is tried again
+    drop_old_checkpoints(run, keep=state.recipe.training.keep_checkpoints)
     return folder
+
+
+def drop_old_checkpoints(run: Path, *, keep: int) -> None:
+    """Remove all but the newest checkpoints."""
+    for old in checkpoints(run)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)  # what stays is the oldest, and is tried again
 
 
 @contextlib.contextmanager

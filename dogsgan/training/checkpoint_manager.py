@@ -1,46 +1,95 @@
-"""Saves good states of a run, and returns to the last of them."""
+"""Saves good states of a run, hands them to the other machines that train it, and goes back to the last one.
+
+Process 0 writes a run. The folder that each other machine has gets copies of the checkpoints, of the log and
+of the generators, so that the run goes on from any of them, whichever machine is lost.
+"""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from dogsgan.errors import DogsganError
-from dogsgan.models.generator_file import GENERATOR_FILE
+from dogsgan.files import atomic_path
+from dogsgan.models.generator_file import BEST_GENERATOR_FILE, GENERATOR_FILE
 from dogsgan.progress import optional, say
 from dogsgan.training import checkpoint
 from dogsgan.training.deadline import Deadline
-from dogsgan.training.run_folder import checkpoints, cut_log, folder_of
+from dogsgan.training.judging import BEST_FIGURES_FILE
+from dogsgan.training.run_folder import LOG_FILE, RECIPE_FILE, checkpoints, cut_log, folder_of
 from dogsgan.training.state import RATE_AFTER_ROLLBACK, AveragedGenerator, TrainingState
+
+BESIDE = (RECIPE_FILE, LOG_FILE, GENERATOR_FILE, BEST_GENERATOR_FILE, BEST_FIGURES_FILE)
+"""What goes along with a checkpoint, as far as it is there."""
 
 
 def restore_latest(state: TrainingState, run: Path) -> None:
     """Load the newest checkpoint that can be read; those after it are set aside as `<images seen>.damaged`.
 
-    Of several processes the first chooses, and the others load what it chose.
+    Of several processes the first on the machine that has it loads it, and the others what is handed to them.
 
     Raises:
         DogsganError: none can be read; nothing is set aside then.
     """
-    if state.group.is_main:
-        _restore_latest(state, run)
-    chosen = state.group.broadcast(state.images_seen)
-    if not state.group.is_main:
-        checkpoint.load_checkpoint(folder_of(run, chosen), state)
+    group = state.group
+    problems: list[str] = []
+    damaged: list[tuple[str, Path]] = []
+    waiting = checkpoints(run) if group.leads_node else []
+    while True:
+        places = group.all_gather(int(waiting[-1].name) if waiting else -1)
+        newest = max(places)
+        if newest < 0:
+            raise DogsganError(
+                f"no checkpoint of {run} can be read ({problems[0]}): begin in another --run folder"
+            )
+        source, problem = places.index(newest), None
+        if group.share.rank == source:
+            try:
+                checkpoint.load_checkpoint(waiting[-1], state)
+            except DogsganError as error:
+                problem = str(error)
+                damaged.append((problem, waiting.pop()))
+        problem = group.broadcast(problem, source=source)
+        if problem is None:
+            break
+        problems.append(problem)
+    for line, folder in damaged:
+        say(f"{line}; set aside, going on from {newest:09d}")
+        folder.rename(folder.with_suffix(".damaged"))
+    with group.refuses_together():
+        hand_over(run, newest, state, source=source)
+    with group.refuses_together():
+        if group.share.rank != source:
+            checkpoint.load_checkpoint(folder_of(run, newest), state)
 
 
-def _restore_latest(state: TrainingState, run: Path) -> None:
-    problems, damaged = [], []
-    for folder in reversed(checkpoints(run)):
-        try:
-            checkpoint.load_checkpoint(folder, state)
-        except DogsganError as error:
-            problems.append(str(error))
-            damaged.append(folder)
-            continue
-        for problem, bad in zip(problems, damaged, strict=True):
-            say(f"{problem}; set aside, going on from {folder.name}")
-            bad.rename(bad.with_suffix(".damaged"))
+def hand_over(run: Path, images_seen: int, state: TrainingState, *, source: int = 0) -> None:
+    """Copy the checkpoint of `images_seen` images from the machine of process `source` to all others.
+
+    Raises:
+        DogsganError: this machine has no room for it. The exchange is over then.
+    """
+    group, folder = state.group, folder_of(run, images_seen)
+    if not (group.spans_nodes and group.leads_node):
         return
-    raise DogsganError(f"no checkpoint of {run} can be read ({problems[0]}): begin in another --run folder")
+    files: list[dict[str, bytes]] = []
+    if group.share.rank == source:
+        files = [_contents(folder.iterdir()), _contents(run / name for name in BESIDE)]
+    saved, beside = group.broadcast_to_nodes(files, source=source)
+    if _contents(folder / name for name in saved) != saved:
+        with atomic_path(folder) as partial:
+            partial.mkdir()
+            for name, content in saved.items():
+                (partial / name).write_bytes(content)
+    for name, content in beside.items():
+        if _contents([run / name]) != {name: content}:  # the machines may share one folder, too
+            with atomic_path(run / name) as partial:
+                partial.write_bytes(content)
+    checkpoint.drop_old_checkpoints(run, keep=state.recipe.training.keep_checkpoints)
+
+
+def _contents(paths: Iterable[Path]) -> dict[str, bytes]:
+    """Return what is in those files that are there, by name."""
+    return {path.name: path.read_bytes() for path in paths if path.is_file()}
 
 
 class CheckpointManager:
@@ -72,6 +121,11 @@ class CheckpointManager:
         if self.state.group.is_main:
             self._write(published or self.state.averaged)
         self._saved_at = self.state.group.broadcast(self._saved_at)
+        if self._saved_at == self.state.images_seen:
+            try:
+                hand_over(self.run, self._saved_at, self.state)
+            except DogsganError as error:
+                say(f"no copy of the checkpoint at {self._saved_at:,} images on this machine: {error}")
 
     def _write(self, published: AveragedGenerator) -> None:
         state, began = self.state, time.monotonic()

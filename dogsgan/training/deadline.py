@@ -1,9 +1,11 @@
 """The time budget: when training has to stop so that what comes after it still fits."""
 
+import os
 import re
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 from dogsgan.errors import DogsganError
 
@@ -30,6 +32,20 @@ def parse_duration(text: str) -> float:
     if not 0 < seconds < 1e8:
         raise DogsganError(f"{text!r} is no duration: write 9h, 1h30m, 45m, 30s or a number of seconds")
     return seconds
+
+
+def launched_s_ago() -> float:
+    """Return how long ago the `torchrun` began that started this process; 0 without one, or not on Linux.
+
+    It starts its processes anew when one is lost, and a budget goes on meanwhile.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0.0
+    try:
+        fields = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 class Deadline:

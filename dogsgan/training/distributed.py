@@ -9,6 +9,9 @@ A run goes on with any number of processes, on the same batches with the same no
 layer draws for itself, is another in each. Two go on to the last bit; a change of their number, or more than
 two, changes the order of sums, and so the last digits.
 
+They may be on several machines (nodes), each with a run folder of its own: the first process of each takes
+the checkpoints that process 0 wrote (`checkpoint_manager.py`).
+
 NCCL connects GPUs, gloo CPUs. Who loses another process ends with `ProcessLost`: at once when that process
 has ended, after `TIMEOUT` when it hangs. The last checkpoint and its generator are then on disk.
 """
@@ -20,7 +23,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +35,12 @@ from dogsgan.training.share import WHOLE, Share
 
 TIMEOUT = timedelta(minutes=5)  # of one exchange; process 0 writes a checkpoint and samples within it
 OUT_OF_MEMORY_NOTE = "out-of-memory"
-LOST_SIGNS = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out waiting")
+LOST_SIGNS = (
+    *("gloo", "nccl", "connection closed", "connection reset", "broken pipe"),
+    *("timed out waiting", "wait timeout", "socket has timed out"),  # the last two: of the store
+)
+
+T = TypeVar("T")
 
 _openings = itertools.count()  # runs in one process keep their entries in the store apart
 
@@ -41,6 +49,8 @@ class ProcessGroup:
     """The processes that train together: here one, which has nobody to ask."""
 
     share: Share = WHOLE
+    leads_node = True  # whether this is the first process of its machine
+    spans_nodes = False  # whether there are several machines
     is_broken = False  # whether a process is known to be missing: there must be no exchange any more
 
     def __init__(self, device: torch.device) -> None:
@@ -76,9 +86,29 @@ class ProcessGroup:
         """Return the mean over the processes of a float tensor on the CPU."""
         return values
 
-    def broadcast(self, value: int) -> int:
-        """Return the value of process 0 in every process."""
+    def broadcast(self, value: T, *, source: int = 0) -> T:
+        """Return the value of one process in every process."""
         return value
+
+    def broadcast_to_nodes(self, value: T, *, source: int) -> T:
+        """Return the value of one first process of a machine in all such processes, which alone call this."""
+        return value
+
+    def all_gather(self, value: T) -> list[T]:
+        """Return the values of all processes, in their order."""
+        return [value]
+
+    @contextmanager
+    def refuses_together(self) -> Iterator[None]:
+        """Have a user error in one process end all of them, each with its text; exchange nothing within."""
+        refusal = None
+        try:
+            yield
+        except DogsganError as error:
+            refusal = error
+        for rank, text in enumerate(self.all_gather(None if refusal is None else str(refusal))):
+            if text is not None:
+                raise refusal or DogsganError(f"process {rank}: {text}")
 
     def all_true(self, condition: bool) -> bool:
         """Return whether `condition` holds in every process."""
@@ -97,7 +127,15 @@ class DistributedProcessGroup(ProcessGroup):
 
     def __init__(self, device: torch.device, share: Share, store: Any) -> None:
         super().__init__(device)
+        import torch.distributed as dist
+
         self.share, self._store = share, store
+        nodes = self.all_gather(os.environ.get("GROUP_RANK"))
+        leaders = [nodes.index(node) for node in dict.fromkeys(nodes)]
+        self.leads_node, self.spans_nodes = share.rank in leaders, len(leaders) > 1
+        self._leaders = dist.new_group(leaders, backend="gloo") if self.spans_nodes else None
+        if self.spans_nodes and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            self.say("a machine that is lost cannot come back without TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
 
     def sync_batch_norm(self, network: nn.Module, *, twice: bool = False) -> None:
         from dogsgan.training.global_norm import normalise_over_processes
@@ -129,12 +167,18 @@ class DistributedProcessGroup(ProcessGroup):
         dist.all_reduce(total)
         return total / self.share.size
 
-    def broadcast(self, value: int) -> int:
+    def broadcast(self, value: T, *, source: int = 0) -> T:
+        return _broadcast(value, source)
+
+    def broadcast_to_nodes(self, value: T, *, source: int) -> T:
+        return _broadcast(value, source, group=self._leaders)
+
+    def all_gather(self, value: T) -> list[T]:
         import torch.distributed as dist
 
-        told = torch.tensor([value], dtype=torch.int64)
-        dist.broadcast(told, src=0)
-        return int(told.item())
+        gathered = [value] * self.share.size
+        dist.all_gather_object(gathered, value)
+        return gathered
 
     def note_out_of_memory(self) -> None:
         self.is_broken = True
@@ -145,6 +189,14 @@ class DistributedProcessGroup(ProcessGroup):
         with suppress(RuntimeError):
             self.is_broken = bool(self._store.check([OUT_OF_MEMORY_NOTE]))
         return self.is_broken
+
+
+def _broadcast(value: T, source: int, group: Any = None) -> T:
+    import torch.distributed as dist
+
+    told = [value]
+    dist.broadcast_object_list(told, src=source, group=group, device=torch.device("cpu"))
+    return told[0]
 
 
 @contextmanager
@@ -164,7 +216,8 @@ def open_process_group(device: str = "auto") -> Iterator[ProcessGroup]:
     rank = int(os.environ["RANK"])
     own = _own_device(device, size)
     try:
-        store = dist.PrefixStore(f"dogsgan-{next(_openings)}", _meeting_point(rank, size))
+        place = f"dogsgan-{_attempt(size)}-{next(_openings)}"
+        store = dist.PrefixStore(place, _meeting_point(rank, size))
         dist.init_process_group(
             "gloo" if own.type == "cpu" else "cpu:gloo,cuda:nccl",
             store=dist.PrefixStore("group", store),
@@ -175,14 +228,18 @@ def open_process_group(device: str = "auto") -> Iterator[ProcessGroup]:
         group = DistributedProcessGroup(own, Share(rank, size), dist.PrefixStore("notes", store))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Grad strides do not match")  # sides of 1 have any stride
-            yield group
+            try:
+                yield group
+            except DogsganError:  # which all of them have
+                dist.destroy_process_group()
+                raise
         if not group.is_broken:
             dist.destroy_process_group()
     except RuntimeError as error:
         if is_lost(error):
             raise ProcessLost(
-                f"process {rank} of {size} lost another one, which has ended or does not answer: run the "
-                "same command again to go on from the last checkpoint"
+                f"process {rank} of {size} lost another one, which has ended or does not answer: the run "
+                "goes on from the last checkpoint, by torchrun --max-restarts or the same command again"
             ) from error
         raise
 
@@ -197,12 +254,7 @@ def processes() -> int:
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     if not all(name in os.environ for name in names):
         return 1
-    size = int(os.environ["WORLD_SIZE"])
-    if int(os.environ.get("LOCAL_WORLD_SIZE", size)) != size:
-        raise DogsganError(
-            f"{size} processes on several machines: a run needs one folder, so start them on a single machine"
-        )
-    return size
+    return int(os.environ["WORLD_SIZE"])
 
 
 def _own_device(name: str, size: int) -> torch.device:
@@ -220,6 +272,15 @@ def _own_device(name: str, size: int) -> torch.device:
         )
     torch.cuda.set_device(gpu)
     return gpu
+
+
+def _attempt(size: int) -> str:
+    """Return what tells the store's entries from those of processes that `torchrun` replaced by these.
+
+    On one machine the store is that of `torchrun` itself, and lives on. On several, its counts differ.
+    """
+    is_one_machine = os.environ.get("LOCAL_WORLD_SIZE") == str(size)
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if is_one_machine else "0"
 
 
 @functools.cache

@@ -132,5 +132,5 @@ def _restore(before: dict[int, Any]) -> None:
 
 
 def _say(wish: StopWish, *, more: bool) -> None:
-    if wish.answer and os.environ.get("RANK", "0") == "0":
+    if wish.answer and os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one on each machine
         wish.tell(f"{wish.signal_name}: {wish.answer}" + ("; once more ends it at once" if more else ""))

@@ -16,7 +16,7 @@ from dogsgan.config import Recipe
 from dogsgan.data.cropset import CropSet
 from dogsgan.device import fastest, is_out_of_memory, kept_random_state
 from dogsgan.errors import DogsganError, first_line
-from dogsgan.files import hold
+from dogsgan.files import hold, holder_of
 from dogsgan.progress import optional, progress_bar
 from dogsgan.training.averages import choosing_s, chosen_average
 from dogsgan.training.checkpoint import sweep
@@ -35,8 +35,8 @@ from dogsgan.training.run_folder import (
     RECIPE_FILE,
     TrainReport,
     check_same_recipe,
-    checkpoints,
     cut_log,
+    newest_checkpoint,
     plot_losses,
     save_recipe,
 )
@@ -69,24 +69,27 @@ def train(
     Whatever ends it, the run folder holds the last good averaged generator as `generator.safetensors`, and
     where it is `judged`, the best one as `best-generator.safetensors`. Judging is within the budget.
 
-    Processes that `torchrun` started on one machine train one run together, each on its share of the batch
-    and on a GPU of its own, and all return the same report.
+    Processes that `torchrun` started train one run together, each on its share of the batch and on a GPU of
+    its own, and all return the same report. Process 0 says how long; its budget counts from the start of the
+    earliest. Each machine has a folder `run`, and those of the others get copies of the checkpoints.
 
     Raises:
-        DogsganError: neither length is given; the run belongs to another recipe or data; the recipe cannot
-        be built; the device cannot be used.
+        DogsganError: neither length is given; the run belongs to another recipe or data, or other processes
+        have others; the recipe cannot be built; the device cannot be used.
         ProcessLost: of several processes one ended or hangs.
     """
     run, deadline = Path(run), deadline or Deadline(None)
-    deadline.check_length(images)
     begun = Begun.now()
     answer = "training ends after this step, and the run is saved"
     with (
         listen_for_stop(answer, repeated_ends=processes() == 1) as wish,
         open_process_group(device) as group,
         kept_random_state(group.device),  # layers draw from torch's global generators
-        _held(run, group),
+        _held(run, group, images, deadline),
     ):
+        if group.is_distributed and deadline.keeps_back:
+            passed_s = max(group.all_gather(deadline.clock() - deadline.started))
+            deadline.started = deadline.clock() - passed_s
         state = _open_run(recipe, crop_set, run, resume=resume, group=group)
         if recipe.training.compile:
             compile_networks(state.generator, state.discriminator, device=state.device)
@@ -101,9 +104,9 @@ def train(
                 deadline.note_finishing(finishing_s(state.averaged.module) + choice_s())
 
         def reason_to_stop(step_s: float) -> str | None:
-            if images is not None and state.images_seen >= images:
+            if group.is_main and images is not None and state.images_seen >= images:
                 return "images"
-            if deadline.training_left_s() < step_s:
+            if group.is_main and deadline.training_left_s() < step_s:
                 return "budget"
             return wish.signal_name
 
@@ -134,21 +137,21 @@ def train(
 
 
 @contextlib.contextmanager
-def _held(run: Path, group: ProcessGroup) -> Iterator[None]:
-    """Have process 0 hold the run folder for all that train together.
+def _held(run: Path, group: ProcessGroup, images: int | None, deadline: Deadline) -> Iterator[None]:
+    """Have process 0 hold the run folder for all that train together, and one of each other machine its own.
 
     Raises:
-        DogsganError: another training holds it; every process of this one is told.
+        DogsganError: another training holds it, or process 0 has no length; every process is told.
     """
     with contextlib.ExitStack() as stack:
-        refusal = None
-        if group.is_main:
-            try:
+        with group.refuses_together():
+            if group.is_main:
+                deadline.check_length(images)
                 stack.enter_context(hold(run))
-            except DogsganError as error:
-                refusal = error
-        if group.broadcast(int(refusal is not None)):
-            raise refusal or DogsganError(f"{run} is in use or cannot be written: see what process 0 says")
+        holder = group.broadcast(holder_of(run))
+        with group.refuses_together():
+            if group.leads_node and holder_of(run) != holder:  # else the machines share one folder
+                stack.enter_context(hold(run))
         yield
 
 
@@ -227,6 +230,31 @@ def _agree(group: ProcessGroup, reason: str | None, read_due: bool) -> tuple[str
     return (REASONS[rank - 1] if rank else None), bool(reads)
 
 
+def _agreed(recipe: Recipe, crop_set: CropSet, run: Path, group: ProcessGroup) -> tuple[Recipe, bool]:
+    """Return the recipe that all processes train, and whether any has a checkpoint to go on from.
+
+    Raises:
+        DogsganError: they were started to train different runs.
+    """
+    saved = newest_checkpoint(run) if (run / RECIPE_FILE).exists() else None
+    place = -1 if saved is None else int(saved.name)
+    offers = group.all_gather((place, recipe, crop_set.fingerprint, group.device.type))
+    _, ours, fingerprint, device = offers[0]
+    for rank, (_, theirs, other_fingerprint, other_device) in enumerate(offers):
+        differences = ours.differences(theirs)
+        if fingerprint != other_fingerprint:
+            differences.append("the crop set is another one")
+        if device != other_device:
+            differences.append(f"device: {device} -> {other_device}")
+        if differences:
+            raise DogsganError(
+                f"processes 0 and {rank} were started to train different runs ({'; '.join(differences)}): "
+                "give every machine the same command, and a copy of one prepared set"
+            )
+    place, recipe, *_ = max(offers, key=lambda offer: offer[0])  # its run's, which may be an older one
+    return recipe, place >= 0
+
+
 def _finish(
     stopped_by: str, state: TrainingState, manager: CheckpointManager, logger: TrainingLogger
 ) -> None:
@@ -253,21 +281,23 @@ def _open_run(
     recipe: Recipe, crop_set: CropSet, run: Path, *, resume: str, group: ProcessGroup
 ) -> TrainingState:
     """Begin a run in an empty folder, or go on with the one that stands there."""
-    begun_before = bool(group.broadcast((run / RECIPE_FILE).exists()))
-    if begun_before and resume == "never":
-        raise DogsganError(
-            f"{run} already holds a run: choose another --run folder, or --resume auto to go on with it"
-        )
-    if begun_before:
+    with group.refuses_together():
+        if resume == "never" and (run / RECIPE_FILE).exists():
+            raise DogsganError(
+                f"{run} already holds a run: choose another --run folder, or --resume auto to go on with it"
+            )
         recipe = check_same_recipe(run, recipe, fingerprint=crop_set.fingerprint)
-    if not len(crop_set):
-        raise DogsganError(f"the crop set {crop_set.path} is empty: prepare it from a source with pictures")
-    crop_set.refuse_other_size(recipe.data.size_px)
+        if not len(crop_set):
+            raise DogsganError(
+                f"the crop set {crop_set.path} is empty: prepare it from a source with pictures"
+            )
+        crop_set.refuse_other_size(recipe.data.size_px)
+    recipe, is_saved = _agreed(recipe, crop_set, run, group)
     state = TrainingState(recipe, crop_set, group.device, group=group)
-    if group.is_main:
+    if group.leads_node:
         run.mkdir(parents=True, exist_ok=True)
         sweep(run)
-    if group.broadcast(begun_before and bool(checkpoints(run))):
+    if is_saved:
         restore_latest(state, run)
         if group.is_main:
             cut_log(run, images_seen=state.images_seen)

@@ -27,6 +27,8 @@ IN_16_BITS = {  # what CUDA's autocast casts, as far as networks here call it
 }
 HEAVY = {"convolution", "grid_sampler_2d", "_linalg_solve_ex", "topk"}
 """Of what scoring and audit do on a device: work that a card is asked for."""
+IN_FLOAT64 = {"addmm", "round_", "abs_"}
+"""Of the distances: of the whole set, of an audit's neighbours, and of memorization."""
 READING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "unique_dim")
 BETWEEN_DEVICES = ("_to_copy", "to", "copy_")
 _kept: list[Any] = []  # what is registered lasts as long as its library
@@ -157,6 +159,8 @@ class _Checked(TorchDispatchMode):
                 raise WaitsForDeviceError(f"{func} from {[x.device for x in tensors]} to {places}")
         if name in HEAVY:
             (self.there if isinstance(made[0], CardTensor) else self.elsewhere).add(name)
+        if name in IN_FLOAT64 and isinstance(made[0], CardTensor) and made[0].dtype is torch.float64:
+            self.there.add(name)  # on the CPU they are in threads, which no mode sees
         if name in ("convolution", "convolution_backward"):
             self.convolution_types |= {x.dtype for x in tensors}
         return result

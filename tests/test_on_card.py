@@ -42,8 +42,8 @@ def test_a_step_is_on_one_device_in_16_bits_and_waits_for_nothing(found, name):
     [
         ("step", ["convolution"]),
         ("sampling", ["convolution"]),
-        ("score", ["convolution"]),
-        ("audit", ["_linalg_solve_ex", "convolution", "grid_sampler_2d", "topk"]),
+        ("score", ["abs_", "convolution"]),
+        ("audit", ["_linalg_solve_ex", "abs_", "addmm", "convolution", "grid_sampler_2d", "round_", "topk"]),
     ],
 )
 def test_results_are_those_of_the_cpu_and_the_work_is_done_there(found, what, there):

@@ -4,7 +4,6 @@ The client talks to http://localhost when KAGGLE_API_ENVIRONMENT is LOCALHOST. T
 the test's environment, so that the client runs unchanged against any free port.
 """
 
-import argparse
 import base64
 import gzip
 import http.server
@@ -22,7 +21,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from dogsgan import cli
-from dogsgan.commands.kernel_remote import add_remote_commands
 from dogsgan.kernel.kaggle.client import require_client
 
 TOKEN = "KGAT_0123456789abcdef0123456789abcdef"
@@ -280,13 +278,10 @@ def built_kernel(folder: Path, **changed: Any) -> Path:
 
 
 @pytest.fixture
-def run_fixture(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def run_fixture() -> Callable[..., int]:
     """Run one of the commands as `dogsgan kernel …` does; return its exit status."""
 
     def run(*arguments: object) -> int:
-        parser = argparse.ArgumentParser(prog="dogsgan kernel")
-        add_remote_commands(parser.add_subparsers(required=True))
-        monkeypatch.setattr(cli, "build_parser", lambda: parser)
-        return cli.main([str(argument) for argument in arguments])
+        return cli.main(["kernel", *map(str, arguments)])
 
     return run

@@ -164,16 +164,6 @@ def test_an_unwritable_settings_folder_is_one_line(tmp_path, folder):
 
 # Secrets.
 
-ONE_COMMAND = (
-    "import argparse, sys\n"
-    "from dogsgan import cli\n"
-    "from dogsgan.commands.kernel_remote import add_remote_commands\n"
-    "parser = argparse.ArgumentParser()\n"
-    "add_remote_commands(parser.add_subparsers())\n"
-    "cli.build_parser = lambda: parser\n"
-    "sys.exit(cli.main())"
-)
-
 
 @pytest.mark.parametrize("fault", ["none", "echoed", "refused", "not json", "unknown"])
 def test_no_secret_is_printed_or_written_even_with_debug_and_the_client_s_verbose_mode(
@@ -191,7 +181,7 @@ def test_no_secret_is_printed_or_written_even_with_debug_and_the_client_s_verbos
         if fault in faults:
             server.replies["GetKernelSessionStatus"] = [faults[fault]]
         done = subprocess.run(
-            [sys.executable, "-c", ONE_COMMAND, "output", str(folder), "--out", "out", "--debug"],
+            [sys.executable, "-m", "dogsgan", "kernel", "output", str(folder), "--out", "out", "--debug"],
             env={**environment(server, home), "VERBOSE": "1"},
             cwd=tmp_path,
             capture_output=True,

@@ -64,14 +64,11 @@ def source(tmp_path_factory):
 def rehearsals(source, tmp_path_factory):
     """Begin every rehearsal, and yield what waits for each by its name."""
 
-    def run(name, *, as_notebook=False, images=24, placed=None, continues=None, **settings):
+    def built(name, *, as_notebook=False, images=24, placed=None, continues=None, **settings):
+        """Build here: `ast.parse` fails now and then where two threads of Python 3.11 parse at once."""
         folder = tmp_path_factory.mktemp(name) / "tiny-dogs"
         if placed:
-            data = mount(source, folder.parent / "data", placed)
-            settings |= {"data": data, "mount": "dataset"}
-        if continues:
-            futures[continues].result()
-            settings["previous"] = outputs[continues]
+            settings |= {"data": mount(source, folder.parent / "data", placed), "mount": "dataset"}
         build_kernel(
             RECIPE.with_overrides(["training.batch_size=2"]) if continues else RECIPE,
             folder,
@@ -81,15 +78,20 @@ def rehearsals(source, tmp_path_factory):
             as_notebook=as_notebook,
             continue_from="ann/earlier-dogs" if continues else None,
         )
-        outputs[name] = out = folder.parent / "output"
-        defaults = {"budget_s": BUDGET_S, "data": source, "quiet": True, "out": out, "prelude": QUICK}
-        return rehearse(folder, **{**defaults, **settings})
+        return folder, continues, settings
 
+    def run(folder, continues, settings):
+        if continues:
+            futures[continues].result()
+            settings["previous"] = kernels[continues][0].parent / "output"
+        defaults = {"budget_s": BUDGET_S, "data": source, "quiet": True, "prelude": QUICK}
+        return rehearse(folder, **{**defaults, "out": folder.parent / "output", **settings})
+
+    kernels = {name: built(name, **settings) for name, settings in REHEARSALS.items()}
     futures: dict[str, Future] = {}
-    outputs: dict[str, Path] = {}
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for name, settings in REHEARSALS.items():
-            futures[name] = pool.submit(run, name, **settings)
+        for name, kernel in kernels.items():
+            futures[name] = pool.submit(run, *kernel)
         yield futures
 
 

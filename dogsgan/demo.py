@@ -96,7 +96,7 @@ def hurried(recipe: Recipe) -> Recipe:
             beta1=min(training.beta1, 0.5),
             ema_halflife_images=min(training.ema_halflife_images, _EMA_HALFLIFE_IMAGES),
             tick_images=2_500,
-            checkpoint_images=2_500,
+            checkpoint_images=1_000,
         ),
     )
 

@@ -138,7 +138,7 @@ _PRESETS = (
                 ema_halflife_images=3_000,
                 ema_rampup=0.1,
                 tick_images=2_500,
-                checkpoint_images=2_500,
+                checkpoint_images=1_000,
             ),
         ),
         "a small SAGAN for the demo and for a first look at any crop set",

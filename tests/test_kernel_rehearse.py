@@ -23,7 +23,7 @@ from dogsgan.kernel.folder import read_head
 from dogsgan.kernel.rehearse import RehearsalReport, can_isolate, rehearse
 
 COUNT = 60
-BUDGET_S, HANGING_BUDGET_S = 240.0, 90.0
+BUDGET_S, HANGING_BUDGET_S = 240.0, 150.0
 QUICK = setting_code("dogsgan.models.sampling", "STATISTICS_IMAGES", 64)
 DRIVER = "dogsgan.supervise.driver"
 SAFE = setting_code(DRIVER, "SAFETY_COST", 1.0) + setting_code(

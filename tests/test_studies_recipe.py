@@ -35,8 +35,8 @@ from dogsgan.training.checkpoint_manager import restore_latest
 from dogsgan.training.state import TrainingState
 
 RECIPE = tiny.RECIPE.with_overrides(["training.tick_images=1000", "training.checkpoint_images=1000"])
-BUDGET_S = 1.0
-A_STEP_S = 0.5
+BUDGET_S = 2.0
+A_STEP_S = 0.9
 """More than any step of the tiny recipe takes, and less than half of the budget."""
 
 
@@ -107,8 +107,8 @@ def test_the_table_has_a_row_for_each_variant_in_text_csv_and_json(finished):
 def test_the_same_again_trains_nothing_and_another_budget_is_refused(finished, crops, monkeypatch):
     monkeypatch.setattr(grid, "finish_training", None)  # would fail if it were called
     assert study(crops, finished.out).content == finished.content
-    with pytest.raises(DogsganError, match="processor_seconds: 1 -> 2"):
-        study(crops, finished.out, budget_s=2.0)
+    with pytest.raises(DogsganError, match="processor_seconds: 2 -> 3"):
+        study(crops, finished.out, budget_s=3.0)
 
 
 def stop_after(monkeypatch, steps):
